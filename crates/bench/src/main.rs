@@ -1,0 +1,2 @@
+//! Quorate: bench.
+fn main() {}

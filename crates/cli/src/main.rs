@@ -1,0 +1,2 @@
+//! Quorate: cli.
+fn main() {}

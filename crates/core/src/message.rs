@@ -1,0 +1,76 @@
+//! What the nodes say to each other. Each variant names sender, receiver, when it is sent and the section of the thesis.
+
+use crate::entry::Entry;
+use crate::types::{EntryId, Index, NodeId, Term};
+
+/// A message with its addresses.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Envelope {
+    /// The sender.
+    pub from: NodeId,
+    /// The receiver.
+    pub to: NodeId,
+    /// The sender's term; for pre-vote requests and granted pre-votes the term that the candidate would campaign in.
+    pub term: Term,
+    /// What is said.
+    pub message: Message,
+}
+
+/// What is said.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Message {
+    /// Pre-candidate to voters: "would you vote for me in this term?" Changes nothing at the receiver (thesis 9.6).
+    PreVoteRequest {
+        /// The last entry of the candidate's log.
+        last: EntryId,
+    },
+    /// Voter to pre-candidate.
+    PreVoteResponse {
+        /// Whether the voter would vote for it. A refusal carries the voter's own term.
+        granted: bool,
+    },
+    /// Candidate to voters: "vote for me" (thesis 3.4, 3.6.1).
+    VoteRequest {
+        /// The last entry of the candidate's log.
+        last: EntryId,
+    },
+    /// Voter to candidate. A grant leaves only once the vote is durable.
+    VoteResponse {
+        /// Whether the vote was given.
+        granted: bool,
+    },
+    /// Leader to peer: entries that follow `prev`, or a probe without entries (thesis 3.5).
+    AppendRequest {
+        /// The entry that must stand right before the first of `entries`.
+        prev: EntryId,
+        /// Consecutive entries; the first has index `prev.index + 1`.
+        entries: Vec<Entry>,
+        /// The leader's commit index. The receiver commits up to min(this, last entry that this request covers).
+        commit: Index,
+    },
+    /// Peer to leader: all up to `matched` is on the peer's disk and equal to the leader's log.
+    /// Leaves only once that is durable.
+    AppendResponse {
+        /// The last entry that the answered request covered.
+        matched: Index,
+    },
+    /// Peer to leader: `prev` of the request is not in the peer's log (thesis 3.5, conflict hints as in its footnote).
+    AppendRejected {
+        /// The index of `prev` in the refused request, so that a stale refusal is recognised.
+        prev: Index,
+        /// Where the logs may still agree: the last entry of the peer with index ≤ `prev` and term ≤ that of `prev`.
+        hint: EntryId,
+    },
+    /// Leader to peer, on a timer and when reads wait: "I still lead" (thesis 3.4, 6.4).
+    Heartbeat {
+        /// The commit index, capped at what this peer is known to hold, so that it never commits a suffix of its own.
+        commit: Index,
+        /// The number of this round within the term; answers carry it back, so that a late answer confirms no later read.
+        round: u64,
+    },
+    /// Peer to leader, at once.
+    HeartbeatResponse {
+        /// The round that is answered.
+        round: u64,
+    },
+}

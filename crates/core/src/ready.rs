@@ -1,0 +1,191 @@
+//! The two synchronous interfaces of the core: `Input` goes in, `Ready` comes out.
+//! The output type keeps every message that promises durability behind the write that makes it true (thesis 3.8, 10.2.1).
+
+use bytes::Bytes;
+
+use crate::entry::{Entry, HardState};
+use crate::message::Envelope;
+use crate::types::{EntryId, Index, NodeId, Term, WriteNumber};
+
+/// Everything that can happen to the protocol.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Input {
+    /// Time has passed.
+    Tick {
+        /// How many ticks since the last one.
+        elapsed: u64,
+        /// The wall clock in milliseconds, for the timestamp of entries that the core makes itself.
+        wall_ms: u64,
+    },
+    /// A message arrived from a peer.
+    Received(Envelope),
+    /// Append a command, if this node leads.
+    Propose {
+        /// Comes back in [`Ready::accepted`] or [`Ready::refused`].
+        ticket: u64,
+        /// The command.
+        command: Bytes,
+        /// The wall clock in milliseconds.
+        timestamp_ms: u64,
+    },
+    /// Ask for an index that a linearizable read must have applied, if this node leads (thesis 6.4).
+    ReadIndex {
+        /// Comes back in [`Ready::reads`] or [`Ready::refused`].
+        ticket: u64,
+    },
+    /// All writes up to this number are durable.
+    Persisted(WriteNumber),
+    /// The state machine has applied all up to this index: the window in memory may let go of it.
+    Applied(Index),
+    /// The answer to a [`Fetch`]: entries read back from the log, for a peer behind the window in memory.
+    Fetched {
+        /// For whom.
+        peer: NodeId,
+        /// Consecutive entries from the index that was asked for; at least one.
+        entries: Vec<Entry>,
+    },
+    /// Messages to this peer were dropped before they left (queue overflow, connection lost): probe it.
+    Dropped {
+        /// Which peer.
+        peer: NodeId,
+    },
+    /// Campaign now, whatever the timers say (tests and operators).
+    Campaign,
+}
+
+/// What the world must do after a turn of inputs. Everything in it is the caller's to carry out.
+#[derive(Debug, Default)]
+#[must_use = "a Ready that is dropped loses messages and writes"]
+pub struct Ready {
+    /// What must reach the disk, with the messages that wait for it. Writes are carried out in order of their numbers.
+    pub write: Option<Write>,
+    /// Messages that promise nothing that is not durable already: they may leave now.
+    pub send: Vec<Envelope>,
+    /// Proposals that got a place in the log: ticket and entry.
+    pub accepted: Vec<(u64, EntryId)>,
+    /// Proposals and reads that were refused before anything happened: a retry is safe.
+    pub refused: Vec<(u64, Refusal)>,
+    /// Reads that are linearizable once this index is applied.
+    pub reads: Vec<(u64, Index)>,
+    /// All up to here may be applied: min(commit index, persisted index).
+    pub apply_through: Index,
+    /// Entries to read back from the log, each answered by [`Input::Fetched`].
+    pub fetches: Vec<Fetch>,
+    /// What happened, in words for the log and the metrics; carries no duty.
+    pub facts: Vec<Fact>,
+}
+
+/// A write and the messages behind it.
+#[derive(Debug)]
+pub struct Write {
+    /// The number of this write: one more than that of the write before.
+    pub number: WriteNumber,
+    /// Term and vote, if they changed.
+    pub hard_state: Option<HardState>,
+    /// Entries to append. When the first has an index that the log already holds, the log is cut there first.
+    /// May be empty: then the write only carries messages that wait for earlier writes.
+    pub entries: Vec<Entry>,
+    /// The messages that promise this write.
+    pub barrier: Barrier,
+}
+
+/// Messages that may not leave before a write is durable. There is no way to get them out but a [`Durable`] of that write.
+#[derive(Debug)]
+pub struct Barrier {
+    number: WriteNumber,
+    messages: Vec<Envelope>,
+}
+
+impl Barrier {
+    /// Holds `messages` until write `number` is durable.
+    pub(crate) fn new(number: WriteNumber, messages: Vec<Envelope>) -> Barrier {
+        Barrier { number, messages }
+    }
+
+    /// The write that the messages wait for.
+    pub fn number(&self) -> WriteNumber {
+        self.number
+    }
+
+    /// Lets the messages go.
+    ///
+    /// # Panics
+    /// If `durable` does not reach the write: an acknowledgement before its fsync is the one lie that loses data.
+    pub fn release(self, durable: Durable) -> Vec<Envelope> {
+        assert!(durable.0 >= self.number, "no message leaves before the write that it promises is durable");
+        self.messages
+    }
+}
+
+/// Proof that all writes up to a number are durable. Made in one place: the log's `sync`, after the fsync returned.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Durable(WriteNumber);
+
+impl Durable {
+    /// Attests that all writes up to `number` are durable. Only the log may call this (tidy checks it).
+    pub fn attest(number: WriteNumber) -> Durable {
+        Durable(number)
+    }
+
+    /// The last write that is durable.
+    pub fn number(self) -> WriteNumber {
+        self.0
+    }
+}
+
+/// A wish to read entries back from the log, off the hot path.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Fetch {
+    /// For which peer.
+    pub peer: NodeId,
+    /// From which index.
+    pub from: Index,
+    /// Up to which index at most.
+    pub through: Index,
+    /// Up to how many bytes; at least one entry is read.
+    pub bytes_max: usize,
+}
+
+/// Why a proposal or a read was refused. Nothing happened: a retry is safe.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// Another node leads, or nobody does that is known.
+    NotLeader {
+        /// Who leads, if known.
+        leader: Option<NodeId>,
+    },
+    /// Too many bytes wait for their commit.
+    Overloaded,
+    /// The command is larger than `Config::command_bytes_max`.
+    TooLarge,
+}
+
+/// What happened, for the log, the metrics and the golden scripts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fact {
+    /// The node asks whether it would win an election in this term.
+    PreCampaign(Term),
+    /// The node stands for election in this term.
+    Campaign(Term),
+    /// The node leads this term.
+    BecameLeader(Term),
+    /// The node stopped leading.
+    SteppedDown {
+        /// The term that it led.
+        term: Term,
+        /// Why, in words.
+        reason: &'static str,
+    },
+    /// The node follows this leader.
+    Follows {
+        /// The term.
+        term: Term,
+        /// The leader.
+        leader: NodeId,
+    },
+    /// Entries from here on were replaced by a newer leader's. Never at or below the commit index.
+    Truncated {
+        /// The first entry that went.
+        from: Index,
+    },
+}

@@ -1,0 +1,3 @@
+//! quorate-log: the write-ahead log.
+
+pub mod disk;

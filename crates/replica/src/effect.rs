@@ -1,0 +1,148 @@
+//! Everything a member can ask for. Data goes down as effects and comes up as inputs; nobody calls back.
+
+use bytes::Bytes;
+use quorate_core::entry::Entry;
+use quorate_core::ready::{Fact, Write};
+use quorate_core::types::{Index, NodeId};
+
+use crate::error::{ProposeError, ReadError};
+use crate::input::Ticket;
+use crate::peer_message::PeerMessage;
+
+/// What the state machine (or the replicated session table) said to a proposal: the encoded reply, or why there is none.
+pub type Outcome = Result<Bytes, ProposeError>;
+
+/// Everything a member can ask for. The switchboard carries effects out in order.
+#[derive(Debug)]
+pub enum Effect {
+    /// Send now. May be lost.
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        message: PeerMessage,
+    },
+    /// Write, sync, then release the barrier's messages and send them, then feed `Input::Persisted`.
+    Persist(Write),
+    /// Apply these entries in order, then feed `Input::Applied`. Replies to local tickets go straight to the callers.
+    Apply(ApplyBatch),
+    /// Run this local read now: everything that it must see is applied by the batches before it.
+    Read {
+        /// Who reads.
+        ticket: Ticket,
+        /// The index that it is ordered at (its read index).
+        index: Index,
+    },
+    /// Read entries back from the log, off the hot path, then feed `Input::Fetched`.
+    Fetch {
+        /// Why, to be given back.
+        purpose: FetchPurpose,
+        /// The first index.
+        from: Index,
+        /// The last index at most.
+        through: Index,
+        /// How many bytes at most; at least one entry.
+        bytes_max: usize,
+    },
+    /// A local proposal ended without the state machine.
+    RefuseProposal {
+        /// Whose.
+        ticket: Ticket,
+        /// Why.
+        error: ProposeError,
+    },
+    /// A local proposal of a peer's leader was answered: the forwarded reply has arrived.
+    Answer {
+        /// Whose.
+        ticket: Ticket,
+        /// What was said, and each step if asked for.
+        answered: Answered,
+    },
+    /// A local read ended without being served.
+    RefuseRead {
+        /// Whose.
+        ticket: Ticket,
+        /// Why.
+        error: ReadError,
+    },
+    /// Something worth a line in the log; carries no duty.
+    Fact(Fact),
+}
+
+/// Committed entries and who waits for which of them.
+#[derive(Debug)]
+pub struct ApplyBatch {
+    /// Consecutive entries.
+    pub entries: Vec<Entry>,
+    /// Who waits: the entry's index, the ticket, whether it is a peer's (then the reply comes back in `Input::Applied`),
+    /// and the steps so far if they were asked for. Sorted by index.
+    pub waiting: Vec<Waiting>,
+}
+
+/// One who waits for an entry to be applied.
+#[derive(Debug)]
+pub struct Waiting {
+    /// The index that is waited for.
+    pub index: Index,
+    /// Who waits.
+    pub ticket: Ticket,
+    /// Whether the ticket belongs to a peer.
+    pub forwarded: bool,
+    /// The steps so far, for `--explain`.
+    pub trace: Option<Vec<Step>>,
+}
+
+/// Why entries are read back.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum FetchPurpose {
+    /// For a peer behind the window in memory.
+    Peer(NodeId),
+    /// For this node's own applier after a restart.
+    Apply,
+}
+
+/// The answer to a proposal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answered {
+    /// What was said.
+    pub outcome: Outcome,
+    /// The steps on the way, if they were asked for.
+    pub trace: Option<Vec<Step>>,
+}
+
+/// One step of a proposal, for `quorate propose --explain`. Times are microseconds on the clock of the node that names itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Step {
+    /// Where it happened.
+    pub node: NodeId,
+    /// When, in microseconds since that node got the proposal.
+    pub at_us: u64,
+    /// What happened.
+    pub what: StepKind,
+}
+
+/// What happened to a proposal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StepKind {
+    /// A node took it from a client.
+    Accepted,
+    /// It was carried to the leader.
+    Forwarded {
+        /// The leader.
+        leader: NodeId,
+    },
+    /// The leader gave it a place in the log.
+    Appended {
+        /// The entry.
+        entry: quorate_core::types::EntryId,
+    },
+    /// A node has it on its disk.
+    Acknowledged {
+        /// Which one.
+        by: NodeId,
+    },
+    /// A quorum has it.
+    Committed,
+    /// The state machine has answered.
+    Applied,
+}

@@ -1,0 +1,95 @@
+//! What can go wrong with a proposal or a read, told by what the caller may do next.
+
+use quorate_core::types::NodeId;
+
+/// What a failed call may have done. All other words for it are derived from this one.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It did not happen and will not: a retry is safe.
+    NotAccepted,
+    /// It may have happened, or may still: retry with the same request id only.
+    Unknown,
+    /// It happened.
+    Applied,
+}
+
+/// Why a proposal got no answer from the state machine.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ProposeError {
+    /// No leader is known, or it could not be reached in time; the proposal never left. Retry.
+    #[error("no leader is known: the proposal was not accepted")]
+    NoLeader {
+        /// The last leader heard of.
+        leader: Option<NodeId>,
+    },
+    /// A queue or budget is full. Retry later.
+    #[error("overloaded: the proposal was not accepted")]
+    Overloaded,
+    /// The command is too large.
+    #[error("the command has {bytes} bytes, the limit is {bytes_max}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// No answer in time after the proposal was sent: it may still commit. Retry with the same request id.
+    #[error("no answer in time: the outcome is unknown")]
+    TimedOut,
+    /// The request id was answered before and the answer has been forgotten: it was applied once and is never applied again.
+    #[error("this request was answered before and its answer is no longer kept")]
+    Forgotten,
+    /// The session is not open (never opened, or expired). Whether an earlier attempt was applied is not known any more.
+    #[error("the session is not open or has expired")]
+    SessionUnknown,
+    /// The request id was used before for another command.
+    #[error("this request id was used before with another command")]
+    KeyReused,
+    /// The command does not decode: the same refusal on every node.
+    #[error("the command does not decode: {0}")]
+    Malformed(String),
+    /// The node is stopping or has failed.
+    #[error("the node has stopped{}", if *.sent { ": the outcome is unknown" } else { "" })]
+    Stopped {
+        /// Whether the proposal may have reached the log.
+        sent: bool,
+    },
+}
+
+impl ProposeError {
+    /// What may have happened.
+    pub fn fate(&self) -> Fate {
+        match self {
+            ProposeError::NoLeader { .. }
+            | ProposeError::Overloaded
+            | ProposeError::TooLarge { .. }
+            | ProposeError::KeyReused
+            | ProposeError::Malformed(_)
+            | ProposeError::Stopped { sent: false } => Fate::NotAccepted,
+            ProposeError::TimedOut | ProposeError::SessionUnknown | ProposeError::Stopped { sent: true } => {
+                Fate::Unknown
+            }
+            ProposeError::Forgotten => Fate::Applied,
+        }
+    }
+}
+
+/// Why a linearizable read was not served. A read changes nothing: a retry is always safe.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ReadError {
+    /// No leader is known.
+    #[error("no leader is known")]
+    NoLeader {
+        /// The last leader heard of.
+        leader: Option<NodeId>,
+    },
+    /// Too many reads wait.
+    #[error("overloaded: too many reads wait")]
+    Overloaded,
+    /// No quorum confirmed the leader in time.
+    #[error("no quorum answered in time")]
+    TimedOut,
+    /// The node is stopping or has failed.
+    #[error("the node has stopped")]
+    Stopped,
+}

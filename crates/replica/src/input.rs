@@ -1,0 +1,74 @@
+//! Everything that can happen to a member. The one way into a replica.
+
+use quorate_core::entry::Entry;
+use quorate_core::types::{Index, NodeId, WriteNumber};
+
+use crate::peer_message::PeerMessage;
+use crate::request::CommandEnvelope;
+
+/// Names somebody who waits for an answer at this node. Chosen by the switchboard, never reused while the node runs.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Ticket(pub u64);
+
+/// The clocks at the start of a turn. Time is an input like any other.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Now {
+    /// A clock that never jumps, in microseconds from any start.
+    pub monotonic_us: u64,
+    /// The wall clock in milliseconds since 1970.
+    pub wall_ms: u64,
+}
+
+/// Everything that can happen to a member.
+#[derive(Debug)]
+pub enum Input {
+    /// This many ticks have passed.
+    Tick {
+        /// How many.
+        elapsed: u64,
+    },
+    /// A message from a peer.
+    Received {
+        /// The peer, as its handshake proved.
+        from: NodeId,
+        /// What it said.
+        message: PeerMessage,
+    },
+    /// A local caller proposes a command. It is answered exactly once, by an `Answer` or through the applier.
+    Propose {
+        /// The caller.
+        ticket: Ticket,
+        /// The command. Without a request id the replica gives it one of the node's own session.
+        command: CommandEnvelope,
+        /// Whether the caller wants each step told (`Answered::trace`).
+        explain: bool,
+    },
+    /// A local caller wants a linearizable read. Answered by `Effect::Read` or an `Answer`.
+    Read {
+        /// The caller.
+        ticket: Ticket,
+    },
+    /// All writes up to this number are durable.
+    Persisted(WriteNumber),
+    /// A batch was applied; replies to proposals that came from other nodes come along.
+    Applied {
+        /// The last index of the batch.
+        through: Index,
+        /// Results for tickets that belong to peers.
+        forwarded: Vec<(Ticket, crate::effect::Outcome)>,
+    },
+    /// Entries were read back from the log, for the purpose that the effect named.
+    Fetched {
+        /// For whom they were read.
+        purpose: crate::effect::FetchPurpose,
+        /// Consecutive entries; at least one.
+        entries: Vec<Entry>,
+    },
+    /// Messages to this peer were dropped before they left.
+    Dropped {
+        /// Which peer.
+        peer: NodeId,
+    },
+    /// Stand for election now (tests and operators).
+    Campaign,
+}

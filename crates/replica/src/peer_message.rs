@@ -1,0 +1,65 @@
+//! What travels between nodes: Raft's own messages, and proposals and reads on their way to the leader.
+
+use bytes::Bytes;
+use quorate_core::message::Envelope;
+use quorate_core::types::{Index, NodeId};
+
+use crate::effect::Answered;
+use crate::input::Ticket;
+
+/// One message between two nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeerMessage {
+    /// The protocol's own.
+    Raft(Envelope),
+    /// Any node to the leader: append these for me. Each carries a request id, so that sending it twice is harmless.
+    Forward {
+        /// The sender's ticket, the encoded command envelope, whether the steps are wanted.
+        proposals: Vec<(Ticket, Bytes, bool)>,
+    },
+    /// The leader to the node that forwarded.
+    ForwardReply {
+        /// The ticket of each forwarded proposal with its answer.
+        answers: Vec<(Ticket, ForwardAnswer)>,
+    },
+    /// Any node to the leader: which index must a linearizable read have applied?
+    ForwardRead {
+        /// The sender's tickets: one question may stand for many reads.
+        ticket: Ticket,
+    },
+    /// The leader to the node that asked.
+    ForwardReadReply {
+        /// The ticket of the question.
+        ticket: Ticket,
+        /// The index, or nothing when the node does not lead (any more).
+        index: Option<Index>,
+    },
+    /// Any node to any other: how are you? Answered by the switchboard with its status, opaque to the replica.
+    StatusRequest {
+        /// Names the question.
+        ticket: Ticket,
+    },
+    /// The answer.
+    StatusReply {
+        /// The question.
+        ticket: Ticket,
+        /// The encoded status.
+        status: Bytes,
+    },
+}
+
+/// What became of a forwarded proposal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ForwardAnswer {
+    /// It was answered by the state machine or the session table.
+    Answered(Answered),
+    /// The node does not lead: nothing happened, ask the other one.
+    NotLeader {
+        /// Who leads, if known.
+        leader: Option<NodeId>,
+    },
+    /// The leader is overloaded: nothing happened.
+    Overloaded,
+    /// Leadership was lost after the append: the outcome is unknown; ask the next leader with the same request id.
+    LeadershipLost,
+}

@@ -1,0 +1,45 @@
+//! Who asked, and how a command travels: request ids and the command's envelope (what makes a proposal exactly-once).
+
+use bytes::Bytes;
+
+/// What makes a proposal exactly-once: the same id always gets the first answer.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum RequestId {
+    /// One of many requests of a session that was opened before.
+    Session {
+        /// The session, chosen at random or derived from the work (an import derives it from the file).
+        session: u128,
+        /// The number of the request in the session, from 1; in any order, each used for one command only.
+        sequence: u64,
+        /// All replies up to this sequence have been received: the replicas may forget them. 0: none.
+        acknowledged: u64,
+    },
+    /// A key of at most 64 bytes for clients without a session; kept within bounds of count, bytes and age.
+    Key(Bytes),
+}
+
+/// What a command is for.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum CommandKind {
+    /// For the user's state machine.
+    #[default]
+    User,
+    /// Opens the session named by the request id (sequence 0). Opening an open session changes nothing.
+    OpenSession,
+}
+
+/// A command as it stands in the log: the body, and what Quorate must know about it. Every field but the body may be absent
+/// and is skipped by a version that does not know it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CommandEnvelope {
+    /// What the command is for.
+    pub kind: CommandKind,
+    /// Makes it exactly-once. A node gives every proposal that has none one of its own session.
+    pub request_id: Option<RequestId>,
+    /// Who asked, for the history of declared machines.
+    pub actor: Option<String>,
+    /// W3C trace context.
+    pub trace: Option<String>,
+    /// The encoded command.
+    pub body: Bytes,
+}

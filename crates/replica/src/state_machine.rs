@@ -1,0 +1,63 @@
+//! What an application implements: a state, changed by commands in the order that the cluster decided.
+
+use std::io;
+
+use bytes::Bytes;
+use quorate_core::types::EntryId;
+
+/// The replicated state machine. `apply` must be a function of its arguments and the state alone: no clock, no chance, no
+/// hash-map order, no I/O whose result matters. Whatever else goes wrong inside it must panic: then the node stops.
+pub trait StateMachine: Send + 'static {
+    /// What changes the state.
+    type Command: Codec;
+    /// The answer to a command.
+    type Reply: Codec;
+
+    /// Applies one command. Called once for each committed command, in log order, on every node.
+    fn apply(&mut self, context: &Context, command: Self::Command) -> Self::Reply;
+
+    /// A consistent view of the state, detached from it: it is written elsewhere while `apply` goes on.
+    fn snapshot(&self) -> Snapshot;
+
+    /// Replaces the state by one that `snapshot` wrote.
+    ///
+    /// # Errors
+    /// When the source cannot be read or does not hold a state.
+    fn restore(&mut self, source: &mut dyn io::Read) -> io::Result<()>;
+}
+
+/// Writes a detached view of a state; called once.
+pub type Snapshot = Box<dyn FnOnce(&mut dyn io::Write) -> io::Result<()> + Send>;
+
+/// What `apply` may know of the entry that it applies.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Context {
+    /// Term and index of the entry.
+    pub entry: EntryId,
+    /// The leader's wall clock when the entry was made, in milliseconds since 1970; never falls along the log.
+    pub timestamp_ms: u64,
+    /// Who asked, if the proposal said so.
+    pub actor: Option<String>,
+    /// The request id in words, if the caller gave one (not one that the node made itself).
+    pub request_id: Option<String>,
+}
+
+/// How a command or reply becomes bytes. One small trait, so that applications need no serialization framework.
+pub trait Codec: Sized + Send + 'static {
+    /// Appends the value to `out`.
+    fn encode(&self, out: &mut Vec<u8>);
+
+    /// Reads a value that fills all of `bytes`.
+    ///
+    /// # Errors
+    /// When the bytes are no such value. A command that does not decode is refused alike on every node.
+    fn decode(bytes: &Bytes) -> Result<Self, DecodeError>;
+}
+
+/// The bytes are no such value.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct DecodeError {
+    /// What was expected and what was found.
+    pub what: String,
+}

@@ -1,1 +1,14 @@
-//! Quorate: sim.
+//! quorate-sim: a whole cluster in one thread, driven by one seed, in virtual time.
+//!
+//! Everything that ships below the async runtime runs here unchanged: [`quorate_core::raft::Raft`] inside
+//! `quorate_replica::Replica`, the real write-ahead log over a disk that forgets what was not synced, the real applier with
+//! its sessions, and the real codec for every message. Only the switchboard, the disk and the network are replaced.
+//!
+//! *Knows nothing of* wall clocks, threads, sockets, files, or the order of a hash map: the same seed gives the same run,
+//! line for line, on every machine. What fails, fails again with `quorate-sim run --seed S --trace`.
+//!
+//! Reading order: [`rng`] (chance), [`network`] (what happens to a message).
+
+pub mod rng;
+
+pub mod network;

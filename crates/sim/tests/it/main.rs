@@ -1,0 +1,4 @@
+//! The simulator's own tests: its chance, its network, its determinism, and the seeds that once failed.
+
+mod chance;
+mod links;

@@ -1,1 +1,37 @@
-//! Quorate: machine.
+//! Quorate: declared state machines. A definition is data (states, events, transitions); instances of it are moved by
+//! proposals, and [`Registry`] is the replicated state machine that holds both.
+//!
+//! *Knows nothing of* disks, sockets, clocks, Raft roles or HTTP: time is the timestamp of the applied entry, and everything
+//! here is a pure function of its arguments.
+//!
+//! Reading order: [`Definition`] (what a machine is), [`fire`](fn@fire) (what one proposal does), [`Registry`] (what is
+//! replicated), [`parse`](fn@parse) (from TOML or JSON to a definition, with every fault told at once).
+
+#![forbid(unsafe_code)]
+
+mod command;
+mod definition;
+mod diagnostic;
+mod fire;
+mod names;
+mod outcome;
+mod parse;
+mod query;
+mod registry;
+mod reply;
+mod suggest;
+
+pub use command::{CheckError, Command, DATA_BYTES_MAX, Expect, Proposal, Wish};
+pub use definition::{Definition, Hash, InvalidDefinition, Reaction, StateId};
+pub use diagnostic::{Diagnostic, Severity, Span};
+pub use fire::{Decision, fire};
+pub use names::{ID_BYTES_MAX, NAME_BYTES_MAX, check_id, check_name, is_id, is_name};
+pub use outcome::{Committed, Ignored, Outcome, Rejected, RejectionCode, Standing};
+pub use parse::{Checked, Format, SOURCE_BYTES_MAX, parse, parse_bytes};
+pub use query::{
+    Counts, HistoryPage, HistoryRecord, InstanceInfo, InstancePage, InstanceRow, MachineInfo, QueryError,
+    RecordEntry,
+};
+pub use registry::{Limits, Registry};
+pub use reply::{Created, DefineOutcome, Defined, Reply};
+pub use suggest::did_you_mean;

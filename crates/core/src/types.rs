@@ -101,7 +101,7 @@ impl EntryId {
 pub struct ClusterId(pub [u8; 16]);
 
 /// A Raft group within a cluster. Always 0 for now: every format carries it so that many groups can share one log later.
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct GroupId(pub u32);
 
 /// The number of a write of one node. It only ever rises, so that an acknowledgement can never be mistaken for that of

@@ -1,0 +1,100 @@
+//! Bodies of `/v1/cluster`, `/v1/sessions`, `/livez` and `/readyz`.
+
+use serde::{Deserialize, Serialize};
+
+/// The answer to `GET /v1/cluster`: every member that was reached, and those that were not, with the reason.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// The cluster's id, in hex.
+    pub cluster: String,
+    /// The leader, as far as the reached members know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<u64>,
+    /// The members that answered, by id.
+    pub members: Vec<Member>,
+    /// The members that did not.
+    pub failed: Vec<MemberFailed>,
+}
+
+/// One member that answered.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Member {
+    /// Its id.
+    pub id: u64,
+    /// Where its peers reach it, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// Where clients reach it, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<String>,
+    /// `leader`, `follower`, `candidate` or `pre-candidate`.
+    pub role: String,
+    /// Whether it has a vote; a member without one is a learner.
+    pub voter: bool,
+    /// Its term.
+    pub term: u64,
+    /// The last index of its log.
+    pub last: u64,
+    /// Its commit index.
+    pub commit: u64,
+    /// The last index that its state machine has applied.
+    pub applied: u64,
+    /// How many committed entries of the cluster it has not applied yet.
+    pub lag: u64,
+    /// The time that half of its disk syncs stay below, in microseconds; absent before the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fsync_p50_us: Option<u64>,
+    /// The time that 99 of 100 of its disk syncs stay below, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fsync_p99_us: Option<u64>,
+    /// The version of the program that it runs.
+    pub version: String,
+}
+
+/// One member that did not answer.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MemberFailed {
+    /// Its id.
+    pub id: u64,
+    /// Where it was looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// Why it was not reached.
+    pub reason: String,
+}
+
+/// The body of `POST /v1/sessions`. Opening a session that is open changes nothing.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenSession {
+    /// The session: 32 hex digits, chosen at random or derived from the work.
+    pub id: String,
+}
+
+/// The answer to `POST /v1/sessions`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SessionOpened {
+    /// The session.
+    pub id: String,
+}
+
+/// The answer of `/livez` and `/readyz`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Health {
+    /// Whether all checks passed that were not excluded.
+    pub ok: bool,
+    /// Each check; with `?verbose`, and whenever one failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<HealthCheck>,
+}
+
+/// One check of a probe.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HealthCheck {
+    /// Its name, as `?exclude=` takes it.
+    pub name: String,
+    /// Whether it passed.
+    pub ok: bool,
+    /// What was seen.
+    pub detail: String,
+}

@@ -14,6 +14,10 @@ pub struct DefinitionApplied {
     pub hash: String,
     /// Whether this request brought the version in.
     pub created: bool,
+    /// The place in the log of the entry that decided.
+    pub index: u64,
+    /// The term of that place.
+    pub term: u64,
     /// What is suspicious about the definition but does not refuse it.
     #[serde(default)]
     pub warnings: Vec<Fault>,
@@ -26,6 +30,8 @@ pub struct Fault {
     pub line: u64,
     /// The column, from 1.
     pub column: u64,
+    /// The key that it is about, as in `states.Running.on.stop`; empty for the whole text.
+    pub path: String,
     /// What is wrong, in one line.
     pub message: String,
     /// What to do about it, when there is something to say.
@@ -49,10 +55,14 @@ pub struct MachineSummary {
     pub machine: String,
     /// Its latest version: the one that new instances follow.
     pub version: u64,
-    /// The hash of that version, in hex.
+    /// Every version, rising.
+    pub versions: Vec<u64>,
+    /// The hash of the latest version, in hex.
     pub hash: String,
     /// How many instances it has.
     pub instances: u64,
+    /// Whether it comes with the program.
+    pub built_in: bool,
     /// What it is for, if its definition says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,

@@ -14,6 +14,10 @@ pub struct HistoryPage {
     pub id: String,
     /// The records of this page. Rejections stand after the transition whose revision they met.
     pub records: Vec<HistoryRecord>,
+    /// The oldest revision that is still kept; `?from=` an older one is answered `compacted`.
+    pub oldest_revision: u64,
+    /// How many rejections have been forgotten to make room for newer ones.
+    pub rejections_forgotten: u64,
     /// Give this back as `?from=` for the next page; absent on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
@@ -76,7 +80,5 @@ pub enum HistoryKind {
         state: String,
         /// Which rule said no.
         code: RejectionCode,
-        /// The rule and the values that decided.
-        detail: String,
     },
 }

@@ -41,6 +41,8 @@ pub struct Instance {
     pub created_ms: u64,
     /// When its revision last changed.
     pub changed_ms: u64,
+    /// The place in the log of its last change.
+    pub index: u64,
 }
 
 /// One instance in a list.
@@ -54,6 +56,8 @@ pub struct InstanceSummary {
     pub state: String,
     /// Its revision.
     pub revision: u64,
+    /// When its revision last changed: the log's clock, milliseconds since 1970.
+    pub changed_ms: u64,
 }
 
 /// The answer to `GET /v1/machines/{machine}/instances`: one page, by id in byte order.
@@ -61,7 +65,8 @@ pub struct InstanceSummary {
 pub struct ListPage {
     /// The machine.
     pub machine: String,
-    /// The instances of this page.
+    /// The instances of this page. May be fewer than the limit, even none, while there is a `cursor`: a search for a rare
+    /// state looks at a bounded number of instances for each page.
     pub instances: Vec<InstanceSummary>,
     /// Give this back as `?cursor=` for the next page; absent on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -31,12 +31,16 @@ pub enum Outcome {
 /// A transition that happened.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Committed {
+    /// The event that was taken; for a proposal that named a state, the event that was chosen.
+    pub event: String,
     /// The state before.
     pub from: String,
     /// The state after; the same for a self transition.
     pub to: String,
     /// The instance's revision after the transition.
     pub revision: u64,
+    /// The version of the definition that decided.
+    pub version: u64,
     /// The place of the proposal in the log.
     pub index: u64,
     /// The term of the leader that gave it that place.
@@ -46,10 +50,14 @@ pub struct Committed {
 /// An event that the current state ignores by its definition.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Ignored {
+    /// The event.
+    pub event: String,
     /// The state, unchanged.
     pub state: String,
     /// The revision, unchanged.
     pub revision: u64,
+    /// The version of the definition that decided.
+    pub version: u64,
     /// The place of the proposal in the log.
     pub index: u64,
     /// The term of that place.
@@ -72,6 +80,9 @@ pub struct Rejection {
     /// The instance's revision, unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
+    /// The version of the definition that decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
     /// The place of the proposal in the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,

@@ -23,20 +23,23 @@ fn check<T: Serialize + DeserializeOwned>(text: &str) -> T {
 #[test]
 fn outcomes_of_a_proposal() {
     check::<Answer>(
-        r#"{"outcome":"committed","from":"Running","to":"Init","revision":8,"index":10452,"term":4}"#,
+        r#"{"outcome":"committed","event":"stop","from":"Running","to":"Init","revision":8,"version":1,
+            "index":10452,"term":4}"#,
     );
     check::<Answer>(
         r#"{"outcome":"rejected","code":"guard_failed","detail":"on.stop: guard[0] false","state":"Init",
-            "allowed":["start"],"revision":8,"index":10453,"term":4}"#,
+            "allowed":["start"],"revision":8,"version":1,"index":10453,"term":4}"#,
     );
-    check::<Answer>(r#"{"outcome":"ignored","state":"Init","revision":8,"index":10454,"term":4}"#);
+    check::<Answer>(
+        r#"{"outcome":"ignored","event":"stop","state":"Init","revision":8,"version":1,"index":10454,"term":4}"#,
+    );
     check::<Answer>(r#"{"outcome":"rejected","code":"key_reused","detail":"other body"}"#);
 }
 
 #[test]
 fn explained_steps() {
     check::<Answer>(
-        r#"{"outcome":"committed","from":"Init","to":"Running","revision":2,"index":9,"term":3,"explain":[
+        r#"{"outcome":"committed","event":"start","from":"Init","to":"Running","revision":2,"version":1,"index":9,"term":3,"explain":[
             {"node":2,"at_us":0,"step":"accepted"},
             {"node":2,"at_us":11,"step":"forwarded","leader":1},
             {"node":1,"at_us":3,"step":"appended","index":9,"term":3},
@@ -61,11 +64,11 @@ fn creations() {
 #[test]
 fn definitions() {
     check::<DefinitionApplied>(
-        r#"{"machine":"job","version":3,"hash":"ab12","created":true,"warnings":[
-            {"line":4,"column":1,"message":"state `Old` is never reached","rendered":"..."}]}"#,
+        r#"{"machine":"job","version":3,"hash":"ab12","created":true,"index":4,"term":1,"warnings":[
+            {"line":4,"column":1,"path":"states.Old","message":"state `Old` is never reached","rendered":"..."}]}"#,
     );
     check::<MachineList>(
-        r#"{"machines":[{"machine":"lifecycle","version":1,"hash":"00ff","instances":3,
+        r#"{"machines":[{"machine":"lifecycle","version":1,"versions":[1],"hash":"00ff","instances":3,"built_in":true,
             "description":"built in"}]}"#,
     );
     check::<MachineDefinition>(
@@ -77,10 +80,10 @@ fn definitions() {
 fn instances() {
     check::<Instance>(
         r#"{"machine":"job","id":"42","version":3,"state":"Init","revision":1,"allowed":["start"],
-            "final":false,"context":{"attempt":0},"created_ms":1763690000000,"changed_ms":1763690000001}"#,
+            "final":false,"context":{"attempt":0},"created_ms":1763690000000,"changed_ms":1763690000001,"index":5}"#,
     );
     check::<ListPage>(
-        r#"{"machine":"job","instances":[{"id":"a","version":1,"state":"Init","revision":1}],
+        r#"{"machine":"job","instances":[{"id":"a","version":1,"state":"Init","revision":1,"changed_ms":3}],
             "cursor":"YQ"}"#,
     );
     check::<ListPage>(r#"{"machine":"job","instances":[]}"#);
@@ -94,9 +97,9 @@ fn history() {
             {"outcome":"created","to":"Init","revision":1,"version":3,"index":5,"term":1,"time_ms":1},
             {"outcome":"committed","event":"start","from":"Init","to":"Running","revision":2,"version":3,
              "index":6,"term":1,"time_ms":2,"actor":"ann","request_id":"b1f0c2","data":{"owner":"ann"}},
-            {"outcome":"rejected","event":"start","state":"Running","code":"no_transition","detail":"no",
+            {"outcome":"rejected","event":"start","state":"Running","code":"no_transition",
              "revision":2,"version":3,"index":7,"term":1,"time_ms":3}],
-           "next":3}"#,
+           "oldest_revision":1,"rejections_forgotten":0,"next":3}"#,
     );
 }
 
@@ -125,7 +128,7 @@ fn problems() {
     );
     check::<Problem>(
         r#"{"code":"invalid_definition","detail":"1 fault","hint":"correct it","fate":"not_accepted",
-            "faults":[{"line":1,"column":2,"message":"m","hint":"h","rendered":"r"}]}"#,
+            "faults":[{"line":1,"column":2,"path":"states","message":"m","hint":"h","rendered":"r"}]}"#,
     );
 }
 

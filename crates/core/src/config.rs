@@ -28,3 +28,72 @@ pub struct Config {
     /// How many reads may wait for their heartbeat round.
     pub reads_len_max: usize,
 }
+
+/// Why a configuration makes no sense.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConfigError {
+    /// What is wrong and what to do, as one sentence.
+    pub reason: &'static str,
+}
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.reason)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// The defaults for a node, with ticks of about a millisecond in mind.
+    pub fn new(node: NodeId) -> Config {
+        Config {
+            node,
+            seed: node.get(),
+            election_timeout_ticks: 1_000,
+            heartbeat_ticks: 100,
+            append_bytes_max: 1 << 20,
+            inflight_appends_max: 256,
+            inflight_bytes_max: 16 << 20,
+            uncommitted_bytes_max: 64 << 20,
+            command_bytes_max: 1 << 20,
+            window_bytes_max: 64 << 20,
+            reads_len_max: 65_536,
+        }
+    }
+
+    /// Whether the limits fit together.
+    ///
+    /// # Errors
+    /// The first limit that does not.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let rules = [
+            (self.heartbeat_ticks >= 1, "heartbeat_ticks must be at least 1"),
+            (
+                self.election_timeout_ticks >= self.heartbeat_ticks.saturating_mul(2),
+                "election_timeout_ticks must be at least twice heartbeat_ticks: one lost heartbeat must not start an election",
+            ),
+            (
+                self.election_timeout_ticks <= TIMEOUT_TICKS_MAX,
+                "election_timeout_ticks must be at most 2^40: sums of timeouts must not wrap",
+            ),
+            (self.append_bytes_max >= 1, "append_bytes_max must be at least 1"),
+            (self.inflight_appends_max >= 1, "inflight_appends_max must be at least 1"),
+            (self.inflight_bytes_max >= 1, "inflight_bytes_max must be at least 1"),
+            (self.uncommitted_bytes_max >= 1, "uncommitted_bytes_max must be at least 1"),
+            (
+                u32::try_from(self.command_bytes_max).is_ok(),
+                "command_bytes_max must be below 2^32: the length of a command is written in 32 bits",
+            ),
+            (self.window_bytes_max >= 1, "window_bytes_max must be at least 1"),
+            (self.reads_len_max >= 1, "reads_len_max must be at least 1"),
+        ];
+        match rules.iter().find(|(holds, _)| !holds) {
+            Some((_, reason)) => Err(ConfigError { reason }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The longest election timeout: far beyond any use, and sums of a few of them cannot wrap.
+const TIMEOUT_TICKS_MAX: u64 = 1 << 40;

@@ -49,3 +49,28 @@ pub struct HardState {
     /// Whom this node voted for in that term.
     pub vote: Option<NodeId>,
 }
+
+impl Entry {
+    /// The first entry of every initial member's log: id 0:1, timestamp 0. Term 0 belongs to nobody, so the same bytes
+    /// stand in all logs before anybody was elected; the first leader's no-op commits it.
+    pub fn bootstrap(membership: Membership) -> Entry {
+        Entry { id: EntryId::new(0, 1), timestamp_ms: 0, payload: Payload::Membership(Arc::new(membership)) }
+    }
+}
+
+impl Membership {
+    /// A membership of these voters, with no change under way.
+    pub fn of_voters(voters: impl IntoIterator<Item = NodeId>) -> Membership {
+        Membership { voters: voters.into_iter().collect(), ..Membership::default() }
+    }
+
+    /// Whether the node counts in quorums, in either set while a change is under way.
+    pub fn is_voter(&self, node: NodeId) -> bool {
+        self.voters.contains(&node) || self.voters_outgoing.contains(&node)
+    }
+
+    /// All members, voters of both sets and learners, in order of their ids.
+    pub fn members(&self) -> BTreeSet<NodeId> {
+        self.voters.iter().chain(&self.voters_outgoing).chain(&self.learners).copied().collect()
+    }
+}

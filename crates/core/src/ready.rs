@@ -188,4 +188,11 @@ pub enum Fact {
         /// The first entry that went.
         from: Index,
     },
+    /// A message was dropped because no correct peer sends such a one.
+    Ignored {
+        /// The sender.
+        from: NodeId,
+        /// Why, in words.
+        reason: &'static str,
+    },
 }

@@ -1,0 +1,96 @@
+//! What a node can tell about itself: plain data for the dashboard, the CLI and the golden scripts, and its one-line form.
+
+use std::fmt;
+
+use crate::types::{EntryId, Index, NodeId, Term};
+
+/// The role of a node (thesis figure 3.3, and 9.6 for the pre-candidate).
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Role {
+    /// Takes entries from a leader, or waits for one.
+    Follower,
+    /// Asks whether it could win an election before it disturbs anybody with a new term.
+    PreCandidate,
+    /// Stands for election.
+    Candidate,
+    /// Orders the log.
+    Leader,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Role::Follower => "follower",
+            Role::PreCandidate => "pre-candidate",
+            Role::Candidate => "candidate",
+            Role::Leader => "leader",
+        })
+    }
+}
+
+/// A node as seen by itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Status {
+    /// Who tells this.
+    pub node: NodeId,
+    /// Its role.
+    pub role: Role,
+    /// Its term.
+    pub term: Term,
+    /// Whom it voted for in that term.
+    pub vote: Option<NodeId>,
+    /// Who leads that term, as far as it knows.
+    pub leader: Option<NodeId>,
+    /// The last entry of its log.
+    pub last: EntryId,
+    /// All up to here is committed.
+    pub commit: Index,
+    /// All up to here is on its disk.
+    pub persisted: Index,
+    /// All up to here was applied.
+    pub applied: Index,
+    /// How many bytes of recent entries it holds in memory.
+    pub window_bytes: usize,
+    /// What it knows of each peer, in order of their ids. Empty unless it leads.
+    pub peers: Vec<PeerStatus>,
+}
+
+/// What a leader knows of a peer.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct PeerStatus {
+    /// The peer.
+    pub node: NodeId,
+    /// Whether it counts in quorums.
+    pub voter: bool,
+    /// All up to here is on the peer's disk and equal to the leader's log.
+    pub matched: Index,
+    /// The next entry to send.
+    pub next: Index,
+    /// How entries are sent to it.
+    pub state: PeerState,
+    /// How many append messages are unanswered.
+    pub inflight: usize,
+    /// Whether it answered within the election timeout.
+    pub recently_active: bool,
+}
+
+/// How entries are sent to a peer.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum PeerState {
+    /// One message at a time, until it is known where the logs agree.
+    Probe,
+    /// A stream of messages, bounded by the in-flight window.
+    Replicate,
+}
+
+impl fmt::Display for Status {
+    /// One line, the same in golden scripts, simulator traces and `quorate status`:
+    /// `n3 t2 follower  last 2:3 commit 3  of n2`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {:<9} last {} commit {}", self.node, self.term, self.role, self.last, self.commit)?;
+        match self.leader {
+            Some(leader) if leader != self.node => write!(f, "  of {leader}"),
+            Some(_) | None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The client: asks one endpoint after the other until one answers, as often as the policy says and never so that a thing could
+//! happen twice.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use quorate_api::problem::{Fate, Problem};
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use crate::config::ClientConfig;
+use crate::endpoint::Endpoints;
+use crate::error::{ClientError, ConfigError, Failure, FailureKind};
+use crate::exchange::{Call, Exchange, RawAnswer};
+use crate::retry::{Jitter, RetryPolicy, may_repeat};
+
+/// A client of one cluster. Cheap to clone; all clones share the connections and what is known of the endpoints.
+#[derive(Clone, Debug)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    exchange: Exchange,
+    retry: RetryPolicy,
+    /// The zero of the breakers' clock.
+    started: Instant,
+    knowledge: Mutex<Knowledge>,
+}
+
+/// What the client has learnt. Locked for a few instructions at a time, never across an await.
+#[derive(Debug)]
+struct Knowledge {
+    endpoints: Endpoints,
+    jitter: Jitter,
+    /// The last failure of any endpoint, told when all are left alone.
+    last_failure: Option<Failure>,
+}
+
+/// What is known of a call while it is tried.
+#[derive(Default)]
+struct Attempts {
+    count: u32,
+    /// Whether one attempt may have happened. It stays true: a later "not accepted" speaks of the later attempt only.
+    unknown: bool,
+    last: Option<Failure>,
+}
+
+impl Client {
+    /// A client of the cluster that these settings describe. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// When there is no endpoint.
+    pub fn new(config: ClientConfig) -> Result<Client, ConfigError> {
+        let exchange = Exchange::new(&config);
+        let endpoints = Endpoints::new(config.endpoints, &config.breaker)?;
+        let knowledge = Knowledge { endpoints, jitter: Jitter::from_entropy(), last_failure: None };
+        let shared = Shared {
+            exchange,
+            retry: config.retry,
+            started: Instant::now(),
+            knowledge: Mutex::new(knowledge),
+        };
+        Ok(Client { shared: Arc::new(shared) })
+    }
+
+    /// The addresses that this client asks, for a message.
+    pub fn endpoint_list(&self) -> String {
+        self.knowledge().endpoints.list()
+    }
+
+    /// Calls and reads the answer as `T`, whether its status says yes or no; a problem is an error.
+    pub(crate) async fn call<T: DeserializeOwned>(&self, call: &Call) -> Result<T, ClientError> {
+        let answer = self.answer(call).await?;
+        serde_json::from_slice(&answer.body).map_err(|error| ClientError::Malformed {
+            endpoint: answer.endpoint,
+            detail: format!("status {}: {error}", answer.status),
+        })
+    }
+
+    /// Calls until an endpoint gives a final answer.
+    pub(crate) async fn answer(&self, call: &Call) -> Result<RawAnswer, ClientError> {
+        let mut attempts = Attempts::default();
+        let mut failed_rounds = 0;
+        loop {
+            if let Some(answer) = self.round(call, &mut attempts).await? {
+                return self.final_answer(answer, &attempts);
+            }
+            failed_rounds += 1;
+            if failed_rounds >= self.shared.retry.attempts_max {
+                return Err(attempts.give_up());
+            }
+            let bound = self.shared.retry.delay_bound(failed_rounds);
+            let delay = self.knowledge().jitter.up_to(bound);
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    /// Asks each endpoint once at most. None: each one failed in a way that allows another try.
+    async fn round(&self, call: &Call, attempts: &mut Attempts) -> Result<Option<RawAnswer>, ClientError> {
+        let mut tried = Vec::new();
+        while let Some((position, endpoint)) = self.choose(&mut tried) {
+            attempts.count += 1;
+            let kind = match self.shared.exchange.send(&endpoint, call).await {
+                Ok(answer) => {
+                    self.knowledge().endpoints.on_answer(position);
+                    return Ok(Some(answer));
+                }
+                Err(kind) => kind,
+            };
+            let overloaded = matches!(kind, FailureKind::Problem(429, _));
+            let failure = Failure { endpoint: endpoint.authority().to_owned(), kind };
+            self.note(position, &failure);
+            let fate = if call.only_reads() { Fate::NotAccepted } else { failure.fate() };
+            attempts.unknown |= fate == Fate::Unknown;
+            attempts.last = Some(failure);
+            if !may_repeat(fate, call.repeatable) {
+                return Err(attempts.give_up());
+            }
+            // The other nodes would carry it to the same leader: an overloaded cluster needs a pause, not another knock.
+            if overloaded {
+                break;
+            }
+        }
+        if attempts.last.is_none() {
+            attempts.last = Some(self.left_alone());
+        }
+        Ok(None)
+    }
+
+    /// A problem is an error; and one that follows an attempt of unknown fate does not make that attempt undone.
+    fn final_answer(&self, answer: RawAnswer, attempts: &Attempts) -> Result<RawAnswer, ClientError> {
+        if !answer.is_problem {
+            return Ok(answer);
+        }
+        let RawAnswer { endpoint, status, body, .. } = answer;
+        let problem = match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) => Box::new(problem),
+            Err(error) => {
+                return Err(ClientError::Malformed { endpoint, detail: format!("status {status}: {error}") });
+            }
+        };
+        if attempts.unknown && problem.fate == Fate::NotAccepted {
+            let failure = Failure { endpoint, kind: FailureKind::Problem(status, problem) };
+            return Err(ClientError::Unknown { attempts: attempts.count + 1, failure });
+        }
+        Err(ClientError::Refused { endpoint, status, problem })
+    }
+
+    fn choose(&self, tried: &mut Vec<bool>) -> Option<(usize, crate::Endpoint)> {
+        let now = self.shared.started.elapsed();
+        let mut knowledge = self.knowledge();
+        tried.resize(knowledge.endpoints.len(), false);
+        let position = knowledge.endpoints.choose(now, tried)?;
+        tried[position] = true;
+        Some((position, knowledge.endpoints.get(position).clone()))
+    }
+
+    fn note(&self, position: usize, failure: &Failure) {
+        let now: Duration = self.shared.started.elapsed();
+        let mut knowledge = self.knowledge();
+        if failure.is_the_endpoints() {
+            knowledge.endpoints.on_failure(position, now);
+            knowledge.last_failure = Some(failure.clone());
+            return;
+        }
+        knowledge.endpoints.on_answer(position);
+        knowledge.endpoints.on_refusal(position);
+        if let FailureKind::Problem(_, problem) = &failure.kind
+            && let Some(leader) = problem.leader.as_ref().and_then(|leader| leader.api.as_ref())
+        {
+            knowledge.endpoints.on_leader_hint(leader);
+        }
+    }
+
+    /// Prefers this address from now on, if it is one of the client's endpoints: the leader's saves a hop.
+    pub fn prefer(&self, address: &str) {
+        self.knowledge().endpoints.on_leader_hint(address);
+    }
+
+    fn left_alone(&self) -> Failure {
+        let knowledge = self.knowledge();
+        match &knowledge.last_failure {
+            Some(failure) => Failure {
+                endpoint: failure.endpoint.clone(),
+                kind: FailureKind::LeftAlone(failure.to_string()),
+            },
+            None => Failure {
+                endpoint: knowledge.endpoints.list(),
+                kind: FailureKind::LeftAlone("every endpoint is busy with a probe".to_owned()),
+            },
+        }
+    }
+
+    fn knowledge(&self) -> MutexGuard<'_, Knowledge> {
+        // What is known are hints: a panic elsewhere cannot leave them wrong in a way that matters.
+        self.shared.knowledge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Attempts {
+    /// The end of a call that no endpoint answered, with the worst fate of its attempts.
+    fn give_up(&mut self) -> ClientError {
+        let failure = self.last.take().unwrap_or_else(|| Failure {
+            endpoint: String::new(),
+            kind: FailureKind::LeftAlone("no endpoint was asked".to_owned()),
+        });
+        let attempts = self.count;
+        if self.unknown {
+            ClientError::Unknown { attempts, failure }
+        } else {
+            ClientError::NotAccepted { attempts, failure }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Calls against a server that fails as told: what is repeated, with which request id, and what the caller hears.
+
+use std::time::Duration;
+
+use quorate_api::outcome::Outcome;
+use quorate_api::problem::Fate;
+use quorate_api::proposal::Propose;
+use quorate_client::{Client, ClientConfig, ClientError, Endpoint, RequestId, RetryPolicy, WriteOptions};
+
+use crate::fake::{Deed, Fake};
+
+const COMMITTED: &str = r#"{"outcome":"committed","event":"start","from":"Init","to":"Running","revision":2,
+    "version":1,"index":9,"term":1}"#;
+const REJECTED: &str = r#"{"outcome":"rejected","code":"no_transition","detail":"no","state":"Init","allowed":["start"],
+    "revision":1,"version":1,"index":9,"term":1}"#;
+
+fn problem(code: &str, fate: &str) -> String {
+    format!(r#"{{"code":"{code}","detail":"because","hint":"wait","fate":"{fate}"}}"#)
+}
+
+fn client(fakes: &[&Fake]) -> Client {
+    let endpoints = fakes.iter().map(|fake| Endpoint::parse(&fake.address.to_string()).expect("an address"));
+    let retry = RetryPolicy { attempts_max: 3, delay_base: Duration::ZERO, delay_max: Duration::ZERO };
+    let mut config = ClientConfig { retry, ..ClientConfig::new(endpoints.collect()) };
+    config.request_timeout = Duration::from_millis(300);
+    config.answer_bytes_max = 1024;
+    Client::new(config).expect("endpoints are given")
+}
+
+/// Proposes once, with a key or without, against a server that does these deeds. Returns the outcome in one word, and how many
+/// requests arrived.
+async fn check(deeds: Vec<Deed>, with_key: bool, expected: &str, requests: usize) {
+    let told = format!("{deeds:?}, key: {with_key}");
+    let fake = Fake::start(deeds).await;
+    let request_id = with_key.then(|| RequestId::Key("k1".to_owned()));
+    let options = WriteOptions { request_id, ..WriteOptions::default() };
+    let start = Propose { event: Some("start".to_owned()), ..Propose::default() };
+    let result = client(&[&fake]).propose("m", "a/ü", &start, &options).await;
+    let word = match &result {
+        Ok(answer) => match answer.outcome {
+            Outcome::Committed(_) => "committed",
+            Outcome::Ignored(_) => "ignored",
+            Outcome::Rejected(_) => "rejected",
+        },
+        Err(ClientError::Invalid(_)) => "invalid",
+        Err(ClientError::NotAccepted { .. }) => "not accepted",
+        Err(ClientError::Unknown { .. }) => "unknown",
+        Err(ClientError::Refused { .. }) => "refused",
+        Err(ClientError::Malformed { .. }) => "malformed",
+    };
+    assert_eq!(word, expected, "{told}: {result:?}");
+    let seen = fake.seen();
+    assert_eq!(seen.len(), requests, "{told}: {seen:?}");
+    for request in &seen {
+        assert!(
+            request.starts_with("POST /v1/machines/m/instances/a%2F%C3%BC/proposals HTTP/1.1"),
+            "{request}"
+        );
+        assert_eq!(request.contains("idempotency-key: k1"), with_key, "{request}");
+    }
+}
+
+fn says(status: u16, body: &str) -> Deed {
+    Deed::Answer(status, body.to_owned())
+}
+
+#[tokio::test]
+async fn an_outcome_is_an_answer_whether_yes_or_no() {
+    check(vec![says(200, COMMITTED)], true, "committed", 1).await;
+    check(vec![says(409, REJECTED)], true, "rejected", 1).await;
+}
+
+#[tokio::test]
+async fn what_was_not_accepted_is_sent_again_even_without_a_request_id() {
+    let busy = says(503, &problem("no_leader", "not_accepted"));
+    check(vec![busy.clone(), busy, says(200, COMMITTED)], false, "committed", 3).await;
+    let full = says(429, &problem("overloaded", "not_accepted"));
+    check(vec![full, says(200, COMMITTED)], false, "committed", 2).await;
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_sent_again_only_with_the_same_request_id() {
+    check(vec![Deed::HangUp, says(200, COMMITTED)], true, "committed", 2).await;
+    check(vec![Deed::HangUp, says(200, COMMITTED)], false, "unknown", 1).await;
+    check(vec![Deed::Silence, says(200, COMMITTED)], true, "committed", 2).await;
+    check(vec![Deed::Silence, says(200, COMMITTED)], false, "unknown", 1).await;
+    let late = says(504, &problem("timed_out", "unknown"));
+    check(vec![late.clone(), says(200, COMMITTED)], true, "committed", 2).await;
+    check(vec![late, says(200, COMMITTED)], false, "unknown", 1).await;
+    let proxy = says(502, "bad gateway");
+    check(vec![proxy, says(200, COMMITTED)], false, "unknown", 1).await;
+}
+
+#[tokio::test]
+async fn unknown_stays_unknown_when_later_attempts_are_refused() {
+    check(vec![Deed::HangUp], true, "unknown", 1).await;
+    check(vec![Deed::HangUp, says(400, &problem("malformed", "not_accepted"))], true, "unknown", 2).await;
+}
+
+#[tokio::test]
+async fn a_final_no_is_not_repeated() {
+    check(vec![says(400, &problem("malformed", "not_accepted"))], true, "refused", 1).await;
+    check(vec![says(504, &problem("forgotten", "applied"))], true, "refused", 1).await;
+    check(vec![says(501, &problem("not_supported", "not_accepted"))], true, "refused", 1).await;
+}
+
+#[tokio::test]
+async fn an_answer_of_a_stranger_is_named_and_a_huge_one_is_not_taken() {
+    check(vec![says(200, "<html>hello</html>")], false, "malformed", 1).await;
+    check(vec![says(200, &"x".repeat(5000))], false, "unknown", 1).await;
+}
+
+#[tokio::test]
+async fn attempts_have_an_end() {
+    let busy = says(503, &problem("no_leader", "not_accepted"));
+    check(vec![busy; 9], true, "not accepted", 3).await;
+}
+
+#[tokio::test]
+async fn without_a_listener_the_failure_says_what_and_what_to_do() {
+    let gone = Fake::start(Vec::new()).await;
+    tokio::task::yield_now().await;
+    let error = client(&[&gone]).machines().await.expect_err("nobody listens");
+    assert_eq!(error.fate(), Fate::NotAccepted);
+    assert!(error.to_string().contains("no listener at 127.0.0.1:"), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("quorate dev")), "{:?}", error.hint());
+}
+
+#[tokio::test]
+async fn a_dead_endpoint_is_passed_over_at_once() {
+    let dead = Fake::start(Vec::new()).await;
+    let alive = Fake::start(vec![says(200, r#"{"machines":[]}"#)]).await;
+    tokio::task::yield_now().await;
+    let list = client(&[&dead, &alive]).machines().await.expect("the other one answers");
+    assert!(list.machines.is_empty());
+}
+
+#[tokio::test]
+async fn a_read_is_repeated_and_its_failure_is_never_unknown() {
+    let fake = Fake::start(vec![Deed::HangUp, says(200, r#"{"machines":[]}"#)]).await;
+    client(&[&fake]).machines().await.expect("the second attempt is answered");
+    let fake = Fake::start(vec![Deed::HangUp; 3]).await;
+    let error = client(&[&fake]).machines().await.expect_err("every attempt fails");
+    assert!(matches!(error, ClientError::NotAccepted { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_sent_is_refused_before_anything_leaves() {
+    for key in [String::new(), "k".repeat(65), "line\nbreak".to_owned()] {
+        let fake = Fake::start(vec![says(200, COMMITTED)]).await;
+        let options = WriteOptions { request_id: Some(RequestId::Key(key)), ..WriteOptions::default() };
+        let result = client(&[&fake]).propose("m", "a", &Propose::default(), &options).await;
+        assert!(matches!(result, Err(ClientError::Invalid(_))), "{result:?}");
+        assert!(fake.seen().is_empty());
+    }
+}

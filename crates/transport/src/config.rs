@@ -30,6 +30,9 @@ pub struct TransportConfig {
     pub handshake_timeout_ms: u64,
     /// How long one write may stand still before the connection is given up, in milliseconds.
     pub write_timeout_ms: u64,
+    /// How long sent bytes may stay unacknowledged by the peer's operating system, in milliseconds (Linux only). Without it a
+    /// connection that was cut off in silence is retransmitted on ever more rarely and heals minutes after the network.
+    pub unacknowledged_timeout_ms: u64,
     /// The upper bound of the first wait before a new attempt to connect, in milliseconds. It doubles with each failure.
     pub backoff_first_ms: u64,
     /// The upper bound that the wait never exceeds, in milliseconds.
@@ -55,8 +58,9 @@ impl Default for TransportConfig {
             connect_timeout_ms: 3_000,
             handshake_timeout_ms: 3_000,
             write_timeout_ms: 10_000,
+            unacknowledged_timeout_ms: 5_000,
             backoff_first_ms: 50,
-            backoff_max_ms: 2_000,
+            backoff_max_ms: 1_000,
             keepalive_idle_ms: 5_000,
             keepalive_interval_ms: 2_000,
             keepalive_probes: 3,
@@ -87,6 +91,7 @@ impl TransportConfig {
             ("connect_timeout_ms", self.connect_timeout_ms),
             ("handshake_timeout_ms", self.handshake_timeout_ms),
             ("write_timeout_ms", self.write_timeout_ms),
+            ("unacknowledged_timeout_ms", self.unacknowledged_timeout_ms),
             ("backoff_first_ms", self.backoff_first_ms),
             ("keepalive_idle_ms", self.keepalive_idle_ms),
             ("keepalive_interval_ms", self.keepalive_interval_ms),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use quorate_core::types::{ClusterId, GroupId, NodeId};
 
 use crate::config::TransportConfig;
+use crate::handshake::Refusal;
 
 /// Who a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,4 +57,13 @@ impl fmt::Debug for Endpoint {
             .field("config", &self.config)
             .finish_non_exhaustive()
     }
+}
+
+/// Asks whether a node with this incarnation is accepted, on a thread that may block.
+pub(crate) async fn check_peer(endpoint: &Endpoint, peer: NodeId, incarnation: u128) -> Result<(), Refusal> {
+    let check = endpoint.check_peer.clone();
+    let verdict = tokio::task::spawn_blocking(move || check(peer, incarnation))
+        .await
+        .unwrap_or_else(|error| Err(PeerFault::Unanswered(error.to_string())));
+    verdict.map_err(|fault| Refusal::of_fault(fault, endpoint.identity.node, peer, incarnation))
 }

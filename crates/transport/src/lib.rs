@@ -13,6 +13,7 @@
 //!
 //! Reading order: `frame` (the bytes), `handshake` (the first bytes), `peer` (the way out), `listener` (the way in).
 
+mod backoff;
 mod config;
 mod endpoint;
 mod error;
@@ -20,6 +21,8 @@ mod frame;
 mod handshake;
 mod listener;
 mod peer;
+mod socket;
+mod task;
 
 pub use config::TransportConfig;
 pub use endpoint::{Endpoint, Identity, PeerFault};

@@ -6,6 +6,7 @@ use quorate_core::ready::{Fact, Write};
 use quorate_core::types::{Index, NodeId};
 
 use crate::error::{ProposeError, ReadError};
+use crate::explain::Trace;
 use crate::input::Ticket;
 use crate::peer_message::PeerMessage;
 
@@ -74,8 +75,8 @@ pub enum Effect {
 pub struct ApplyBatch {
     /// Consecutive entries.
     pub entries: Vec<Entry>,
-    /// Who waits: the entry's index, the ticket, whether it is a peer's (then the reply comes back in `Input::Applied`),
-    /// and the steps so far if they were asked for. Sorted by index.
+    /// Who waits: the entry's index, the ticket, whether the reply comes back in `Input::Applied`, and the steps so far if
+    /// they were asked for. Sorted by index, at most one for each index.
     pub waiting: Vec<Waiting>,
 }
 
@@ -86,10 +87,10 @@ pub struct Waiting {
     pub index: Index,
     /// Who waits.
     pub ticket: Ticket,
-    /// Whether the ticket belongs to a peer.
+    /// Whether the answer belongs to the replica (for a peer, or for the node's own session) and not to a local caller.
     pub forwarded: bool,
-    /// The steps so far, for `--explain`.
-    pub trace: Option<Vec<Step>>,
+    /// The steps so far, if the caller asked for them. Those of a peer's proposal stay at the replica.
+    pub trace: Option<Box<Trace>>,
 }
 
 /// Why entries are read back.

@@ -34,7 +34,8 @@ pub enum Input {
         /// What it said.
         message: PeerMessage,
     },
-    /// A local caller proposes a command. It is answered exactly once, by an `Answer` or through the applier.
+    /// A local caller proposes a command. It is answered exactly once: through the applier, by `Effect::Answer` or by
+    /// `Effect::RefuseProposal`.
     Propose {
         /// The caller.
         ticket: Ticket,
@@ -43,19 +44,21 @@ pub enum Input {
         /// Whether the caller wants each step told (`Answered::trace`).
         explain: bool,
     },
-    /// A local caller wants a linearizable read. Answered by `Effect::Read` or an `Answer`.
+    /// A local caller wants a linearizable read. Answered by `Effect::Read` or `Effect::RefuseRead`, exactly once.
     Read {
         /// The caller.
         ticket: Ticket,
     },
     /// All writes up to this number are durable.
     Persisted(WriteNumber),
-    /// A batch was applied; replies to proposals that came from other nodes come along.
+    /// A batch was applied. Made by the applier (`Applied::report`), handed on as it is.
     Applied {
         /// The last index of the batch.
         through: Index,
-        /// Results for tickets that belong to peers.
+        /// Results for the waiting whose answer belongs to the replica: proposals of peers, openings of own sessions.
         forwarded: Vec<(Ticket, crate::effect::Outcome)>,
+        /// Sessions that local proposals named and that are not open; empty but for rare cases.
+        unknown_sessions: Vec<u128>,
     },
     /// Entries were read back from the log, for the purpose that the effect named.
     Fetched {

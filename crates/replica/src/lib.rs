@@ -1,8 +1,28 @@
-//! quorate-replica: one member without its I/O.
+//! quorate-replica: one member of a cluster without its I/O.
+//!
+//! Two synchronous machines live here. [`Replica`](replica::Replica) wraps the protocol of `quorate-core` and pairs
+//! it with those who wait: proposals on their way to the leader, entries on their way to the state machine, reads on
+//! their way to an index. [`Applier`](applier::Applier) gives committed commands to the user's state machine, each
+//! exactly once. Data goes down as [`Effect`](effect::Effect)s and comes up as [`Input`](input::Input)s.
+//!
+//! This crate *knows nothing of* sockets, disks, threads, async, clocks (time is an input), HTTP, or what a command means.
+//!
+//! Reading order: the modules as they are listed here.
 
+#![forbid(unsafe_code)]
+
+pub mod applier;
+pub mod command_codec;
+pub mod config;
 pub mod effect;
 pub mod error;
+pub mod explain;
+mod hash;
 pub mod input;
+pub mod peer_codec;
 pub mod peer_message;
+pub mod replica;
 pub mod request;
+pub mod session;
 pub mod state_machine;
+pub mod status;

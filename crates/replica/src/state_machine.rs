@@ -61,3 +61,77 @@ pub struct DecodeError {
     /// What was expected and what was found.
     pub what: String,
 }
+
+impl Codec for () {
+    fn encode(&self, _out: &mut Vec<u8>) {}
+
+    fn decode(bytes: &Bytes) -> Result<(), DecodeError> {
+        if bytes.is_empty() { Ok(()) } else { Err(DecodeError::expected("no bytes", bytes)) }
+    }
+}
+
+impl Codec for Bytes {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self);
+    }
+
+    fn decode(bytes: &Bytes) -> Result<Bytes, DecodeError> {
+        Ok(bytes.clone())
+    }
+}
+
+impl Codec for Vec<u8> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self);
+    }
+
+    fn decode(bytes: &Bytes) -> Result<Vec<u8>, DecodeError> {
+        Ok(bytes.to_vec())
+    }
+}
+
+impl Codec for String {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.as_bytes());
+    }
+
+    fn decode(bytes: &Bytes) -> Result<String, DecodeError> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(_) => Err(DecodeError::expected("UTF-8", bytes)),
+        }
+    }
+}
+
+impl Codec for u64 {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.to_le_bytes());
+    }
+
+    fn decode(bytes: &Bytes) -> Result<u64, DecodeError> {
+        match bytes[..].try_into() {
+            Ok(bytes) => Ok(u64::from_le_bytes(bytes)),
+            Err(_) => Err(DecodeError::expected("eight bytes", bytes)),
+        }
+    }
+}
+
+impl Codec for i64 {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.to_le_bytes());
+    }
+
+    fn decode(bytes: &Bytes) -> Result<i64, DecodeError> {
+        match bytes[..].try_into() {
+            Ok(bytes) => Ok(i64::from_le_bytes(bytes)),
+            Err(_) => Err(DecodeError::expected("eight bytes", bytes)),
+        }
+    }
+}
+
+impl DecodeError {
+    /// `what` was expected in place of `found`; of which only the length is told.
+    fn expected(what: &str, found: &Bytes) -> DecodeError {
+        DecodeError { what: format!("expected {what}, found {} bytes", found.len()) }
+    }
+}

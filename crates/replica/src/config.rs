@@ -1,0 +1,88 @@
+//! Every limit of the replica with its unit, and what happens when it is reached.
+
+/// The settings of one node's replica; the protocol's own are in `quorate_core::config::Config`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReplicaConfig {
+    /// The node's own session for proposals without a request id: random for each start of the process. Its lower half
+    /// also makes the numbers that this node gives to questions unlike those of its earlier lives, so that a late
+    /// answer to a question from before a restart is never taken for the answer to a new one.
+    pub session: u128,
+    /// Seed of the generator that spreads retries.
+    pub seed: u64,
+    /// A proposal is given up after this many ticks.
+    pub proposal_timeout_ticks: u64,
+    /// A read is given up after this many ticks.
+    pub read_timeout_ticks: u64,
+    /// A refused proposal or read is tried again after this many ticks, plus a random share up to as many again.
+    pub retry_pause_ticks: u64,
+    /// A forwarded proposal or question without an answer is sent again after this many ticks.
+    pub forward_retry_ticks: u64,
+    /// How many local proposals may be unanswered; more are refused as `Overloaded`.
+    pub pending_len_max: usize,
+    /// How many bytes of commands local proposals may hold while unanswered; more are refused as `Overloaded`.
+    pub pending_bytes_max: usize,
+    /// Upper bound of one `Forward` or `ForwardReply` message in bytes of commands or replies; one is always sent.
+    pub forward_bytes_max: usize,
+    /// How many proposals of peers may wait at this leader; more are answered `Overloaded`.
+    pub forwarded_len_max: usize,
+    /// How many local reads may wait, and how many questions of peers; more are refused as `Overloaded`.
+    pub reads_len_max: usize,
+    /// Upper bound of one batch for the applier in bytes of entries; one entry is always handed over.
+    pub apply_batch_bytes_max: usize,
+    /// How many batches the applier may hold; the rest waits in the log.
+    pub apply_inflight_max: usize,
+    /// How many committed entries the leader's own applier may be behind before the leader refuses proposals, its own
+    /// and those of peers, as `Overloaded`. Heartbeats and replication are never held up.
+    pub apply_lag_len_max: u64,
+    /// How many proposals may be traced at the same time; more are carried without a trace.
+    pub explain_len_max: usize,
+}
+
+impl ReplicaConfig {
+    /// Settings that suit ticks of about ten milliseconds.
+    pub fn new(session: u128, seed: u64) -> ReplicaConfig {
+        ReplicaConfig {
+            session,
+            seed,
+            proposal_timeout_ticks: 1_000,
+            read_timeout_ticks: 1_000,
+            retry_pause_ticks: 2,
+            forward_retry_ticks: 100,
+            pending_len_max: 65_536,
+            pending_bytes_max: 64 << 20,
+            forward_bytes_max: 1 << 20,
+            forwarded_len_max: 131_072,
+            reads_len_max: 65_536,
+            apply_batch_bytes_max: 1 << 20,
+            apply_inflight_max: 8,
+            apply_lag_len_max: 262_144,
+            explain_len_max: 256,
+        }
+    }
+
+    /// Says which setting makes no sense.
+    ///
+    /// # Errors
+    /// The name of the first setting that is out of its range, and the range.
+    pub fn validate(&self) -> Result<(), String> {
+        let positive = [
+            ("session", self.session != 0),
+            ("proposal_timeout_ticks", self.proposal_timeout_ticks > 0),
+            ("read_timeout_ticks", self.read_timeout_ticks > 0),
+            ("retry_pause_ticks", self.retry_pause_ticks > 0),
+            ("forward_retry_ticks", self.forward_retry_ticks > 0),
+            ("pending_len_max", self.pending_len_max > 0),
+            ("pending_bytes_max", self.pending_bytes_max > 0),
+            ("forward_bytes_max", self.forward_bytes_max > 0),
+            ("forwarded_len_max", self.forwarded_len_max > 0),
+            ("reads_len_max", self.reads_len_max > 0),
+            ("apply_batch_bytes_max", self.apply_batch_bytes_max > 0),
+            ("apply_inflight_max", self.apply_inflight_max > 0),
+            ("apply_lag_len_max", self.apply_lag_len_max > 0),
+        ];
+        match positive.iter().find(|(_, holds)| !holds) {
+            Some((name, _)) => Err(format!("{name} must be greater than 0")),
+            None => Ok(()),
+        }
+    }
+}

@@ -241,7 +241,9 @@ where
             error = self.receive(peer, &mut stream) => error,
         };
         shared.unregister(peer, number);
-        if matches!(error, LinkError::Frame(_) | LinkError::Body(_)) {
+        // A peer that is killed while it writes leaves half a frame: that is an end like others, not damage.
+        let cut = matches!(error, LinkError::Frame(FrameError::Truncated { .. }));
+        if !cut && matches!(error, LinkError::Frame(_) | LinkError::Body(_)) {
             shared.counts.connections_corrupt.fetch_add(1, Ordering::Relaxed);
             tracing::error!(%peer, reason = %error, "closing a connection: what came on it cannot be read");
         } else {

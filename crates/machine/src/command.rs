@@ -1,9 +1,16 @@
 //! The commands of the registry: what stands in the log, and what is checked before it gets there.
 
+use bytes::Bytes;
+use quorate_replica::state_machine::{Codec, DecodeError};
+
 use crate::definition::Hash;
+use crate::names::{check_id, check_name};
+use crate::wire::{Fields, Writer, fail};
 
 /// The most bytes that the data of a proposal may have.
 pub const DATA_BYTES_MAX: usize = 64 * 1024;
+/// The most bytes that a definition may have in canonical form.
+pub const DEFINITION_BYTES_MAX: usize = 1024 * 1024;
 
 /// What changes the registry.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -81,11 +88,128 @@ pub enum CheckError {
 }
 
 impl Command {
-    /// Checks what can be checked without the state: names, ids, sizes, that data is a JSON object.
+    /// Checks what can be checked without the state: names, ids, sizes, that data is a JSON object. Done before the log, where
+    /// a refusal costs nothing, and again at apply.
     ///
     /// # Errors
     /// When the command would be refused whatever the state is.
     pub fn check(&self) -> Result<(), CheckError> {
-        unimplemented!()
+        match self {
+            Command::Define { canonical_json, .. } => {
+                at_most("the definition", canonical_json.len(), DEFINITION_BYTES_MAX)
+            }
+            Command::Create { machine, id } => check_place(machine, id),
+            Command::Propose(proposal) => proposal.check(),
+        }
     }
 }
+
+impl Proposal {
+    fn check(&self) -> Result<(), CheckError> {
+        check_place(&self.machine, &self.id)?;
+        let (what, name) = match &self.wish {
+            Wish::Event(name) => ("event", name),
+            Wish::State(name) => ("to", name),
+        };
+        check_name(name).map_err(|detail| CheckError::Malformed { detail: format!("{what}: {detail}") })?;
+        if let Some(state) = &self.expect.state {
+            let malformed = |detail| CheckError::Malformed { detail: format!("expect.state: {detail}") };
+            check_name(state).map_err(malformed)?;
+        }
+        let Some(data) = &self.data else { return Ok(()) };
+        at_most("data", data.len(), DATA_BYTES_MAX)?;
+        match serde_json::from_str::<AnyObject>(data) {
+            Ok(AnyObject) => Ok(()),
+            Err(error) => Err(CheckError::Malformed { detail: format!("data: {error}") }),
+        }
+    }
+}
+
+fn check_place(machine: &str, id: &str) -> Result<(), CheckError> {
+    check_name(machine).map_err(|detail| CheckError::Malformed { detail: format!("machine: {detail}") })?;
+    check_id(id).map_err(|detail| CheckError::Malformed { detail: format!("id: {detail}") })
+}
+
+fn at_most(what: &'static str, bytes: usize, bytes_max: usize) -> Result<(), CheckError> {
+    if bytes > bytes_max { Err(CheckError::TooLarge { what, bytes, bytes_max }) } else { Ok(()) }
+}
+
+/// Reads any JSON object and keeps nothing of it.
+struct AnyObject;
+
+impl<'de> serde::Deserialize<'de> for AnyObject {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<AnyObject, D::Error> {
+        deserializer.deserialize_map(AnyObject)
+    }
+}
+
+impl<'de> serde::de::Visitor<'de> for AnyObject {
+    type Value = AnyObject;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<AnyObject, A::Error> {
+        while map.next_entry::<serde::de::IgnoredAny, serde::de::IgnoredAny>()?.is_some() {}
+        Ok(AnyObject)
+    }
+}
+
+impl Codec for Command {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Command::Define { canonical_json, hash } => {
+                Writer::new(out, KIND_DEFINE).text(1, canonical_json).bytes(2, &hash.0);
+            }
+            Command::Create { machine, id } => {
+                Writer::new(out, KIND_CREATE).text(1, machine).text(2, id);
+            }
+            Command::Propose(proposal) => {
+                let mut writer = Writer::new(out, KIND_PROPOSE);
+                writer.text(1, &proposal.machine).text(2, &proposal.id);
+                match &proposal.wish {
+                    Wish::Event(name) => writer.text(3, name),
+                    Wish::State(name) => writer.text(4, name),
+                };
+                if let Some(data) = &proposal.data {
+                    writer.text(5, data);
+                }
+                if let Some(revision) = proposal.expect.revision {
+                    writer.number(6, revision);
+                }
+                if let Some(state) = &proposal.expect.state {
+                    writer.text(7, state);
+                }
+            }
+        }
+    }
+
+    fn decode(bytes: &Bytes) -> Result<Command, DecodeError> {
+        let (kind, mut fields) = Fields::read(bytes)?;
+        let command = match kind {
+            KIND_DEFINE => {
+                Command::Define { canonical_json: fields.string(1)?, hash: Hash::read(fields.bytes(2)?)? }
+            }
+            KIND_CREATE => Command::Create { machine: fields.string(1)?, id: fields.string(2)? },
+            KIND_PROPOSE => Command::Propose(Proposal {
+                machine: fields.string(1)?,
+                id: fields.string(2)?,
+                wish: match (fields.optional_string(3)?, fields.optional_string(4)?) {
+                    (Some(event), None) => Wish::Event(event),
+                    (None, Some(state)) => Wish::State(state),
+                    _ => return Err(fail("a proposal names an event or a state, and not both")),
+                },
+                data: fields.optional_string(5)?,
+                expect: Expect { revision: fields.optional_number(6)?, state: fields.optional_string(7)? },
+            }),
+            other => return Err(fail(format!("command kind {other} is not known to this version"))),
+        };
+        fields.end()?;
+        Ok(command)
+    }
+}
+
+const KIND_DEFINE: u8 = 1;
+const KIND_CREATE: u8 = 2;
+const KIND_PROPOSE: u8 = 3;

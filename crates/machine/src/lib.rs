@@ -9,19 +9,30 @@
 
 #![forbid(unsafe_code)]
 
+mod canonical;
 mod command;
 mod definition;
 mod diagnostic;
+mod draft;
 mod fire;
+mod instance;
+mod json;
+mod keys;
+mod lint;
 mod names;
 mod outcome;
 mod parse;
 mod query;
 mod registry;
 mod reply;
+mod snapshot;
 mod suggest;
+mod toml_tree;
+mod validate;
+mod value;
+mod wire;
 
-pub use command::{CheckError, Command, DATA_BYTES_MAX, Expect, Proposal, Wish};
+pub use command::{CheckError, Command, DATA_BYTES_MAX, DEFINITION_BYTES_MAX, Expect, Proposal, Wish};
 pub use definition::{Definition, Hash, InvalidDefinition, Reaction, StateId};
 pub use diagnostic::{Diagnostic, Severity, Span};
 pub use fire::{Decision, fire};
@@ -29,9 +40,10 @@ pub use names::{ID_BYTES_MAX, NAME_BYTES_MAX, check_id, check_name, is_id, is_na
 pub use outcome::{Committed, Ignored, Outcome, Rejected, RejectionCode, Standing};
 pub use parse::{Checked, Format, SOURCE_BYTES_MAX, parse, parse_bytes};
 pub use query::{
-    Counts, HistoryPage, HistoryRecord, InstanceInfo, InstancePage, InstanceRow, MachineInfo, QueryError,
-    RecordEntry,
+    Counts, HistoryPage, HistoryRecord, InstanceInfo, InstancePage, InstanceRow, LIST_SCAN_MAX, MachineInfo,
+    QueryError, RecordEntry,
 };
 pub use registry::{Limits, Registry};
 pub use reply::{Created, DefineOutcome, Defined, Reply};
 pub use suggest::did_you_mean;
+pub use validate::{DESCRIPTION_BYTES_MAX, EVENTS_MAX, STATES_MAX, TAGS_MAX, TRANSITIONS_MAX};

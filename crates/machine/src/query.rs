@@ -1,9 +1,16 @@
 //! What can be asked of the registry, and the answers.
 
+use std::ops::Bound;
+use std::sync::Arc;
+
 use serde::Serialize;
 
-use crate::definition::Hash;
+use crate::command::Wish;
+use crate::definition::{Definition, Hash, StateId};
+use crate::instance::{Instance, Move, Refusal, Stamp};
 use crate::outcome::RejectionCode;
+use crate::registry::{Machine, Registry};
+use crate::suggest::did_you_mean;
 
 /// A machine as a list shows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -68,8 +75,8 @@ pub struct InstanceRow {
 /// A page of instances in byte order of the ids.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct InstancePage {
-    /// The instances. May be fewer than the limit, even none, with `next` set: a look at a rare state stops after a bounded
-    /// number of instances and is continued from there.
+    /// The instances. May be fewer than the limit, even none, with `next` set: a search for a rare state stops after
+    /// [`LIST_SCAN_MAX`] instances and is continued from there.
     pub instances: Vec<InstanceRow>,
     /// Ask again with this as `after` to continue; `None` at the end.
     pub next: Option<String>,
@@ -219,3 +226,256 @@ pub enum QueryError {
 fn hint(suggestion: Option<&String>) -> String {
     suggestion.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
 }
+
+impl Registry {
+    /// Every machine in byte order of the names.
+    pub fn machines(&self) -> Vec<MachineInfo> {
+        let info = |machine: &Machine| {
+            let latest = machine.latest();
+            MachineInfo {
+                name: latest.name().to_owned(),
+                version: latest.version(),
+                versions: machine.versions.keys().copied().collect(),
+                hash: latest.hash(),
+                description: latest.description().map(str::to_owned),
+                instances: machine.total(),
+                built_in: latest.name() == "lifecycle",
+            }
+        };
+        self.machines.values().map(info).collect()
+    }
+
+    /// One definition: this version, or the newest.
+    ///
+    /// # Errors
+    /// When there is no such machine or version.
+    pub fn definition(&self, machine: &str, version: Option<u64>) -> Result<Arc<Definition>, QueryError> {
+        let found = self.machine(machine)?;
+        let latest = found.latest();
+        let Some(version) = version else { return Ok(Arc::clone(latest)) };
+        found.versions.get(&version).cloned().ok_or_else(|| QueryError::UnknownVersion {
+            machine: machine.to_owned(),
+            version,
+            latest: latest.version(),
+        })
+    }
+
+    /// One instance.
+    ///
+    /// # Errors
+    /// When there is no such machine or instance.
+    pub fn instance(&self, machine: &str, id: &str) -> Result<InstanceInfo, QueryError> {
+        let (found, instance) = self.find(machine, id)?;
+        let definition = found.definition_of(instance);
+        let last = &instance.last_move().stamp;
+        Ok(InstanceInfo {
+            machine: machine.to_owned(),
+            id: id.to_owned(),
+            state: definition.state_name(instance.state).to_owned(),
+            is_final: definition.is_final(instance.state),
+            revision: instance.revision,
+            version: instance.version,
+            allowed: definition.allowed(instance.state).map(str::to_owned).collect(),
+            created_ms: instance.created_ms,
+            changed_ms: last.time_ms,
+            index: last.index,
+        })
+    }
+
+    /// At most `limit` instances whose ids come after `after`, all or those in `state`. Looks at no more than
+    /// [`LIST_SCAN_MAX`] instances: see [`InstancePage::instances`].
+    ///
+    /// # Errors
+    /// When there is no such machine or state.
+    pub fn list(
+        &self,
+        machine: &str,
+        state: Option<&str>,
+        limit: usize,
+        after: Option<&str>,
+    ) -> Result<InstancePage, QueryError> {
+        let found = self.machine(machine)?;
+        if let Some(state) = state {
+            found.check_state(state)?;
+        }
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut page = InstancePage { instances: Vec::new(), next: None };
+        let mut last_looked_at: Option<&Arc<str>> = None;
+        let range = found.instances.range::<str, _>((start, Bound::Unbounded));
+        for (looked_at, (id, instance)) in range.enumerate() {
+            if page.instances.len() >= limit || looked_at >= LIST_SCAN_MAX {
+                // With a limit of zero nothing was looked at: the answer is the place that was asked for.
+                page.next = last_looked_at.map(|id| id.to_string()).or(after.map(str::to_owned));
+                break;
+            }
+            last_looked_at = Some(id);
+            let name = found.definition_of(instance).state_name(instance.state);
+            if state.is_none_or(|state| state == name) {
+                page.instances.push(InstanceRow {
+                    id: id.to_string(),
+                    state: name.to_owned(),
+                    revision: instance.revision,
+                    version: instance.version,
+                    changed_ms: instance.last_move().stamp.time_ms,
+                });
+            }
+        }
+        Ok(page)
+    }
+
+    /// How many instances are in each state. Does not look at the instances.
+    ///
+    /// # Errors
+    /// When there is no such machine.
+    pub fn count(&self, machine: &str) -> Result<Counts, QueryError> {
+        let found = self.machine(machine)?;
+        let latest = found.latest().version();
+        let mut states = std::collections::BTreeMap::new();
+        for (version, definition) in &found.versions {
+            let counts = found.counts.get(version).into_iter().flatten();
+            for (state, count) in definition.states().zip(counts) {
+                if *version == latest || *count > 0 {
+                    *states.entry(definition.state_name(state).to_owned()).or_insert(0) += count;
+                }
+            }
+        }
+        Ok(Counts { machine: machine.to_owned(), version: latest, total: found.total(), states })
+    }
+
+    /// What happened to an instance from a revision on (from the oldest that is kept, if none is given): at most `limit` records,
+    /// at least all of one revision.
+    ///
+    /// # Errors
+    /// When there is no such machine or instance, or that revision is compacted.
+    pub fn history(
+        &self,
+        machine: &str,
+        id: &str,
+        from_revision: Option<u64>,
+        limit: usize,
+    ) -> Result<HistoryPage, QueryError> {
+        let (found, instance) = self.find(machine, id)?;
+        let oldest_revision = instance.oldest_revision();
+        let from = from_revision.unwrap_or(oldest_revision).max(1);
+        if from < oldest_revision {
+            return Err(QueryError::Compacted { from, oldest_revision });
+        }
+        let mut page = HistoryPage {
+            records: Vec::new(),
+            oldest_revision,
+            rejections_forgotten: instance.refusals_forgotten,
+            next: None,
+        };
+        let moves = (oldest_revision..).zip(&instance.moves).filter(|(revision, _)| *revision >= from);
+        // Rejections at revisions whose move is compacted are still shown when nobody asked for a certain revision.
+        let wanted = |refusal: &&Refusal| from_revision.is_none() || refusal.revision >= from;
+        let mut refusals = instance.refusals.iter().filter(wanted).peekable();
+        for (revision, moved) in moves {
+            while let Some(refusal) = refusals.next_if(|refusal| refusal.revision < revision) {
+                page.records.push(refused(found, refusal));
+            }
+            if page.records.len() >= limit.max(1) {
+                page.next = Some(revision);
+                return Ok(page);
+            }
+            page.records.push(went(found, moved, revision));
+        }
+        page.records.extend(refusals.map(|refusal| refused(found, refusal)));
+        Ok(page)
+    }
+
+    fn machine(&self, name: &str) -> Result<&Machine, QueryError> {
+        self.machines.get(name).ok_or_else(|| QueryError::UnknownMachine {
+            machine: name.to_owned(),
+            suggestion: self.suggest_machine(name).map(str::to_owned),
+        })
+    }
+
+    fn find(&self, machine: &str, id: &str) -> Result<(&Machine, &Instance), QueryError> {
+        let found = self.machine(machine)?;
+        match found.instances.get(id) {
+            Some(instance) => Ok((found, instance)),
+            None => Err(QueryError::UnknownInstance { machine: machine.to_owned(), id: id.to_owned() }),
+        }
+    }
+}
+
+impl Machine {
+    /// Whether the newest version has the state, or an older one that has it has instances.
+    fn check_state(&self, state: &str) -> Result<(), QueryError> {
+        let latest = self.latest();
+        let in_use = |definition: &&Arc<Definition>| {
+            definition.state(state).is_some()
+                && (definition.version() == latest.version()
+                    || self
+                        .counts
+                        .get(&definition.version())
+                        .is_some_and(|counts| counts.iter().any(|n| *n > 0)))
+        };
+        if self.versions.values().any(|definition| in_use(&definition)) {
+            return Ok(());
+        }
+        let names = latest.states().map(|state| latest.state_name(state));
+        Err(QueryError::UnknownState {
+            machine: latest.name().to_owned(),
+            state: state.to_owned(),
+            suggestion: did_you_mean(state, names).map(str::to_owned),
+        })
+    }
+
+    fn name_of(&self, version: u64, state: StateId) -> String {
+        let definition = self.versions.get(&version).expect("a record's version stays for ever");
+        definition.state_name(state).to_owned()
+    }
+
+    fn event_of(&self, version: u64, event: u16) -> String {
+        let definition = self.versions.get(&version).expect("a record's version stays for ever");
+        definition.event_name(event).to_owned()
+    }
+}
+
+fn went(machine: &Machine, moved: &Move, revision: u64) -> HistoryRecord {
+    let to = machine.name_of(moved.version, moved.to);
+    let entry = entry(&moved.stamp, moved.version);
+    match moved.event {
+        None => HistoryRecord::Created { to, revision, entry },
+        Some(event) => HistoryRecord::Moved {
+            from: machine.name_of(moved.version, moved.from),
+            to,
+            event: machine.event_of(moved.version, event),
+            revision,
+            entry,
+        },
+    }
+}
+
+fn refused(machine: &Machine, refusal: &Refusal) -> HistoryRecord {
+    let (event, to) = match &refusal.wish {
+        Wish::Event(name) => (Some(name.clone()), None),
+        Wish::State(name) => (None, Some(name.clone())),
+    };
+    HistoryRecord::Rejected {
+        state: machine.name_of(refusal.version, refusal.state),
+        event,
+        to,
+        code: refusal.code,
+        revision: refusal.revision,
+        entry: entry(&refusal.stamp, refusal.version),
+    }
+}
+
+fn entry(stamp: &Stamp, version: u64) -> RecordEntry {
+    let extra = stamp.extra.as_deref();
+    RecordEntry {
+        version,
+        time_ms: stamp.time_ms,
+        index: stamp.index,
+        term: stamp.term,
+        actor: extra.and_then(|extra| extra.actor.clone()),
+        request_id: extra.and_then(|extra| extra.request_id.clone()),
+        data: extra.and_then(|extra| extra.data.clone()),
+    }
+}
+
+/// How many instances one call of [`Registry::list`] looks at: a read runs between two batches of `apply`, which waits for it.
+pub const LIST_SCAN_MAX: usize = 100_000;

@@ -1,0 +1,4 @@
+//! What declared machines must keep, seen from outside.
+
+mod incidents;
+mod support;

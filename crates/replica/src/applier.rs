@@ -1,19 +1,31 @@
-//! Gives committed commands to the state machine: in order, each exactly once, alike on every node.
+//! Gives committed commands to the state machine: in order, each exactly once, alike on every node (thesis 6.3).
 
 use std::io;
 
+use bytes::Bytes;
+use quorate_core::entry::{Entry, Payload};
 use quorate_core::types::EntryId;
 
 use crate::effect::{Answered, ApplyBatch, Outcome};
+use crate::error::ProposeError;
 use crate::explain::Trace;
+use crate::hash::{mix, mix_bytes};
 use crate::input::{Input, Ticket};
-use crate::session::SessionLimits;
-use crate::state_machine::StateMachine;
+use crate::request::{CommandEnvelope, CommandKind, RequestId};
+use crate::session::{Kept, Seen, SessionLimits, Sessions};
+use crate::session_codec;
+use crate::state_machine::{Codec, Context, StateMachine};
 
-/// The state machine with what makes it exactly-once. Lives on a thread of its own.
+/// The state machine with the tables that make it exactly-once. Lives on a thread of its own.
+///
+/// Invariant: all that it holds is a function of the entries applied so far, so that it is equal on all nodes.
 pub struct Applier<S: StateMachine> {
     machine: S,
-    limits: SessionLimits,
+    sessions: Sessions,
+    applied: EntryId,
+    /// The time of the last entry. Invariant: never falls.
+    timestamp_ms: u64,
+    state_hash: u64,
 }
 
 /// What came of a batch.
@@ -21,7 +33,7 @@ pub struct Applier<S: StateMachine> {
 pub struct Applied {
     /// Answers for local callers.
     pub answers: Vec<LocalAnswer>,
-    /// Goes to the replica as it is.
+    /// The replica's next input, to be handed on as it is.
     pub report: Input,
 }
 
@@ -46,12 +58,43 @@ impl LocalAnswer {
 impl<S: StateMachine> Applier<S> {
     /// An applier before the first entry.
     pub fn new(machine: S, limits: SessionLimits) -> Applier<S> {
-        Applier { machine, limits }
+        Applier {
+            machine,
+            sessions: Sessions::new(limits),
+            applied: EntryId::ZERO,
+            timestamp_ms: 0,
+            state_hash: 0,
+        }
     }
 
-    /// Applies a batch. Panics of the state machine pass through: then the node stops.
-    pub fn apply(&mut self, _batch: ApplyBatch) -> Applied {
-        unimplemented!("being written")
+    /// Applies a batch and answers each of its `waiting` once.
+    ///
+    /// # Panics
+    /// If the batch does not continue where the last one ended, and whenever the state machine panics: both leave a state
+    /// that no other node has, so the node must stop.
+    pub fn apply(&mut self, batch: ApplyBatch) -> Applied {
+        let mut waiting = batch.waiting.into_iter().peekable();
+        let mut answers = Vec::with_capacity(waiting.len());
+        let mut forwarded = Vec::new();
+        let mut unknown_sessions = Vec::new();
+        for entry in &batch.entries {
+            let outcome = self.apply_entry(entry);
+            let Some(who) = waiting.next_if(|who| who.index == entry.id.index) else {
+                continue;
+            };
+            let outcome = outcome.expect("a place in the log that somebody waits for holds his command");
+            if who.forwarded {
+                forwarded.push((who.ticket, outcome));
+                continue;
+            }
+            if outcome == Err(ProposeError::SessionUnknown) {
+                unknown_sessions.extend(session_of(entry));
+            }
+            answers.push(LocalAnswer { ticket: who.ticket, outcome, trace: who.trace });
+        }
+        assert!(waiting.next().is_none(), "everyone in a batch waits for one of its entries, in order");
+        let report = Input::Applied { through: self.applied.index, forwarded, unknown_sessions };
+        Applied { answers, report }
     }
 
     /// The state, for reads.
@@ -61,27 +104,158 @@ impl<S: StateMachine> Applier<S> {
 
     /// The last entry that was applied.
     pub fn applied(&self) -> EntryId {
-        unimplemented!("being written")
+        self.applied
     }
 
-    /// A running hash of what apply did: equal at equal applied entries, or a replica has diverged.
+    /// A running hash over the index and the outcome of each command: equal at equal applied entries on all nodes, or
+    /// one of them has diverged.
     pub fn state_hash(&self) -> u64 {
-        unimplemented!("being written")
+        self.state_hash
     }
 
-    /// Writes the state, the sessions and the applied entry.
+    /// The tables of sessions and keys, to look at.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Applies one entry; the outcome if it holds a command.
+    fn apply_entry(&mut self, entry: &Entry) -> Option<Outcome> {
+        assert!(
+            entry.id.index == self.applied.index.next(),
+            "entries are applied one after the other, none twice"
+        );
+        assert!(entry.id.term >= self.applied.term, "terms never fall along the log");
+        assert!(entry.timestamp_ms >= self.timestamp_ms, "time never falls along the log");
+        self.applied = entry.id;
+        self.timestamp_ms = entry.timestamp_ms;
+        match &entry.payload {
+            Payload::Noop | Payload::Membership(_) => None,
+            Payload::Command(bytes) => {
+                let outcome = self.apply_command(bytes);
+                self.state_hash = mix_outcome(mix(self.state_hash, entry.id.index.0), &outcome);
+                Some(outcome)
+            }
+        }
+    }
+
+    fn apply_command(&mut self, bytes: &Bytes) -> Outcome {
+        let envelope = match CommandEnvelope::decode(bytes) {
+            Ok(envelope) => envelope,
+            Err(error) => return Err(ProposeError::Malformed(error.what)),
+        };
+        match (envelope.kind, &envelope.request_id) {
+            (CommandKind::OpenSession, Some(RequestId::Session { session, sequence: 0, .. })) => {
+                self.sessions.open(*session);
+                Ok(Bytes::new())
+            }
+            (CommandKind::OpenSession, _) => {
+                Err(ProposeError::Malformed("to open a session takes its id and the sequence 0".into()))
+            }
+            (CommandKind::User, Some(RequestId::Session { sequence: 0, .. })) => {
+                Err(ProposeError::Malformed("sequences of a session start at 1".into()))
+            }
+            (CommandKind::User, _) => self.apply_user_command(envelope),
+        }
+    }
+
+    /// Asks the tables first: what was answered before gets the same answer, whatever the state is by now.
+    fn apply_user_command(&mut self, envelope: CommandEnvelope) -> Outcome {
+        let Some(request) = &envelope.request_id else {
+            let words = None;
+            return answer(self.apply_once(&envelope.body, envelope.actor, words));
+        };
+        let command_hash = mix_bytes(COMMAND_HASH_SEED, &envelope.body);
+        match self.sessions.look_up(request, command_hash, self.timestamp_ms) {
+            Seen::No => {
+                let words = (!envelope.node_session).then(|| request.to_string());
+                let kept = self.apply_once(&envelope.body, envelope.actor, words);
+                self.sessions.record(request, command_hash, self.timestamp_ms, kept.clone());
+                answer(kept)
+            }
+            Seen::Answered(kept) => answer(kept),
+            Seen::Forgotten => Err(ProposeError::Forgotten),
+            Seen::Reused => Err(ProposeError::KeyReused),
+            Seen::SessionUnknown => Err(ProposeError::SessionUnknown),
+        }
+    }
+
+    /// The one place where the state machine is called.
+    fn apply_once(&mut self, body: &Bytes, actor: Option<String>, request_id: Option<String>) -> Kept {
+        match S::Command::decode(body) {
+            Ok(command) => {
+                let context =
+                    Context { entry: self.applied, timestamp_ms: self.timestamp_ms, actor, request_id };
+                let mut reply = Vec::new();
+                self.machine.apply(&context, command).encode(&mut reply);
+                Kept::Reply(Bytes::from(reply))
+            }
+            Err(error) => Kept::Malformed(error.what),
+        }
+    }
+
+    /// Writes the state, the tables and where they stand. They belong together: a state without its tables would apply
+    /// again what it has applied.
     ///
     /// # Errors
     /// When `out` cannot be written.
-    pub fn write(&self, _out: &mut dyn io::Write) -> io::Result<()> {
-        unimplemented!("being written")
+    pub fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        session_codec::write_number(out, FORMAT_VERSION)?;
+        session_codec::write_number(out, self.applied.term.0)?;
+        session_codec::write_number(out, self.applied.index.0)?;
+        session_codec::write_number(out, self.timestamp_ms)?;
+        session_codec::write_number(out, self.state_hash)?;
+        session_codec::write(&self.sessions, out)?;
+        (self.machine.snapshot())(out)
     }
 
-    /// Reads what [`write`](Self::write) wrote; `machine` is restored from it.
+    /// Reads what [`write`](Self::write) wrote: `machine` is restored from it.
     ///
     /// # Errors
-    /// When the source cannot be read or does not hold a state.
-    pub fn read(machine: S, limits: SessionLimits, _source: &mut dyn io::Read) -> io::Result<Applier<S>> {
-        Ok(Applier { machine, limits })
+    /// When the source cannot be read or does not hold a state within the limits.
+    pub fn read(machine: S, limits: SessionLimits, source: &mut dyn io::Read) -> io::Result<Applier<S>> {
+        let version = session_codec::read_number(source)?;
+        if version != FORMAT_VERSION {
+            let what = format!("a state of format {version}, this binary knows {FORMAT_VERSION}");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        let term = session_codec::read_number(source)?;
+        let applied = EntryId::new(term, session_codec::read_number(source)?);
+        let timestamp_ms = session_codec::read_number(source)?;
+        let state_hash = session_codec::read_number(source)?;
+        let sessions = session_codec::read(limits, source)?;
+        let mut machine = machine;
+        machine.restore(source)?;
+        Ok(Applier { machine, sessions, applied, timestamp_ms, state_hash })
     }
 }
+
+/// The session that the command in `entry` belongs to.
+fn session_of(entry: &Entry) -> Option<u128> {
+    let Payload::Command(bytes) = &entry.payload else {
+        return None;
+    };
+    match CommandEnvelope::decode(bytes).ok()?.request_id? {
+        RequestId::Session { session, .. } => Some(session),
+        RequestId::Key(_) => None,
+    }
+}
+
+fn answer(kept: Kept) -> Outcome {
+    match kept {
+        Kept::Reply(reply) => Ok(reply),
+        Kept::Malformed(why) => Err(ProposeError::Malformed(why)),
+    }
+}
+
+/// Mixes in what a command was answered: replies by their bytes, refusals by their words.
+fn mix_outcome(state: u64, outcome: &Outcome) -> u64 {
+    match outcome {
+        Ok(reply) => mix_bytes(mix(state, 1), reply),
+        Err(error) => mix_bytes(mix(state, 2), error.to_string().as_bytes()),
+    }
+}
+
+/// Where the hash of a command starts.
+const COMMAND_HASH_SEED: u64 = 0x7175_6f72_6174_6501;
+/// The format that `write` writes.
+const FORMAT_VERSION: u64 = 0;

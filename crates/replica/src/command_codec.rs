@@ -24,7 +24,7 @@ impl CommandEnvelope {
     pub fn encode(&self) -> Result<Bytes, DecodeError> {
         let texts =
             [&self.actor, &self.trace].iter().map(|text| text.as_ref().map_or(0, String::len)).sum::<usize>();
-        let mut out = BytesMut::with_capacity(2 + 3 * 4 + KEY_BYTES_MAX + texts + self.body.len());
+        let mut out = BytesMut::with_capacity(2 + 5 * 3 + 1 + KEY_BYTES_MAX + texts + self.body.len());
         out.put_u8(VERSION);
         out.put_u8(match self.kind {
             CommandKind::User => 0,
@@ -51,6 +51,9 @@ impl CommandEnvelope {
         }
         if let Some(trace) = &self.trace {
             put_field(&mut out, TAG_TRACE, trace.as_bytes(), TRACE_BYTES_MAX)?;
+        }
+        if self.node_session {
+            put_field(&mut out, TAG_NODE_SESSION, &[], 0)?;
         }
         out.put_u8(TAG_BODY);
         out.put_slice(&self.body);
@@ -95,7 +98,7 @@ impl CommandEnvelope {
             if bytes.len() < end {
                 return Err(error("a cut field"));
             }
-            take_field(&mut envelope, tag, &bytes.slice(at + 3..end))?;
+            take_field(&mut envelope, tag, &bytes[at + 3..end])?;
             at = end;
         }
     }
@@ -117,11 +120,11 @@ fn put_field(out: &mut BytesMut, tag: u8, value: &[u8], bytes_max: usize) -> Res
 }
 
 /// Puts the value of one field in its place; a tag that is not known changes nothing.
-fn take_field(envelope: &mut CommandEnvelope, tag: u8, value: &Bytes) -> Result<(), DecodeError> {
+fn take_field(envelope: &mut CommandEnvelope, tag: u8, value: &[u8]) -> Result<(), DecodeError> {
     match tag {
         TAG_SESSION => {
             let value: &[u8; SESSION_BYTES] =
-                value[..].try_into().map_err(|_| error("a session field of another length than 32"))?;
+                value.try_into().map_err(|_| error("a session field of another length than 32"))?;
             let word = |at: usize| -> u64 {
                 u64::from_le_bytes(value[at..at + 8].try_into().expect("eight of 32 bytes are eight bytes"))
             };
@@ -135,8 +138,9 @@ fn take_field(envelope: &mut CommandEnvelope, tag: u8, value: &Bytes) -> Result<
         TAG_KEY if value.is_empty() || value.len() > KEY_BYTES_MAX => {
             return Err(error("a request key not of 1 to 64 bytes"));
         }
-        TAG_KEY => envelope.request_id = Some(RequestId::Key(value.clone())),
+        TAG_KEY => envelope.request_id = Some(RequestId::Key(Bytes::copy_from_slice(value))),
         TAG_ACTOR => envelope.actor = Some(text(value, ACTOR_BYTES_MAX)?),
+        TAG_NODE_SESSION => envelope.node_session = true,
         TAG_TRACE => envelope.trace = Some(text(value, TRACE_BYTES_MAX)?),
         _ => {}
     }
@@ -144,7 +148,7 @@ fn take_field(envelope: &mut CommandEnvelope, tag: u8, value: &Bytes) -> Result<
 }
 
 /// Text of at most `bytes_max` bytes.
-fn text(value: &Bytes, bytes_max: usize) -> Result<String, DecodeError> {
+fn text(value: &[u8], bytes_max: usize) -> Result<String, DecodeError> {
     if value.len() > bytes_max {
         return Err(error("a text field above its limit"));
     }
@@ -165,6 +169,7 @@ const TAG_SESSION: u8 = 1;
 const TAG_KEY: u8 = 2;
 const TAG_ACTOR: u8 = 3;
 const TAG_TRACE: u8 = 4;
+const TAG_NODE_SESSION: u8 = 5;
 const SESSION_BYTES: usize = 32;
 /// The longest request key, in bytes.
 pub const KEY_BYTES_MAX: usize = 64;
@@ -174,4 +179,4 @@ pub const ACTOR_BYTES_MAX: usize = 256;
 pub const TRACE_BYTES_MAX: usize = 1024;
 /// What an envelope adds to its body at most, in bytes.
 pub const ENVELOPE_BYTES_MAX: usize =
-    2 + 4 * 3 + SESSION_BYTES + KEY_BYTES_MAX + ACTOR_BYTES_MAX + TRACE_BYTES_MAX + 1;
+    2 + 5 * 3 + SESSION_BYTES + KEY_BYTES_MAX + ACTOR_BYTES_MAX + TRACE_BYTES_MAX + 1;

@@ -24,5 +24,6 @@ pub mod peer_message;
 pub mod replica;
 pub mod request;
 pub mod session;
+mod session_codec;
 pub mod state_machine;
 pub mod status;

@@ -40,6 +40,18 @@ pub struct CommandEnvelope {
     pub actor: Option<String>,
     /// W3C trace context.
     pub trace: Option<String>,
+    /// Whether the request id was made by a node for a caller who gave none: then it is nobody's to see.
+    pub node_session: bool,
     /// The encoded command.
     pub body: Bytes,
+}
+
+impl std::fmt::Display for RequestId {
+    /// The id in words: `<32 hex digits>:<sequence>` or the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RequestId::Session { session, sequence, .. } => write!(f, "{session:032x}:{sequence}"),
+            RequestId::Key(key) => f.write_str(&String::from_utf8_lossy(key)),
+        }
+    }
 }

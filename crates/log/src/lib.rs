@@ -1,3 +1,34 @@
-//! quorate-log: the write-ahead log.
+//! quorate-log: the write-ahead log, the durable shadow of Raft's log in memory.
+//!
+//! What [`Log::sync`] has attested is there after any crash, in order, and nothing is there that was never written. What was
+//! written but not synced may be there or not; a hole is never followed by anything. What a disk has damaged is found by its
+//! checksum and named with file and offset; then the log refuses to open, it never guesses.
+//!
+//! *Knows* entries and hard state as bytes with an index. *Knows nothing of* roles, quorums, peers, sockets, clocks, threads, or
+//! what a command means; of a disk only the trait [`disk::Disk`].
+//!
+//! The order of a start, enforced by the types: [`DataDir::open`] takes the folder's lock, [`Identity::open_or_create`] says
+//! whose folder it is, [`Log::open`] takes the folder over and recovers. The format, the crash model and each case of the
+//! recovery are in `docs/log-format.md`.
+//!
+//! Reading order: [`disk`] (the seam), `record` and `segment` (what stands in a file), [`log`] (the one writer), `recovery` and
+//! `tail` (torn tail against damage), `index` and [`read`] (entries read back), [`identity`], [`inspect`].
 
 pub mod disk;
+pub mod error;
+
+pub mod log;
+pub mod read;
+
+pub mod data_dir;
+pub mod identity;
+
+pub mod inspect;
+pub mod real_disk;
+
+pub use data_dir::DataDir;
+pub use error::LogError;
+pub use identity::{Identity, Wanted};
+pub use log::{Content, Log, LogOptions};
+pub use read::ReadPlan;
+pub use real_disk::RealDisk;

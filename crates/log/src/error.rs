@@ -1,0 +1,117 @@
+//! What can go wrong with the log, by what the caller can do about it.
+
+use std::io;
+
+use quorate_core::types::{ClusterId, NodeId};
+
+/// Why the log, or the folder that it lives in, cannot be used. All but [`LogError::Full`] are fatal for the node.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The disk failed. Nothing is known of what was not durable before: the log refuses every further call.
+    #[error("{action} {file}: {source}")]
+    Io {
+        /// What was tried, as "cannot write".
+        action: &'static str,
+        /// The file's name within the data folder.
+        file: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An earlier write or sync failed: after that, what a sync says is worth nothing (fsyncgate).
+    #[error(
+        "the log takes no more writes, because an earlier one failed: restart the node, so that it reads what the disk really holds"
+    )]
+    Poisoned,
+    /// No space for the next segment. Nothing was written and the log is as before: once space is free, the same write may
+    /// be tried again. Space for hard state is kept in reserve.
+    #[error(
+        "the disk is full: no space to preallocate {file} ({bytes} bytes): free some space on the file system of the data folder"
+    )]
+    Full {
+        /// The file that could not be made.
+        file: String,
+        /// How many bytes it needs.
+        bytes: u64,
+    },
+    /// What is on the disk is not what was written there.
+    #[error(
+        "{file} is damaged at byte {offset}: {what}. The node does not start on it and has changed nothing: look with `quorate log inspect`, \
+             check the disk, then restore the whole data folder from a copy, or remove the node and add a new one under a new id"
+    )]
+    Corrupt {
+        /// The file's name within the data folder.
+        file: String,
+        /// Where in the file, in bytes.
+        offset: u64,
+        /// What is wrong there.
+        what: String,
+    },
+    /// The file was written by a newer version of Quorate.
+    #[error("{file} has format version {found}, this program reads up to {max}: start a newer one")]
+    NewerFormat {
+        /// The file's name within the data folder.
+        file: String,
+        /// The version in the file.
+        found: u32,
+        /// The newest version that is understood.
+        max: u32,
+    },
+    /// Another process has the data folder.
+    #[error("the data folder is in use by another process: one folder belongs to one node")]
+    InUse,
+    /// The data folder cannot be made or written.
+    #[error(
+        "the data folder cannot be written: {source}: check its owner, its mode and that it is not mounted read-only"
+    )]
+    NotWritable {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The folder or a file in it belongs to another cluster.
+    #[error(
+        "{file} belongs to cluster {found}, not to {wanted}: wrong data folder, or the cluster token or the initial members differ"
+    )]
+    OtherCluster {
+        /// The file's name within the data folder.
+        file: String,
+        /// The cluster in the file.
+        found: ClusterId,
+        /// The cluster that was asked for.
+        wanted: ClusterId,
+    },
+    /// The folder belongs to another node of the cluster.
+    #[error(
+        "the data folder belongs to node {found}, not to {wanted}: a node never takes over another one's folder"
+    )]
+    OtherNode {
+        /// The node in the file.
+        found: NodeId,
+        /// The node that was asked for.
+        wanted: NodeId,
+    },
+    /// A peer's store is not the one that this node knows under its id.
+    #[error(
+        "node {node} shows another store (incarnation {shown:032x}) than before ({known:032x}): \
+             a node whose disk is gone must not vote under its old id: add it under a new one"
+    )]
+    OtherIncarnation {
+        /// The peer.
+        node: NodeId,
+        /// What is remembered.
+        known: u128,
+        /// What it showed.
+        shown: u128,
+    },
+}
+
+impl LogError {
+    /// Makes an [`LogError::Io`] of what `action` on `file` met.
+    pub(crate) fn io(action: &'static str, file: &str, source: io::Error) -> LogError {
+        LogError::Io { action, file: file.to_owned(), source }
+    }
+
+    /// Makes an [`LogError::Corrupt`].
+    pub(crate) fn corrupt(file: &str, offset: u64, what: impl Into<String>) -> LogError {
+        LogError::Corrupt { file: file.to_owned(), offset, what: what.into() }
+    }
+}

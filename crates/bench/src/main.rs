@@ -1,2 +1,119 @@
-//! Quorate: bench.
-fn main() {}
+//! Throughput and latency of Quorate in real processes: three nodes over loopback, fsync on, a closed loop, and beside each
+//! figure the physical limit of the machine, measured in the same run.
+
+mod embedded;
+mod floor;
+mod node;
+mod processes;
+mod report;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+/// The windows of `--sweep`.
+const SWEEP: [usize; 5] = [1, 10, 100, 1000, 4000];
+
+#[derive(Parser)]
+#[command(version, about = "Measure Quorate on this machine", after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+const EXAMPLES: &str = "Examples:
+  quorate-bench embedded --window 1000 --bytes 256 --seconds 5
+  quorate-bench embedded --sweep
+  quorate-bench server --window 64 --json";
+
+#[derive(Subcommand)]
+enum What {
+    /// Three embedding processes: proposals made in the leader's process.
+    Embedded(Load),
+    /// Three `quorate server` processes: proposals made over HTTP. Needs the `quorate` binary beside this one.
+    Server(Load),
+    /// The physical limit alone: no consensus, only bytes, sockets and fsyncs.
+    Floor(Load),
+    #[command(hide = true)]
+    Node(node::NodeArgs),
+    #[command(hide = true)]
+    FloorFollower { leader: String, path: PathBuf },
+}
+
+/// How much load, for how long.
+#[derive(Args, Clone)]
+struct Load {
+    /// Proposals in flight.
+    #[arg(long, default_value_t = 1000)]
+    window: usize,
+    /// The size of each command, in bytes.
+    #[arg(long, default_value_t = 256)]
+    bytes: usize,
+    /// How long to measure each window.
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    /// Measure the windows 1, 10, 100, 1000 and 4000.
+    #[arg(long)]
+    sweep: bool,
+    /// Print one JSON object for each window instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Where the nodes keep their data while they run; a fresh folder below it is made and removed.
+    #[arg(long, default_value = ".")]
+    dir: PathBuf,
+    /// Do not measure the floor (then no ratio is shown).
+    #[arg(long)]
+    no_floor: bool,
+}
+
+impl Load {
+    fn windows(&self) -> Vec<usize> {
+        if self.sweep { SWEEP.to_vec() } else { vec![self.window] }
+    }
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().what {
+        What::Embedded(load) => measure(&load, "embedded", embedded::measure),
+        What::Server(_) => anyhow::bail!("needs the server"),
+        What::Floor(load) => {
+            measure(&load, "floor", |load, window, dir| floor::run(window, load.bytes, load.seconds, dir))
+        }
+        What::Node(args) => node::run(args),
+        What::FloorFollower { leader, path } => floor::follower(&leader, &path),
+    }
+}
+
+/// Measures each window, with the floor right before it, so that both see the same machine.
+fn measure(
+    load: &Load,
+    name: &str,
+    run: impl Fn(&Load, usize, &std::path::Path) -> Result<report::Measured>,
+) -> Result<()> {
+    anyhow::ensure!(load.window > 0 && load.seconds > 0.0, "--window and --seconds must be more than zero");
+    if !load.json {
+        println!(
+            "{name}, three processes over loopback, fsync on, {} bytes, {} s for each row",
+            load.bytes, load.seconds
+        );
+        report::print_head();
+    }
+    for window in load.windows() {
+        let dir = processes::fresh_dir(&load.dir)?;
+        let floor = if load.no_floor || name == "floor" {
+            None
+        } else {
+            Some(floor::run(window, load.bytes, load.seconds.min(3.0), &dir)?)
+        };
+        let measured = run(load, window, &dir);
+        std::fs::remove_dir_all(&dir)?;
+        let measured = measured?;
+        let measured = match &floor {
+            Some(floor) => measured.with_floor(floor),
+            None => measured,
+        };
+        report::print(&measured, load.json)?;
+    }
+    Ok(())
+}

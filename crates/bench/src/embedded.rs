@@ -1,0 +1,60 @@
+//! The embedded measurement: three processes, each with a node; the load is made in the leader's process.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::Load;
+use crate::processes::{Process, free_addresses};
+use crate::report::Measured;
+
+/// Bytes that one node may write in a measurement: nothing is compacted yet, so a long run at full speed would fill a disk.
+const WRITTEN_BYTES_MAX: f64 = 8e9;
+/// The speed that is assumed for that cap, in proposals a second.
+const FASTEST_PER_S: f64 = 1e6;
+
+/// Measures one window on a fresh cluster.
+pub(crate) fn measure(load: &Load, window: usize, dir: &Path) -> Result<Measured> {
+    #[allow(clippy::cast_precision_loss)] // A bound.
+    let seconds_max = WRITTEN_BYTES_MAX / (FASTEST_PER_S * (load.bytes + 64) as f64);
+    let seconds = load.seconds.min(seconds_max.max(1.0));
+    let peers = free_addresses(3)?.join(",");
+    let mut nodes = Vec::new();
+    for id in 1..=3 {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["node", "--id", &id.to_string(), "--peers", &peers, "--dir"]);
+        nodes.push(Process::start(command.arg(dir.join(format!("n{id}"))))?);
+    }
+    let roles = nodes.iter_mut().map(Process::line).collect::<Result<Vec<_>>>()?;
+    let leader = roles.iter().position(|role| role == "leader").context("no node leads")?;
+    // The first proposal opens the node's session and warms the path; it is not measured.
+    nodes[leader].ask(&format!("run 1 {} 0.2", load.bytes))?;
+    let before = totals(&mut nodes)?;
+    let answer = nodes[leader].ask(&format!("run {window} {} {seconds}", load.bytes))?;
+    let after = totals(&mut nodes)?;
+    let mut measured: Measured = serde_json::from_str(&answer).context(answer)?;
+    let [cpu_us, fsyncs, bytes_written] = std::array::from_fn(|n| after[n] - before[n]);
+    #[allow(clippy::cast_precision_loss)] // A figure for people.
+    {
+        measured.cpu_us_per_proposal = cpu_us as f64 / measured.proposals.max(1) as f64;
+    }
+    (measured.fsyncs, measured.bytes_written) = (fsyncs, bytes_written);
+    for node in &mut nodes {
+        node.ask("stop")?;
+    }
+    Ok(measured)
+}
+
+/// CPU microseconds, fsyncs and bytes written of all nodes so far.
+fn totals(nodes: &mut [Process]) -> Result<[u64; 3]> {
+    let mut totals = [0; 3];
+    for node in nodes {
+        let counters = node.ask("counters")?;
+        let (fsyncs, written) = counters.split_once(' ').context("two counters")?;
+        totals[0] += node.cpu_us()?;
+        totals[1] += fsyncs.parse::<u64>()?;
+        totals[2] += written.parse::<u64>()?;
+    }
+    Ok(totals)
+}

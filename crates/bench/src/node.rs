@@ -1,0 +1,119 @@
+//! One node of the embedded measurement: a state machine that counts, a closed loop when the parent asks for one, and the
+//! node's own counters. Lines in on standard input, lines out on standard output.
+
+use std::io::{BufRead, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use quorate::{Context, Node, Snapshot, StateMachine};
+
+use crate::report::Measured;
+
+#[derive(clap::Args)]
+pub(crate) struct NodeArgs {
+    #[arg(long)]
+    id: u64,
+    #[arg(long)]
+    dir: PathBuf,
+    /// The peer addresses of nodes 1, 2, 3.
+    #[arg(long, value_delimiter = ',')]
+    peers: Vec<String>,
+}
+
+/// The state machine of the measurement: counts commands and the bytes in them.
+pub(crate) struct Tally {
+    commands: u64,
+    bytes: u64,
+}
+
+impl StateMachine for Tally {
+    type Command = Vec<u8>;
+    type Reply = u64;
+
+    fn apply(&mut self, _: &Context, command: Vec<u8>) -> u64 {
+        self.commands += 1;
+        self.bytes += command.len() as u64;
+        self.commands
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let state = [self.commands.to_le_bytes(), self.bytes.to_le_bytes()].concat();
+        Box::new(move |out| out.write_all(&state))
+    }
+
+    fn restore(&mut self, source: &mut dyn Read) -> std::io::Result<()> {
+        let mut state = [[0; 8]; 2];
+        source.read_exact(state.as_flattened_mut())?;
+        (self.commands, self.bytes) = (u64::from_le_bytes(state[0]), u64::from_le_bytes(state[1]));
+        Ok(())
+    }
+}
+
+/// The life of the process.
+pub(crate) fn run(args: NodeArgs) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let members: Vec<(u64, String)> = (1..).zip(args.peers).collect();
+        let node = Node::builder(args.dir)
+            .id(args.id)
+            .cluster("bench")
+            .peers(members)
+            .start(Tally { commands: 0, bytes: 0 })
+            .await?;
+        node.ready().await?;
+        println!("{}", if node.status().leader == args.id { "leader" } else { "follower" });
+        for line in std::io::stdin().lock().lines() {
+            let line = line?;
+            match line.split(' ').collect::<Vec<_>>()[..] {
+                ["run", window, bytes, seconds] => {
+                    let measured =
+                        closed_loop(&node, window.parse()?, bytes.parse()?, seconds.parse()?).await?;
+                    println!("{}", serde_json::to_string(&measured)?);
+                }
+                ["counters"] => {
+                    let metrics = node.metrics();
+                    let written = metrics.log_written_bytes.load(Ordering::Relaxed);
+                    println!("{} {written}", metrics.fsync.read().count());
+                }
+                ["stop"] => {
+                    node.stop().await;
+                    println!("stopped");
+                    return Ok(());
+                }
+                _ => bail!("unknown request {line:?}"),
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Keeps `window` proposals in flight for `seconds`.
+async fn closed_loop(node: &Node<Tally>, window: usize, bytes: usize, seconds: f64) -> Result<Measured> {
+    let command = Arc::new(vec![7_u8; bytes]);
+    let begin = Instant::now();
+    let end = begin + Duration::from_secs_f64(seconds);
+    let tasks: Vec<_> = (0..window)
+        .map(|_| {
+            let (node, command) = (node.clone(), Arc::clone(&command));
+            tokio::spawn(async move {
+                let mut latencies = Vec::new();
+                let mut since = Instant::now();
+                while since < end {
+                    node.propose(command.to_vec()).await?;
+                    let now = Instant::now();
+                    latencies.push(u32::try_from((now - since).as_micros()).unwrap_or(u32::MAX));
+                    since = now;
+                }
+                Ok::<_, quorate::ProposeError>(latencies)
+            })
+        })
+        .collect();
+    let mut latencies = Vec::new();
+    for task in tasks {
+        latencies.extend(task.await.context("a client of the measurement panicked")??);
+    }
+    Ok(Measured::new(window, bytes, latencies.len() as u64, begin.elapsed(), latencies))
+}

@@ -1,0 +1,137 @@
+//! The settings of a node: every limit with its unit, defaults that suit a local network, and the check that they fit together.
+
+use std::time::Duration;
+
+/// The settings of a node. The defaults suit nodes in one data centre; all limits are for one node.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The protocol's unit of time. All timers are counted in it.
+    pub tick: Duration,
+    /// A follower that hears nothing for this long (plus up to as much again, at random) stands for election.
+    pub election_timeout: Duration,
+    /// How often a leader says that it leads. A third of the election timeout at most.
+    pub heartbeat: Duration,
+    /// After this time a proposal that has no answer ends as `TimedOut` (or `NoLeader` when it never left).
+    pub proposal_timeout: Duration,
+    /// After this time a read that no quorum confirmed ends as `TimedOut`.
+    pub read_timeout: Duration,
+    /// How many inputs may wait for the loop. Beyond it callers get `Overloaded` and peers are read more slowly.
+    pub inbox_len_max: usize,
+    /// How many inputs one turn of the loop takes before it drains once: the largest group commit.
+    pub turn_len_max: usize,
+    /// The largest command, in bytes.
+    pub command_bytes_max: usize,
+    /// Commands that wait for an answer on this node, in bytes.
+    pub pending_bytes_max: usize,
+    /// Entries that a leader may hold uncommitted, in bytes.
+    pub uncommitted_bytes_max: usize,
+    /// Recent entries kept in memory, in bytes; older ones are read from the log.
+    pub window_bytes_max: usize,
+    /// The entries of one message to a peer, in bytes.
+    pub append_bytes_max: usize,
+    /// How many messages with entries to one peer may be unanswered.
+    pub inflight_appends_max: usize,
+    /// How many bytes of entries to one peer may be unanswered.
+    pub inflight_bytes_max: usize,
+    /// How many messages may wait for the connection to one peer. More than `inflight_appends_max`.
+    pub peer_queue_len_max: usize,
+    /// The size of one file of the log, in bytes, reserved when it is begun.
+    pub segment_bytes: u64,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            tick: Duration::from_millis(10),
+            election_timeout: Duration::from_millis(1_000),
+            heartbeat: Duration::from_millis(100),
+            proposal_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(5),
+            inbox_len_max: 16 * 1024,
+            turn_len_max: 4 * 1024,
+            command_bytes_max: 1 << 20,
+            pending_bytes_max: 64 << 20,
+            uncommitted_bytes_max: 64 << 20,
+            window_bytes_max: 64 << 20,
+            append_bytes_max: 1 << 20,
+            inflight_appends_max: 64,
+            inflight_bytes_max: 16 << 20,
+            peer_queue_len_max: 4 * 1024,
+            segment_bytes: 64 << 20,
+        }
+    }
+}
+
+impl Config {
+    /// Says what does not fit together, in words.
+    ///
+    /// # Errors
+    /// The first setting that makes no sense, with the reason.
+    pub fn validate(&self) -> Result<(), String> {
+        let rules = [
+            (self.tick >= Duration::from_millis(1), "tick must be at least 1 ms"),
+            (self.heartbeat >= self.tick, "heartbeat must be at least one tick"),
+            (
+                self.election_timeout >= self.heartbeat * 3,
+                "election_timeout must be at least three heartbeats, or one lost heartbeat deposes a leader",
+            ),
+            (
+                self.proposal_timeout >= self.election_timeout,
+                "proposal_timeout must outlast an election_timeout",
+            ),
+            (self.read_timeout >= self.election_timeout, "read_timeout must outlast an election_timeout"),
+            (self.inbox_len_max > 0, "inbox_len_max must be at least 1"),
+            (self.turn_len_max > 0, "turn_len_max must be at least 1"),
+            (self.command_bytes_max > 0, "command_bytes_max must be at least 1"),
+            (
+                self.command_bytes_max <= COMMAND_BYTES_CAP,
+                "command_bytes_max must be at most 64 MiB: a command travels in one frame",
+            ),
+            (self.pending_bytes_max >= self.command_bytes_max, "pending_bytes_max must hold one command"),
+            (
+                self.uncommitted_bytes_max >= self.command_bytes_max,
+                "uncommitted_bytes_max must hold one command",
+            ),
+            (self.window_bytes_max >= self.command_bytes_max, "window_bytes_max must hold one command"),
+            (self.inflight_appends_max > 0, "inflight_appends_max must be at least 1"),
+            (
+                self.peer_queue_len_max > self.inflight_appends_max,
+                "peer_queue_len_max must exceed inflight_appends_max, or a full pipeline drops its own messages",
+            ),
+            (
+                self.segment_bytes >= 2 * self.command_bytes_max as u64 + SEGMENT_OVERHEAD_BYTES,
+                "segment_bytes must hold two of the largest commands and 64 KiB of frame",
+            ),
+        ];
+        match rules.iter().find(|(holds, _)| !holds) {
+            Some((_, what)) => Err((*what).to_string()),
+            None => Ok(()),
+        }
+    }
+
+    /// A duration in ticks, at least one.
+    pub(crate) fn ticks(&self, duration: Duration) -> u64 {
+        u64::try_from(duration.as_micros() / self.tick.as_micros().max(1)).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+/// The largest `command_bytes_max` that is accepted.
+const COMMAND_BYTES_CAP: usize = 64 << 20;
+/// What a segment needs beyond its commands.
+const SEGMENT_OVERHEAD_BYTES: u64 = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+
+    #[test]
+    fn the_defaults_fit_together_and_each_contradiction_is_named() {
+        assert_eq!(Config::default().validate(), Ok(()));
+        let slow = Config { heartbeat: Config::default().election_timeout, ..Config::default() };
+        assert!(slow.validate().expect_err("heartbeat equals election timeout").contains("election_timeout"));
+        let small = Config { segment_bytes: 4096, ..Config::default() };
+        assert!(small.validate().expect_err("a segment smaller than a command").contains("segment_bytes"));
+        let queue = Config { peer_queue_len_max: 8, ..Config::default() };
+        assert!(queue.validate().expect_err("queue below window").contains("peer_queue_len_max"));
+    }
+}

@@ -1,0 +1,80 @@
+//! Why a node does not start, and why a running one stopped. Both are for a human: what happened, where, what to do.
+
+use std::path::PathBuf;
+
+use quorate_log::error::LogError;
+
+/// Why a node does not start. Nothing was changed on the disk unless it says so.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings contradict each other.
+    #[error("the settings do not fit together: {0}")]
+    Config(String),
+    /// The address for peers cannot be listened on.
+    #[error("cannot listen for peers on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The data directory cannot be used: in use, not writable, of another node or cluster, or damaged.
+    #[error("cannot use the data directory {}: {source}", .directory.display())]
+    Data {
+        /// The directory.
+        directory: PathBuf,
+        /// What is wrong, and what to do.
+        source: LogError,
+    },
+    /// The system gave no thread or no randomness.
+    #[error("the system refused {what}: {source}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// What it said.
+        source: std::io::Error,
+    },
+}
+
+/// Why a node stopped.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NodeError {
+    /// It was asked to.
+    #[error("the node was stopped")]
+    Stopped,
+    /// The disk failed. What was acknowledged is safe on the quorum; this node must not go on, because after a failed write
+    /// nobody knows what the disk holds. Repair or replace the disk, then start it again.
+    #[error("the disk failed, so the node stopped: {0}")]
+    Disk(String),
+    /// A part of the node panicked: a bug here, or in the state machine's `apply`. The other nodes are not harmed by it.
+    #[error("the {part} panicked, so the node stopped: {message}")]
+    Panicked {
+        /// Which part.
+        part: &'static str,
+        /// What it said.
+        message: String,
+    },
+    /// A part of the node ended without saying why. Told only if no cause is found.
+    #[error("the {part} of the node ended")]
+    Ended {
+        /// Which part.
+        part: &'static str,
+    },
+}
+
+/// Why a member did not answer a status question.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum StatusError {
+    /// There is no connection to it.
+    #[error("not connected: {0}")]
+    NotConnected(String),
+    /// It was asked and did not answer in time.
+    #[error("no answer within {0:?}")]
+    TimedOut(std::time::Duration),
+    /// Its answer does not decode: another version.
+    #[error("its answer does not decode: {0}")]
+    Malformed(String),
+    /// This node itself has stopped.
+    #[error("this node has stopped")]
+    Stopped,
+}

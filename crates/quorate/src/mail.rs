@@ -1,0 +1,82 @@
+//! What lies in the inbox: everything that reaches the loop, with the way back to whoever waits for an answer.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use quorate_core::types::NodeId;
+use quorate_replica::effect::Answered;
+use quorate_replica::error::ReadError;
+use quorate_replica::input::Input;
+use quorate_replica::peer_message::PeerMessage;
+use quorate_replica::request::CommandEnvelope;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::StatusError;
+use crate::status::NodeStatus;
+
+/// One thing in the inbox.
+pub(crate) enum Mail {
+    /// A caller proposes.
+    Propose(ProposalMail),
+    /// A caller reads.
+    Read(ReadMail),
+    /// A peer said these things, in this order.
+    Received { from: NodeId, messages: Vec<PeerMessage> },
+    /// A part of this node has finished something: a write, a batch, a read of the log; or lost messages to a peer.
+    Done(Input),
+    /// A caller wants to know how the others are.
+    AskStatus(StatusAnswers),
+}
+
+/// Where the answers of the other nodes go; closed when the asker no longer waits.
+pub(crate) type StatusAnswers = mpsc::Sender<(u64, Result<NodeStatus, StatusError>)>;
+
+/// A proposal and the way back. Dropping the way back tells the caller that the node has ended.
+pub(crate) struct ProposalMail {
+    pub(crate) command: CommandEnvelope,
+    pub(crate) explain: bool,
+    pub(crate) reply: oneshot::Sender<Answered>,
+}
+
+/// A read and the way back. It forgets the type of the state machine, so that the loop need not know it.
+pub(crate) struct ReadMail(Box<dyn FnOnce(Result<&dyn Any, ReadError>) + Send>);
+
+/// The caller's end of a read.
+pub(crate) type ReadAnswer<T> = oneshot::Receiver<Result<std::thread::Result<T>, ReadError>>;
+
+impl ReadMail {
+    /// A read of a state machine of type `S`, and where its result will be.
+    pub(crate) fn new<S: 'static, T: Send + 'static>(
+        read: impl FnOnce(&S) -> T + Send + 'static,
+    ) -> (ReadMail, ReadAnswer<T>) {
+        let (reply, answer) = oneshot::channel();
+        let job = move |state: Result<&dyn Any, ReadError>| {
+            let result = state.map(|state| {
+                let state = state.downcast_ref::<S>().expect("a node has one type of state machine");
+                // The caller's own closure: its panic belongs to the caller and may not stop the applier.
+                catch_unwind(AssertUnwindSafe(|| read(state)))
+            });
+            // A caller that no longer waits is nobody's error.
+            let _ = reply.send(result);
+        };
+        (ReadMail(Box::new(job)), answer)
+    }
+
+    /// Runs the read on the state and answers the caller.
+    pub(crate) fn run(self, state: &dyn Any) {
+        (self.0)(Ok(state));
+    }
+
+    /// Tells the caller why the read was not served.
+    pub(crate) fn refuse(self, error: ReadError) {
+        (self.0)(Err(error));
+    }
+}
+
+/// Waits for a read; a panic inside the caller's closure goes on in the caller.
+pub(crate) async fn read_answer<T>(answer: ReadAnswer<T>) -> Result<T, ReadError> {
+    match answer.await.map_err(|_| ReadError::Stopped)?? {
+        Ok(value) => Ok(value),
+        Err(panic) => resume_unwind(panic),
+    }
+}

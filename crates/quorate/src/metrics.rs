@@ -1,0 +1,278 @@
+//! Names, units and buckets of everything that a node measures, in one table; kept stable.
+//! What happens for each proposal is counted by the replica in plain numbers and published with its status: no lock and no
+//! atomic for each proposal.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use quorate_replica::status::Histogram;
+
+use crate::status::Published;
+
+/// Durations that one thread observes and others read. For things that happen once for a batch, like an fsync.
+#[derive(Debug, Default)]
+pub struct SharedHistogram {
+    buckets: [AtomicU64; Histogram::BUCKETS],
+    sum_us: AtomicU64,
+}
+
+impl SharedHistogram {
+    /// Counts one duration.
+    pub(crate) fn observe(&self, duration: Duration) {
+        let mut one = Histogram::default();
+        one.observe(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+        for (shared, count) in self.buckets.iter().zip(one.buckets) {
+            if count > 0 {
+                shared.fetch_add(count, Ordering::Relaxed);
+            }
+        }
+        self.sum_us.fetch_add(one.sum_us, Ordering::Relaxed);
+    }
+
+    /// The counts as they are now.
+    pub fn read(&self) -> Histogram {
+        Histogram {
+            buckets: std::array::from_fn(|n| self.buckets[n].load(Ordering::Relaxed)),
+            sum_us: self.sum_us.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// The bound of the bucket in which `percent` of the durations end, in microseconds; 0 without durations.
+pub(crate) fn percentile_us(histogram: &Histogram, percent: u64) -> u64 {
+    let wanted = (histogram.count() * percent).div_ceil(100);
+    let mut seen = 0;
+    let found = histogram.buckets.iter().position(|count| {
+        seen += count;
+        seen > 0 && seen >= wanted
+    });
+    found.map_or(0, |n| Histogram::bound_us(n).unwrap_or(u64::MAX))
+}
+
+/// What the threads of a node count. The names that Prometheus sees are in the table of the exporter below.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Each fsync of the log.
+    pub fsync: SharedHistogram,
+    /// Bytes written to the log.
+    pub log_written_bytes: AtomicU64,
+    /// Callers turned away because the inbox was full.
+    pub overloaded: AtomicU64,
+}
+
+impl Metrics {
+    /// Adds to a counter.
+    pub(crate) fn add(counter: &AtomicU64, count: u64) {
+        counter.fetch_add(count, Ordering::Relaxed);
+    }
+}
+
+/// What `/metrics` shows of one node; reads the shared numbers only when it is asked.
+#[derive(Debug)]
+pub(crate) struct Exporter {
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) published: tokio::sync::watch::Receiver<Arc<Published>>,
+}
+
+mod export {
+    //! The bridge to the metrics library.
+
+    use std::sync::atomic::Ordering;
+
+    use prometheus_client::collector::Collector;
+    use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
+    use prometheus_client::metrics::MetricType;
+    use prometheus_client::metrics::counter::ConstCounter;
+    use prometheus_client::metrics::gauge::ConstGauge;
+    use prometheus_client::registry::Unit;
+
+    use quorate_replica::status::Histogram;
+
+    use super::Exporter;
+    use crate::status::{NodeStatus, PeerStatus, role_number};
+
+    /// A histogram as the library encodes it.
+    #[derive(Debug)]
+    struct Exported(Histogram);
+
+    impl EncodeMetric for Exported {
+        fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
+            let bounds =
+                (0..Histogram::BUCKETS).map(|n| Histogram::bound_us(n).map_or(f64::MAX, super::seconds));
+            let buckets: Vec<(f64, u64)> = bounds.zip(self.0.buckets).collect();
+            encoder.encode_histogram::<NoLabelSet>(
+                super::seconds(self.0.sum_us),
+                self.0.count(),
+                &buckets,
+                None,
+            )
+        }
+
+        fn metric_type(&self) -> MetricType {
+            MetricType::Histogram
+        }
+    }
+
+    impl Collector for Exporter {
+        fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+            let published = self.published.borrow().clone();
+            let (own, replica, status) = (&self.metrics, &published.replica, &published.status);
+            let histograms = [
+                (
+                    "quorate_commit",
+                    "from a proposal's arrival to its commit",
+                    replica.commit_latency_us.clone(),
+                ),
+                (
+                    "quorate_apply",
+                    "from handing over a batch until it is applied",
+                    replica.apply_latency_us.clone(),
+                ),
+                ("quorate_fsync", "each fsync of the log", own.fsync.read()),
+            ];
+            for (name, help, histogram) in histograms {
+                let metric = Exported(histogram);
+                metric.encode(encoder.encode_descriptor(
+                    name,
+                    help,
+                    Some(&Unit::Seconds),
+                    metric.metric_type(),
+                )?)?;
+            }
+            let counters = [
+                (
+                    "quorate_log_written_bytes",
+                    "bytes written to the log",
+                    own.log_written_bytes.load(Ordering::Relaxed),
+                ),
+                (
+                    "quorate_inbox_overloaded",
+                    "callers turned away by a full inbox",
+                    own.overloaded.load(Ordering::Relaxed),
+                ),
+                (
+                    "quorate_proposals_retried",
+                    "proposals that the node tried again",
+                    replica.proposals_retried,
+                ),
+                ("quorate_forwards_sent", "proposals sent to a leader", replica.forwards_sent),
+                ("quorate_forwards_received", "proposals of peers taken in", replica.forwards_received),
+                ("quorate_reads_served", "linearizable reads served", replica.reads_served),
+                ("quorate_reads_refused", "linearizable reads refused", replica.reads_refused),
+                ("quorate_entries_applied", "entries handed to the state machine", replica.entries_handed),
+            ];
+            for (name, help, value) in counters {
+                let metric = ConstCounter::new(value);
+                metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)?;
+            }
+            let gauges = [
+                (
+                    "quorate_role",
+                    "0 follower, 1 pre-candidate, 2 candidate, 3 leader",
+                    role_number(status.role),
+                ),
+                ("quorate_leader", "node id of the known leader, 0 for none", status.leader),
+                ("quorate_term", "current term", status.term),
+                ("quorate_last_index", "last entry of the log", status.last_index),
+                ("quorate_persisted_index", "last entry on this node's disk", status.persisted_index),
+                ("quorate_commit_index", "last entry known to be on a quorum", status.commit_index),
+                ("quorate_applied_index", "last entry given to the state machine", status.applied_index),
+                ("quorate_pending_proposals", "proposals that wait for an answer here", status.pending),
+            ];
+            for (name, help, value) in gauges {
+                let metric = ConstGauge::new(signed(value));
+                metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)?;
+            }
+            self.encode_outcomes(&mut encoder, replica)?;
+            encode_peers(encoder, status)
+        }
+    }
+
+    impl Exporter {
+        /// Proposals of this node's own callers by how they ended.
+        fn encode_outcomes(
+            &self,
+            encoder: &mut DescriptorEncoder<'_>,
+            replica: &quorate_replica::status::ReplicaMetrics,
+        ) -> Result<(), std::fmt::Error> {
+            let help = "proposals of this node's callers by outcome";
+            let mut family =
+                encoder.encode_descriptor("quorate_proposals", help, None, MetricType::Counter)?;
+            let outcomes = [
+                ("answered_here", replica.proposals_applied_here),
+                ("answered_by_peer", replica.proposals_answered_by_peer),
+                ("overloaded", replica.refused_overloaded),
+                ("no_leader", replica.refused_no_leader),
+                ("timed_out", replica.refused_timed_out),
+                ("other", replica.refused_other),
+            ];
+            for (outcome, count) in outcomes {
+                ConstCounter::new(count).encode(family.encode_family(&[("outcome", outcome)])?)?;
+            }
+            Ok(())
+        }
+    }
+
+    fn encode_peers(mut encoder: DescriptorEncoder<'_>, status: &NodeStatus) -> Result<(), std::fmt::Error> {
+        type Read = fn(&PeerStatus) -> u64;
+        let gauges: [(&str, &str, Read); 2] = [
+            ("quorate_peer_connected", "whether the link to the peer is up", |peer| {
+                u64::from(peer.connected)
+            }),
+            ("quorate_peer_lag_entries", "entries that the leader has and the peer lacks", |peer| {
+                peer.lag_entries
+            }),
+        ];
+        for (name, help, read) in gauges {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for peer in &status.peers {
+                let label = [("peer", peer.node.to_string())];
+                ConstGauge::new(signed(read(peer))).encode(family.encode_family(&label)?)?;
+            }
+        }
+        let counters: [(&str, &str, Read); 2] = [
+            ("quorate_peer_send_failures", "messages to the peer that were dropped", |peer| {
+                peer.send_failures
+            }),
+            ("quorate_peer_sent_bytes", "bytes sent to the peer", |peer| peer.sent_bytes),
+        ];
+        for (name, help, read) in counters {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for peer in &status.peers {
+                let label = [("peer", peer.node.to_string())];
+                ConstCounter::new(read(peer)).encode(family.encode_family(&label)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gauges are signed; what does not fit is shown as the largest.
+    fn signed(value: u64) -> i64 {
+        i64::try_from(value).unwrap_or(i64::MAX)
+    }
+}
+
+#[allow(clippy::cast_precision_loss)] // A latency in a metric needs no 53rd bit.
+fn seconds(us: u64) -> f64 {
+    us as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SharedHistogram, percentile_us};
+    use quorate_replica::status::Histogram;
+    use std::time::Duration;
+
+    #[test]
+    fn percentiles_name_the_bound_of_their_bucket() {
+        let shared = SharedHistogram::default();
+        (0..90).for_each(|_| shared.observe(Duration::from_micros(100)));
+        (0..10).for_each(|_| shared.observe(Duration::from_millis(5)));
+        let histogram = shared.read();
+        assert_eq!(histogram.count(), 100);
+        assert_eq!(percentile_us(&histogram, 50), 128);
+        assert_eq!(percentile_us(&histogram, 99), 8_192);
+        assert_eq!(percentile_us(&Histogram::default(), 99), 0);
+    }
+}

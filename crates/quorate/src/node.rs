@@ -1,0 +1,363 @@
+//! The doors for applications: `NodeBuilder` starts a node, `Node` proposes, reads, tells how it is, and stops.
+
+use std::marker::PhantomData;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use prometheus_client::registry::Registry;
+use quorate_replica::effect::Step;
+use quorate_replica::error::{ProposeError, ReadError};
+use quorate_replica::request::{CommandEnvelope, CommandKind, RequestId};
+use quorate_replica::state_machine::{Codec, StateMachine};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::config::Config;
+use crate::error::{NodeError, StartError, StatusError};
+use crate::mail::{Mail, ProposalMail, ReadMail, read_answer};
+use crate::metrics::{Exporter, Metrics};
+use crate::start;
+use crate::status::{MemberStatus, NodeStatus, Published};
+
+/// How a node is started. Get one from [`Node::builder`].
+pub struct NodeBuilder<S> {
+    pub(crate) directory: PathBuf,
+    pub(crate) id: u64,
+    pub(crate) cluster: String,
+    pub(crate) members: Vec<(u64, String)>,
+    pub(crate) listen: Listen,
+    pub(crate) api_address: String,
+    pub(crate) config: Config,
+    machine: PhantomData<fn(S)>,
+}
+
+/// Where to listen for peers.
+pub(crate) enum Listen {
+    /// At this address, to be bound.
+    At(String),
+    /// On a socket that is bound already.
+    On(TcpListener),
+    /// At this node's own address among the peers.
+    OwnPeerAddress,
+}
+
+impl<S: StateMachine> NodeBuilder<S> {
+    /// The id of this node among the members; 1 if not called.
+    #[must_use]
+    pub fn id(mut self, id: u64) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// The token that the members of this cluster share; together with the members' ids it names the cluster, so that a
+    /// node of another cluster is refused by name.
+    #[must_use]
+    pub fn cluster(mut self, token: impl Into<String>) -> Self {
+        self.cluster = token.into();
+        self
+    }
+
+    /// The address on which to listen for peers, if it is not the one that the peers dial (port 0: any free one).
+    #[must_use]
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.listen = Listen::At(address.into());
+        self
+    }
+
+    /// A socket, bound already, on which to listen for peers.
+    #[must_use]
+    pub fn listen_on(mut self, listener: TcpListener) -> Self {
+        self.listen = Listen::On(listener);
+        self
+    }
+
+    /// All initial members with the addresses at which peers reach them (`host:port`; names are resolved at each connect).
+    /// The same on every node. Without it the node is a cluster of one.
+    #[must_use]
+    pub fn peers<A: Into<String>>(mut self, members: impl IntoIterator<Item = (u64, A)>) -> Self {
+        self.members = members.into_iter().map(|(id, address)| (id, address.into())).collect();
+        self
+    }
+
+    /// Where clients reach this node; told to whoever asks for the status.
+    #[must_use]
+    pub fn api_address(mut self, address: impl Into<String>) -> Self {
+        self.api_address = address.into();
+        self
+    }
+
+    /// Other settings than the defaults.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Starts the node: opens or creates its log, listens, and takes part in the cluster. Returns as soon as it runs; it may
+    /// take some time more until a leader is elected ([`Node::ready`]).
+    ///
+    /// # Errors
+    /// When the settings contradict each other, the address or the data directory cannot be used, or the log is damaged.
+    pub async fn start(self, machine: S) -> Result<Node<S>, StartError> {
+        start::start(self, machine).await
+    }
+}
+
+/// A running node. Cheap to clone; all clones are the same node. It runs until [`Node::stop`] is called, the last clone is
+/// dropped, or it fails ([`Node::stopped`]).
+pub struct Node<S> {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) machine: PhantomData<fn(S)>,
+}
+
+impl<S> Clone for Node<S> {
+    fn clone(&self) -> Node<S> {
+        Node { inner: Arc::clone(&self.inner), machine: PhantomData }
+    }
+}
+
+/// What the clones of a node share.
+pub(crate) struct Inner {
+    pub(crate) inbox: mpsc::Sender<Mail>,
+    pub(crate) config: Config,
+    pub(crate) published: watch::Receiver<Arc<Published>>,
+    pub(crate) ended: watch::Receiver<Option<NodeError>>,
+    pub(crate) stop: tokio_util::sync::CancellationToken,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) members: Vec<(u64, String)>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// A proposal with everything that may go along with the command.
+#[derive(Clone, Debug)]
+pub struct Proposal<C> {
+    /// The command.
+    pub command: C,
+    /// Makes it exactly-once across retries by the caller. Without one it is exactly-once across retries by the node.
+    pub request_id: Option<RequestId>,
+    /// Who asks.
+    pub actor: Option<String>,
+    /// W3C trace context.
+    pub trace: Option<String>,
+    /// Whether each step is to be told.
+    pub explain: bool,
+}
+
+impl<C> Proposal<C> {
+    /// A proposal of nothing but the command.
+    pub fn new(command: C) -> Proposal<C> {
+        Proposal { command, request_id: None, actor: None, trace: None, explain: false }
+    }
+}
+
+/// The answer to a proposal.
+#[derive(Clone, Debug)]
+pub struct Proposed<R> {
+    /// What the state machine replied.
+    pub reply: R,
+    /// Each step on the way, if asked for.
+    pub steps: Option<Vec<Step>>,
+}
+
+impl<S: StateMachine> Node<S> {
+    pub(crate) fn new(inner: Inner) -> Node<S> {
+        Node { inner: Arc::new(inner), machine: PhantomData }
+    }
+
+    /// Begins to describe a node that keeps its data in `directory`.
+    pub fn builder(directory: impl Into<PathBuf>) -> NodeBuilder<S> {
+        NodeBuilder {
+            directory: directory.into(),
+            id: 1,
+            cluster: "quorate".to_string(),
+            members: Vec::new(),
+            listen: Listen::OwnPeerAddress,
+            api_address: String::new(),
+            config: Config::default(),
+            machine: PhantomData,
+        }
+    }
+
+    /// Proposes a command. Returns once it is durable on a quorum and applied on this node's leader; any node may be asked.
+    /// The node retries across leader changes by itself and the command is applied at most once.
+    ///
+    /// # Errors
+    /// [`ProposeError::fate`] says what may have happened.
+    pub async fn propose(&self, command: S::Command) -> Result<S::Reply, ProposeError> {
+        Ok(self.propose_with(Proposal::new(command)).await?.reply)
+    }
+
+    /// Proposes a command with a request id, an actor, a trace context, or to have each step explained.
+    ///
+    /// # Errors
+    /// As [`Node::propose`].
+    pub async fn propose_with(
+        &self,
+        proposal: Proposal<S::Command>,
+    ) -> Result<Proposed<S::Reply>, ProposeError> {
+        let mut body = Vec::new();
+        proposal.command.encode(&mut body);
+        let (bytes, bytes_max) = (body.len(), self.inner.config.command_bytes_max);
+        if bytes > bytes_max {
+            return Err(ProposeError::TooLarge { bytes, bytes_max });
+        }
+        let command = CommandEnvelope {
+            kind: CommandKind::User,
+            request_id: proposal.request_id,
+            actor: proposal.actor,
+            trace: proposal.trace,
+            body: Bytes::from(body),
+            ..CommandEnvelope::default()
+        };
+        let answered = self.send_proposal(command, proposal.explain).await?;
+        let reply = S::Reply::decode(&answered.0).map_err(|error| {
+            ProposeError::Malformed(format!("the reply does not decode on this node: {error}"))
+        })?;
+        Ok(Proposed { reply, steps: answered.1 })
+    }
+
+    /// Opens the session `id`, whose requests are then exactly-once for as long as it is kept. Opening it again is harmless.
+    ///
+    /// # Errors
+    /// As [`Node::propose`].
+    pub async fn open_session(&self, id: u128) -> Result<(), ProposeError> {
+        let request_id = Some(RequestId::Session { session: id, sequence: 0, acknowledged: 0 });
+        let command =
+            CommandEnvelope { kind: CommandKind::OpenSession, request_id, ..CommandEnvelope::default() };
+        self.send_proposal(command, false).await.map(|_| ())
+    }
+
+    async fn send_proposal(
+        &self,
+        command: CommandEnvelope,
+        explain: bool,
+    ) -> Result<(Bytes, Option<Vec<Step>>), ProposeError> {
+        let (reply, answer) = oneshot::channel();
+        match self.inner.inbox.try_send(Mail::Propose(ProposalMail { command, explain, reply })) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                Metrics::add(&self.inner.metrics.overloaded, 1);
+                return Err(ProposeError::Overloaded);
+            }
+            Err(TrySendError::Closed(_)) => return Err(ProposeError::Stopped { sent: false }),
+        }
+        // The other end is dropped unanswered only when the node ends: then nobody knows what became of the proposal.
+        let answered = answer.await.map_err(|_| ProposeError::Stopped { sent: true })?;
+        answered.outcome.map(|bytes| (bytes, answered.trace))
+    }
+
+    /// Reads the state, linearizably: sees every proposal that was answered, on any node, before the call began.
+    /// `read` runs on the applier's thread, so it should be short.
+    ///
+    /// # Errors
+    /// When no leader is confirmed in time; a retry is always safe.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&S) -> T + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let (mail, answer) = ReadMail::new(read);
+        match self.inner.inbox.try_send(Mail::Read(mail)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                Metrics::add(&self.inner.metrics.overloaded, 1);
+                return Err(ReadError::Overloaded);
+            }
+            Err(TrySendError::Closed(_)) => return Err(ReadError::Stopped),
+        }
+        read_answer(answer).await
+    }
+}
+
+impl<S> Node<S> {
+    /// How this node is, as of its last turn.
+    pub fn status(&self) -> NodeStatus {
+        self.inner.published.borrow().status.clone()
+    }
+
+    /// Waits until the status is as wanted, and returns it.
+    ///
+    /// # Errors
+    /// When the node ends before.
+    pub async fn wait(&self, mut wanted: impl FnMut(&NodeStatus) -> bool) -> Result<NodeStatus, NodeError> {
+        let mut published = self.inner.published.clone();
+        match published.wait_for(|published| wanted(&published.status)).await {
+            Ok(published) => Ok(published.status.clone()),
+            Err(_) => Err(self.stopped().await),
+        }
+    }
+
+    /// Waits until this node knows a leader.
+    ///
+    /// # Errors
+    /// When the node ends before.
+    pub async fn ready(&self) -> Result<(), NodeError> {
+        self.wait(|status| status.leader != 0).await.map(|_| ())
+    }
+
+    /// Asks every member how it is and returns what was reached within `timeout`, and why the others were not.
+    pub async fn cluster_status(&self, timeout: Duration) -> Vec<MemberStatus> {
+        let own = self.status();
+        let (sender, mut answers) = mpsc::channel(self.inner.members.len().max(1));
+        let asked = self.inner.inbox.send(Mail::AskStatus(sender)).await.is_ok();
+        let mut statuses: Vec<MemberStatus> = self
+            .inner
+            .members
+            .iter()
+            .map(|(id, address)| {
+                let status = if *id == own.node {
+                    Ok(own.clone())
+                } else if asked {
+                    Err(StatusError::TimedOut(timeout))
+                } else {
+                    Err(StatusError::Stopped)
+                };
+                MemberStatus { node: *id, address: address.clone(), status }
+            })
+            .collect();
+        let _ = tokio::time::timeout(timeout, async {
+            while let Some((node, status)) = answers.recv().await {
+                if let Some(member) = statuses.iter_mut().find(|member| member.node == node) {
+                    member.status = status;
+                }
+            }
+        })
+        .await;
+        statuses
+    }
+
+    /// Registers what the node measures. Names start with `quorate_`.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        let exporter =
+            Exporter { metrics: Arc::clone(&self.inner.metrics), published: self.inner.published.clone() };
+        registry.register_collector(Box::new(exporter));
+    }
+
+    /// What the node measures, for applications with another metrics library.
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
+    /// Stops the node: no new callers, what is on its way to the disk is finished, every waiting caller is told. Returns when
+    /// all its threads have ended and the data directory is free again.
+    pub async fn stop(&self) -> NodeError {
+        self.inner.stop.cancel();
+        self.stopped().await
+    }
+
+    /// Resolves when the node has ended, with the cause.
+    pub async fn stopped(&self) -> NodeError {
+        let mut ended = self.inner.ended.clone();
+        match ended.wait_for(Option::is_some).await {
+            Ok(cause) => cause.clone().unwrap_or(NodeError::Stopped),
+            Err(_) => NodeError::Stopped,
+        }
+    }
+}

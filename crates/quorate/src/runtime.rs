@@ -1,0 +1,308 @@
+//! The loop: wait, step, drain, execute. The one owner of the replica, and the only caller of its methods.
+//!
+//! It never waits for a queue that leads away from it, so the inbox is always emptied and no circle of full queues can form.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use quorate_core::ready::Fact;
+use quorate_core::types::NodeId;
+use quorate_replica::effect::{Answered, Effect};
+use quorate_replica::error::{ProposeError, ReadError};
+use quorate_replica::input::{Input, Now, Ticket};
+use quorate_replica::peer_message::PeerMessage;
+use quorate_replica::replica::Replica;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::error::{NodeError, StatusError};
+use crate::mail::{Mail, ReadMail, StatusAnswers};
+use crate::metrics::{Metrics, percentile_us};
+use crate::peers::{Lost, Peers};
+use crate::status::{NodeStatus, PeerStatus, Published};
+use crate::tickets::Tickets;
+use crate::workers::{ApplierJob, LogJob};
+
+/// Everything that the loop owns or reaches.
+pub(crate) struct Loop {
+    pub(crate) replica: Replica,
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) inbox: mpsc::Receiver<Mail>,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) log: mpsc::Sender<LogJob>,
+    pub(crate) applier: mpsc::Sender<ApplierJob>,
+    pub(crate) published: watch::Sender<Arc<Published>>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) proposals: Tickets<oneshot::Sender<Answered>>,
+    pub(crate) reads: Tickets<ReadMail>,
+    pub(crate) questions: Tickets<StatusAnswers>,
+    /// Ticks given to the replica so far: those of the clock, less what was skipped after a pause.
+    pub(crate) ticked: u64,
+    pub(crate) published_at: Instant,
+}
+
+/// How often the status is made known at most.
+const PUBLISH_EVERY: Duration = Duration::from_millis(20);
+/// How many questions for the status of the others may be open.
+const QUESTIONS_LEN_MAX: usize = 64;
+
+impl Loop {
+    /// Runs until the node is stopped or one of its parts has ended.
+    pub(crate) async fn run(mut self) -> Result<(), NodeError> {
+        let mut mails = Vec::with_capacity(self.config.turn_len_max);
+        loop {
+            let deadline = self.next_deadline();
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Ok(()),
+                count = self.inbox.recv_many(&mut mails, self.config.turn_len_max) => assert!(
+                    count > 0,
+                    "the inbox stays open while the loop runs: its parts hold senders"
+                ),
+                () = tokio::time::sleep_until(deadline.into()) => {}
+            }
+            self.replica.begin_turn(self.clock.now());
+            for mail in mails.drain(..) {
+                self.take(mail);
+            }
+            self.tick();
+            let mut changed = false;
+            for effect in self.replica.drain() {
+                changed |= matches!(effect, Effect::Fact(_));
+                self.execute(effect)?;
+            }
+            self.publish(changed);
+        }
+    }
+
+    /// When the next turn is due even if nothing happens.
+    fn next_deadline(&self) -> Instant {
+        let timer = self.clock.at_tick(self.ticked + self.replica.next_deadline_ticks());
+        timer.min(self.published_at + IDLE_PUBLISH)
+    }
+
+    /// Gives the replica the ticks that have passed. After a pause of the process they come in small portions, after the
+    /// messages that waited: a heartbeat in the socket must count before the election timeout that it prevents.
+    fn tick(&mut self) {
+        let passed = self.clock.ticks();
+        let elapsed = passed - self.ticked;
+        if elapsed == 0 {
+            return;
+        }
+        let most = self.config.ticks(self.config.heartbeat).max(1);
+        self.clock.skip_ticks(elapsed.saturating_sub(most));
+        self.ticked += elapsed.min(most);
+        self.replica.step(Input::Tick { elapsed: elapsed.min(most) });
+    }
+
+    fn take(&mut self, mail: Mail) {
+        match mail {
+            Mail::Propose(proposal) => {
+                let ticket = self.proposals.insert(proposal.reply);
+                let (command, explain) = (proposal.command, proposal.explain);
+                self.replica.step(Input::Propose { ticket, command, explain });
+            }
+            Mail::Read(read) => {
+                let ticket = self.reads.insert(read);
+                self.replica.step(Input::Read { ticket });
+            }
+            Mail::Received { from, messages } => {
+                for message in messages {
+                    self.take_message(from, message);
+                }
+            }
+            Mail::Done(input) => self.replica.step(input),
+            Mail::AskStatus(answers) => self.ask_status(&answers),
+        }
+    }
+
+    /// Questions about the status are the switchboard's own; all else is the replica's.
+    fn take_message(&mut self, from: NodeId, message: PeerMessage) {
+        match message {
+            PeerMessage::StatusRequest { ticket } => {
+                let status = self.status().encode();
+                self.send(from, &PeerMessage::StatusReply { ticket, status });
+            }
+            PeerMessage::StatusReply { ticket, status } => {
+                if let Some(asker) = self.questions.take(ticket) {
+                    // The asker may have stopped waiting.
+                    let _ = asker
+                        .try_send((from.get(), NodeStatus::decode(status).map_err(StatusError::Malformed)));
+                }
+            }
+            message @ (PeerMessage::Raft(_)
+            | PeerMessage::Forward { .. }
+            | PeerMessage::ForwardReply { .. }
+            | PeerMessage::ForwardRead { .. }
+            | PeerMessage::ForwardReadReply { .. }) => self.replica.step(Input::Received { from, message }),
+        }
+    }
+
+    /// Asks each peer how it is. A question without an answer is forgotten when newer ones need its place.
+    fn ask_status(&mut self, answers: &StatusAnswers) {
+        let peers: Vec<NodeId> = self.peers.ids().collect();
+        for peer in peers {
+            let link = self.peers.status(peer);
+            if let Some(link) = link.filter(|link| !link.connected) {
+                let why = link.last_error.unwrap_or_else(|| "connecting".to_string());
+                // Room for one answer from each peer is reserved by the asker.
+                let _ = answers.try_send((peer.get(), Err(StatusError::NotConnected(why))));
+                continue;
+            }
+            let ticket = self.questions.insert(answers.clone());
+            self.questions.keep_newest(QUESTIONS_LEN_MAX);
+            self.send(peer, &PeerMessage::StatusRequest { ticket });
+        }
+    }
+
+    fn send(&mut self, to: NodeId, message: &PeerMessage) {
+        if let Err(Lost(peer)) = self.peers.send(to, message) {
+            self.replica.step(Input::Dropped { peer });
+        }
+    }
+
+    fn execute(&mut self, effect: Effect) -> Result<(), NodeError> {
+        match effect {
+            Effect::Send { to, message } => self.send(to, &message),
+            Effect::Persist(write) => self.to_log(LogJob::Write(write))?,
+            Effect::Fetch { purpose, from, through, bytes_max } => {
+                self.to_log(LogJob::Fetch { purpose, from, through, bytes_max })?;
+            }
+            Effect::Apply(batch) => {
+                let local = batch.waiting.iter().filter(|waiting| !waiting.forwarded);
+                let callers =
+                    local.map(|waiting| (waiting.ticket, self.take_caller(waiting.ticket))).collect();
+                let job = ApplierJob::Apply { batch, callers };
+                self.applier.try_send(job).map_err(|error| behind("applier", &error))?;
+            }
+            Effect::Read { ticket, .. } => {
+                let read = self.reads.take(ticket).expect("a read is answered exactly once");
+                if let Err(error) = self.applier.try_send(ApplierJob::Read(read)) {
+                    match error {
+                        mpsc::error::TrySendError::Full(ApplierJob::Read(read)) => {
+                            read.refuse(ReadError::Overloaded)
+                        }
+                        error => return Err(behind("applier", &error)),
+                    }
+                }
+            }
+            Effect::RefuseProposal { ticket, error } => {
+                self.answer(ticket, Answered { outcome: Err(error), trace: None })
+            }
+            Effect::Answer { ticket, answered } => self.answer(ticket, answered),
+            Effect::RefuseRead { ticket, error } => {
+                self.reads.take(ticket).expect("a read is answered exactly once").refuse(error);
+            }
+            Effect::Fact(fact) => self.tell(&fact),
+        }
+        Ok(())
+    }
+
+    fn to_log(&mut self, job: LogJob) -> Result<(), NodeError> {
+        self.log.try_send(job).map_err(|error| behind("log", &error))
+    }
+
+    fn take_caller(&mut self, ticket: Ticket) -> oneshot::Sender<Answered> {
+        self.proposals.take(ticket).expect("a proposal is answered exactly once")
+    }
+
+    fn answer(&mut self, ticket: Ticket, answered: Answered) {
+        if let Err(ProposeError::Overloaded) = answered.outcome {
+            Metrics::add(&self.metrics.overloaded, 1);
+        }
+        // The caller may have stopped waiting.
+        let _ = self.take_caller(ticket).send(answered);
+    }
+
+    fn tell(&self, fact: &Fact) {
+        let status = self.replica.raft().status();
+        let (node, term) = (status.node.get(), status.term.0);
+        match fact {
+            Fact::PreCampaign(of) => tracing::debug!(node, term, of = of.0, "asks for pre-votes"),
+            Fact::Campaign(of) => tracing::info!(node, term, of = of.0, "stands for election"),
+            Fact::BecameLeader(of) => tracing::info!(node, term = of.0, last = %status.last, "leads"),
+            Fact::SteppedDown { term, reason } => tracing::warn!(node, term = term.0, reason, "stepped down"),
+            Fact::Follows { term, leader } => {
+                tracing::info!(node, term = term.0, leader = leader.get(), "follows")
+            }
+            Fact::Truncated { from } => {
+                tracing::warn!(node, term, from = from.0, "entries were replaced by the leader's");
+            }
+            Fact::Ignored { from, reason } => {
+                tracing::warn!(node, term, from = from.get(), reason, "a message was ignored");
+            }
+        }
+    }
+
+    /// Makes the status known: at once when something worth a line happened, else after a while.
+    fn publish(&mut self, changed: bool) {
+        let now = Instant::now();
+        if changed || now.duration_since(self.published_at) >= PUBLISH_EVERY {
+            self.published_at = now;
+            let published = Published { status: self.status(), replica: self.replica.status().metrics };
+            self.published.send_replace(Arc::new(published));
+        }
+    }
+
+    fn status(&self) -> NodeStatus {
+        let replica = self.replica.status();
+        let fsync = self.metrics.fsync.read();
+        let before = self.published.borrow();
+        let peers = self.peers.ids().map(|peer| self.peer_status(peer, &replica.raft)).collect();
+        NodeStatus {
+            role: replica.raft.role,
+            term: replica.raft.term.0,
+            leader: replica.raft.leader.map_or(0, NodeId::get),
+            last_index: replica.raft.last.index.0,
+            persisted_index: replica.raft.persisted.0,
+            commit_index: replica.raft.commit.0,
+            applied_index: replica.applied_through.0,
+            pending: replica.pending_len as u64,
+            fsync_p50_us: percentile_us(&fsync, 50),
+            fsync_p99_us: percentile_us(&fsync, 99),
+            peers,
+            // What never changes while the node runs was set when it started.
+            ..before.status.clone()
+        }
+    }
+
+    fn peer_status(&self, peer: NodeId, raft: &quorate_core::status::Status) -> PeerStatus {
+        let progress = raft.peers.iter().find(|progress| progress.node == peer);
+        let link = self.peers.status(peer);
+        let matched = progress.map_or(0, |progress| progress.matched.0);
+        PeerStatus {
+            node: peer.get(),
+            address: link.as_ref().map(|link| link.address.clone()).unwrap_or_default(),
+            connected: link.as_ref().is_some_and(|link| link.connected),
+            last_error: link.as_ref().and_then(|link| link.last_error.clone()).unwrap_or_default(),
+            matched_index: matched,
+            lag_entries: if progress.is_some() { raft.last.index.0.saturating_sub(matched) } else { 0 },
+            send_failures: link.as_ref().map_or(0, |link| link.frames_dropped),
+            sent_bytes: link.as_ref().map_or(0, |link| link.bytes_sent),
+        }
+    }
+}
+
+/// The status of an idle node is made known this often.
+const IDLE_PUBLISH: Duration = Duration::from_millis(100);
+
+/// A queue that is thousands of jobs behind, or whose thread has ended. The watch over the parts knows the true cause.
+fn behind<T>(part: &'static str, error: &mpsc::error::TrySendError<T>) -> NodeError {
+    match error {
+        mpsc::error::TrySendError::Full(_) => NodeError::Disk(format!(
+            "the {part} is too many jobs behind: the disk or processor does not keep up"
+        )),
+        mpsc::error::TrySendError::Closed(_) => NodeError::Ended { part },
+    }
+}
+
+/// The clocks at the start of a turn.
+impl Clock {
+    fn now(&self) -> Now {
+        Now { monotonic_us: self.monotonic_us(), wall_ms: Clock::wall_ms() }
+    }
+}

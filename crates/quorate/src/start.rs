@@ -1,0 +1,340 @@
+//! How a node comes up: checks the settings, opens the data directory, wires the parts to each other and hands them to the
+//! watch (`watch.rs`), which also knows how they go down.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use quorate_core::config::Config as RaftConfig;
+use quorate_core::entry::Membership;
+use quorate_core::raft::Raft;
+use quorate_core::stored::Stored;
+use quorate_core::types::{ClusterId, GroupId, NodeId};
+use quorate_log::{DataDir, Identity, Log, LogError, LogOptions, RealDisk, Wanted};
+use quorate_replica::applier::Applier;
+use quorate_replica::config::ReplicaConfig;
+use quorate_replica::input::Input;
+use quorate_replica::peer_codec;
+use quorate_replica::replica::Replica;
+use quorate_replica::session::SessionLimits;
+use quorate_replica::state_machine::StateMachine;
+use quorate_transport::{Endpoint, Inbound, Link, LinkEvent, Listener, PeerFault, TransportConfig};
+use sha2::{Digest, Sha256};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::error::StartError;
+use crate::mail::Mail;
+use crate::metrics::Metrics;
+use crate::node::{Inner, Listen, Node, NodeBuilder};
+use crate::peers::Peers;
+use crate::runtime::Loop;
+use crate::status::{NodeStatus, Published};
+use crate::tickets::Tickets;
+use crate::watch::{Parts, watch_over};
+use crate::workers::{
+    APPLIER_QUEUE_LEN_MAX, ApplierWorker, LOG_QUEUE_LEN_MAX, LogWorker, READER_QUEUE_LEN_MAX, ReaderWorker,
+};
+
+/// What was found or made in the data directory.
+struct Opened {
+    disk: RealDisk,
+    log: Log<RealDisk>,
+    stored: Stored,
+    identity: Identity<RealDisk>,
+}
+
+/// The settings after they were checked against each other.
+struct Plan {
+    node: NodeId,
+    cluster: ClusterId,
+    members: Vec<(u64, String)>,
+    voters: BTreeSet<NodeId>,
+}
+
+/// Brings a node up.
+pub(crate) async fn start<S: StateMachine>(
+    builder: NodeBuilder<S>,
+    machine: S,
+) -> Result<Node<S>, StartError> {
+    let plan = check(&builder)?;
+    let listener = listen(builder.listen, &plan).await?;
+    let peer_address = listener.local_addr();
+    let config = builder.config;
+    let opened = open(builder.directory, &plan, &config).await?;
+    let status = first_status(&plan, peer_address.to_string(), builder.api_address);
+
+    let (inbox, mails) = mpsc::channel(config.inbox_len_max);
+    let (log_jobs, log_queue) = mpsc::channel(LOG_QUEUE_LEN_MAX);
+    let (reader_jobs, reader_queue) = mpsc::channel(READER_QUEUE_LEN_MAX);
+    let (applier_jobs, applier_queue) = mpsc::channel(APPLIER_QUEUE_LEN_MAX);
+    let stop = CancellationToken::new();
+    let links_stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let metrics = Arc::new(Metrics::default());
+    let clock = Clock::start(config.tick);
+
+    let endpoint = Arc::new(endpoint(&plan, &config, opened.identity)?);
+    let links = links(&plan, &endpoint, &inbox, &tasks, &links_stop);
+    listener.serve(endpoint, inbox.clone(), decode, &tasks, links_stop.clone());
+    let peers = Arc::new(Peers::new(links));
+
+    let replica = replica(&plan, &config, opened.stored)?;
+    let published = Published { status, replica: replica.status().metrics };
+    let (published_sender, published) = watch::channel(Arc::new(published));
+    let main_loop = Loop {
+        replica,
+        config: config.clone(),
+        clock: clock.clone(),
+        inbox: mails,
+        peers: Arc::clone(&peers),
+        log: log_jobs,
+        applier: applier_jobs,
+        published: published_sender,
+        metrics: Arc::clone(&metrics),
+        stop: stop.clone(),
+        proposals: Tickets::new(),
+        reads: Tickets::new(),
+        questions: Tickets::new(),
+        ticked: 0,
+        published_at: Instant::now(),
+    };
+    let log = LogWorker {
+        log: opened.log,
+        jobs: log_queue,
+        reader: reader_jobs,
+        peers,
+        inbox: inbox.clone(),
+        metrics: Arc::clone(&metrics),
+    };
+    let reader = ReaderWorker { disk: opened.disk, jobs: reader_queue, inbox: inbox.clone() };
+    let applier = Applier::new(machine, SessionLimits::default());
+    let applier = ApplierWorker { applier, jobs: applier_queue, inbox: inbox.clone(), clock };
+    let parts = Parts { node: plan.node, main_loop, log, reader, applier, tasks, links_stop };
+    let ended = watch_over(parts, stop.clone())?;
+    let inner = Inner { inbox, config, published, ended, stop, metrics, members: plan.members };
+    Ok(Node::new(inner))
+}
+
+fn check<S>(builder: &NodeBuilder<S>) -> Result<Plan, StartError> {
+    let refuse = |what: String| Err(StartError::Config(what));
+    if let Err(what) = builder.config.validate() {
+        return refuse(what);
+    }
+    let Some(node) = NodeId::checked(builder.id) else {
+        return refuse("a node id is a number from 1".to_string());
+    };
+    let mut members = builder.members.clone();
+    if members.is_empty() {
+        members.push((builder.id, ALONE.to_string()));
+    }
+    if members.len() > MEMBERS_LEN_MAX {
+        return refuse(format!("{} members, the limit is {MEMBERS_LEN_MAX}", members.len()));
+    }
+    members.sort();
+    let mut voters = BTreeSet::new();
+    for (id, _) in &members {
+        let Some(id) = NodeId::checked(*id) else {
+            return refuse("a member has id 0: ids are numbers from 1".to_string());
+        };
+        if !voters.insert(id) {
+            return refuse(format!("two members have the id {}", id.get()));
+        }
+    }
+    if !voters.contains(&node) {
+        return refuse(format!(
+            "this node, {}, is not among the members: list all of them, itself included",
+            builder.id
+        ));
+    }
+    let cluster = cluster_id(&builder.cluster, &voters);
+    Ok(Plan { node, cluster, members, voters })
+}
+
+/// The first 16 bytes of SHA-256 over the shared token and the initial members' ids: all members find it alone.
+fn cluster_id(token: &str, voters: &BTreeSet<NodeId>) -> ClusterId {
+    let mut hash = Sha256::new();
+    hash.update((token.len() as u64).to_le_bytes());
+    hash.update(token);
+    for voter in voters {
+        hash.update(voter.get().to_le_bytes());
+    }
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash.finalize()[..16]);
+    ClusterId(id)
+}
+
+async fn listen(listen: Listen, plan: &Plan) -> Result<Listener, StartError> {
+    let own =
+        || plan.members.iter().find(|(id, _)| *id == plan.node.get()).map(|(_, address)| address.clone());
+    let address = match listen {
+        Listen::On(listener) => {
+            let source = match Listener::from_std(listener) {
+                Ok(listener) => return Ok(listener),
+                Err(source) => source,
+            };
+            return Err(StartError::System { what: "a socket that does not block", source });
+        }
+        Listen::At(address) => address,
+        Listen::OwnPeerAddress => own().unwrap_or_else(|| ALONE.to_string()),
+    };
+    Listener::bind(&address).await.map_err(|source| StartError::Listen { address, source })
+}
+
+async fn open(directory: std::path::PathBuf, plan: &Plan, config: &Config) -> Result<Opened, StartError> {
+    let wanted = Wanted { cluster: plan.cluster, node: plan.node };
+    let options = LogOptions {
+        segment_bytes: config.segment_bytes,
+        window_bytes_max: config.window_bytes_max,
+        ..LogOptions::new(plan.cluster, Some(Membership::of_voters(plan.voters.iter().copied())))
+    };
+    let incarnation = random_u128()?;
+    let at = directory.clone();
+    let opened = tokio::task::spawn_blocking(move || -> Result<Opened, LogError> {
+        let disk = RealDisk::open(&at)?;
+        let dir = DataDir::open(disk.clone())?;
+        let (identity, _) = Identity::open_or_create(&dir, wanted, incarnation)?;
+        let (log, stored) = Log::open(dir, options)?;
+        Ok(Opened { disk, log, stored, identity })
+    });
+    let opened = opened.await.map_err(|error| StartError::System {
+        what: "a thread to open the log",
+        source: std::io::Error::other(error),
+    })?;
+    opened.map_err(|source| StartError::Data { directory, source })
+}
+
+fn endpoint(plan: &Plan, config: &Config, identity: Identity<RealDisk>) -> Result<Endpoint, StartError> {
+    let limits =
+        TransportConfig { peer_queue_len_max: config.peer_queue_len_max, ..TransportConfig::default() };
+    limits.validate().map_err(StartError::Config)?;
+    let own = quorate_transport::Identity {
+        cluster: plan.cluster,
+        group: GroupId::default(),
+        node: plan.node,
+        incarnation: identity.incarnation(),
+    };
+    let members = plan.voters.clone();
+    // Asked in handshakes only, so a lock is no cost; the file behind it has one owner.
+    let known = Mutex::new(identity);
+    let check_peer = move |peer: NodeId, incarnation: u128| {
+        if !members.contains(&peer) {
+            return Err(PeerFault::UnknownNode);
+        }
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.remember(peer, incarnation) {
+            Ok(()) => Ok(()),
+            Err(LogError::OtherIncarnation { known, .. }) => Err(PeerFault::OtherIncarnation { known }),
+            Err(error) => Err(PeerFault::Unanswered(error.to_string())),
+        }
+    };
+    Ok(Endpoint { identity: own, config: limits, check_peer: Arc::new(check_peer) })
+}
+
+fn links(
+    plan: &Plan,
+    endpoint: &Arc<Endpoint>,
+    inbox: &mpsc::Sender<Mail>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> BTreeMap<NodeId, Link> {
+    let others =
+        plan.members.iter().filter_map(|(id, address)| Some((NodeId::checked(*id)?, address.clone())));
+    others
+        .filter(|(peer, _)| *peer != plan.node)
+        .map(|(peer, address)| {
+            let (endpoint, inbox, stop) = (Arc::clone(endpoint), inbox.clone(), stop.clone());
+            (peer, Link::start(endpoint, peer, address, inbox, on_link_event, tasks, stop))
+        })
+        .collect()
+}
+
+/// Whether a link came up or went down, what was on its way may be lost: the core probes.
+fn on_link_event(event: LinkEvent) -> Mail {
+    let peer = match event {
+        LinkEvent::Up { peer, .. } => {
+            tracing::info!(peer = peer.get(), "connected");
+            peer
+        }
+        LinkEvent::Down { peer, reason } => {
+            tracing::warn!(peer = peer.get(), reason, "disconnected");
+            peer
+        }
+    };
+    Mail::Done(Input::Dropped { peer })
+}
+
+/// Runs in the connection's task, so that the loop gets messages and not bytes.
+fn decode(inbound: Inbound) -> Result<Mail, String> {
+    let decoded = inbound.frames.iter().map(|frame| peer_codec::decode(frame.kind, &frame.body));
+    let messages = decoded.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+    Ok(Mail::Received { from: inbound.from, messages })
+}
+
+fn replica(plan: &Plan, config: &Config, stored: Stored) -> Result<Replica, StartError> {
+    let session = random_u128()?;
+    #[allow(clippy::cast_possible_truncation)] // Any 64 of the random bits make a seed.
+    let seed = session as u64;
+    let raft = RaftConfig {
+        seed,
+        election_timeout_ticks: config.ticks(config.election_timeout),
+        heartbeat_ticks: config.ticks(config.heartbeat),
+        append_bytes_max: config.append_bytes_max,
+        inflight_appends_max: config.inflight_appends_max,
+        inflight_bytes_max: config.inflight_bytes_max,
+        uncommitted_bytes_max: config.uncommitted_bytes_max,
+        command_bytes_max: config.command_bytes_max + COMMAND_OVERHEAD_BYTES,
+        window_bytes_max: config.window_bytes_max,
+        ..RaftConfig::new(plan.node)
+    };
+    raft.validate().map_err(|error| StartError::Config(error.to_string()))?;
+    let replica = ReplicaConfig {
+        proposal_timeout_ticks: config.ticks(config.proposal_timeout),
+        read_timeout_ticks: config.ticks(config.read_timeout),
+        forward_retry_ticks: config.ticks(config.election_timeout),
+        pending_bytes_max: config.pending_bytes_max,
+        ..ReplicaConfig::new(session.max(1), seed)
+    };
+    replica.validate().map_err(StartError::Config)?;
+    Ok(Replica::new(replica, Raft::new(raft, stored)))
+}
+
+fn first_status(plan: &Plan, peer_address: String, api_address: String) -> NodeStatus {
+    NodeStatus {
+        node: plan.node.get(),
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        peer_address,
+        api_address,
+        role: quorate_core::status::Role::Follower,
+        voter: true,
+        term: 0,
+        leader: 0,
+        last_index: 0,
+        persisted_index: 0,
+        commit_index: 0,
+        applied_index: 0,
+        pending: 0,
+        fsync_p50_us: 0,
+        fsync_p99_us: 0,
+        peers: Vec::new(),
+    }
+}
+
+fn random_u128() -> Result<u128, StartError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| StartError::System {
+        what: "random bytes",
+        source: std::io::Error::other(error.to_string()),
+    })?;
+    Ok(u128::from_le_bytes(bytes))
+}
+
+/// A cluster of one has no peers; it listens on any free port of this machine.
+const ALONE: &str = "127.0.0.1:0";
+/// The most members of a cluster.
+const MEMBERS_LEN_MAX: usize = 31;
+/// What the command's envelope adds to a command at most: request id, actor, trace context and their tags.
+const COMMAND_OVERHEAD_BYTES: usize = 4 * 1024;

@@ -1,0 +1,143 @@
+//! The watch over the parts of a node: each part is started here by name, and when one ends the others are ended in a written
+//! order, the cause is kept, and every caller is told.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use quorate_core::types::NodeId;
+use quorate_replica::state_machine::StateMachine;
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::error::{NodeError, StartError};
+use crate::runtime::Loop;
+use crate::workers::{ApplierWorker, LogWorker, ReaderWorker};
+
+/// The parts of a node, wired and not yet started.
+pub(crate) struct Parts<S: StateMachine> {
+    pub(crate) node: NodeId,
+    pub(crate) main_loop: Loop,
+    pub(crate) log: LogWorker,
+    pub(crate) reader: ReaderWorker,
+    pub(crate) applier: ApplierWorker<S>,
+    /// The links and the listener, with all their connections.
+    pub(crate) tasks: TaskTracker,
+    /// Ends them.
+    pub(crate) links_stop: CancellationToken,
+}
+
+/// A thread that says how it ended.
+type Ending = oneshot::Receiver<Result<(), NodeError>>;
+
+/// Starts all parts. The returned channel gets the cause once everything has ended.
+pub(crate) fn watch_over<S: StateMachine>(
+    parts: Parts<S>,
+    stop: CancellationToken,
+) -> Result<watch::Receiver<Option<NodeError>>, StartError> {
+    let Parts { node, main_loop, log, reader, applier, tasks, links_stop } = parts;
+    let threads = [
+        spawn(node, "log", move || log.run())?,
+        spawn(node, "log reader", move || reader.run())?,
+        spawn(node, "applier", move || applier.run())?,
+    ];
+    let (ended_sender, ended) = watch::channel(None);
+    tokio::spawn(async move {
+        let main_loop = tokio::spawn(main_loop.run());
+        let cause = run_until_first_end(main_loop, threads, &stop).await;
+        // What was promised is on the disk by now: the threads have ended. Last the connections, so that acknowledgements
+        // that were let go could still leave.
+        links_stop.cancel();
+        tasks.close();
+        tasks.wait().await;
+        match &cause {
+            NodeError::Stopped => tracing::info!(node = node.get(), "stopped"),
+            cause => tracing::error!(node = node.get(), %cause, "stopped"),
+        }
+        ended_sender.send_replace(Some(cause));
+    });
+    Ok(ended)
+}
+
+/// Waits until the loop or a thread ends, then for all the others. The loop's end drops its queues' senders, so the threads
+/// finish what waits and end; a thread's end makes the loop's next job for it fail, but an idle loop is told by `stop`.
+async fn run_until_first_end(
+    mut main_loop: tokio::task::JoinHandle<Result<(), NodeError>>,
+    [mut log, mut reader, mut applier]: [Ending; 3],
+    stop: &CancellationToken,
+) -> NodeError {
+    let mut causes = Vec::new();
+    let (mut loop_ended, mut ended) = (false, [false; 3]);
+    tokio::select! {
+        end = &mut main_loop => { causes.push(end_of_loop(end)); loop_ended = true; }
+        end = &mut log => { causes.push(end_of_thread("log", end)); ended[0] = true; }
+        end = &mut reader => { causes.push(end_of_thread("log reader", end)); ended[1] = true; }
+        end = &mut applier => { causes.push(end_of_thread("applier", end)); ended[2] = true; }
+    }
+    stop.cancel();
+    if !loop_ended {
+        causes.push(end_of_loop(main_loop.await));
+    }
+    for ((part, ending), ended) in
+        [("log", log), ("log reader", reader), ("applier", applier)].into_iter().zip(ended)
+    {
+        if !ended {
+            causes.push(end_of_thread(part, ending.await));
+        }
+    }
+    worst(causes)
+}
+
+/// The cause to tell: a failed disk or a panic before an end that only followed from it.
+fn worst(causes: Vec<Result<(), NodeError>>) -> NodeError {
+    let rank = |cause: &NodeError| match cause {
+        NodeError::Panicked { .. } => 0,
+        NodeError::Disk(_) => 1,
+        NodeError::Ended { .. } => 2,
+        NodeError::Stopped => 3,
+    };
+    causes.into_iter().filter_map(Result::err).min_by_key(rank).unwrap_or(NodeError::Stopped)
+}
+
+fn end_of_loop(end: Result<Result<(), NodeError>, tokio::task::JoinError>) -> Result<(), NodeError> {
+    match end {
+        Ok(end) => end,
+        Err(error) if error.is_panic() => Err(panicked("loop", error.into_panic().as_ref())),
+        Err(_) => Err(NodeError::Ended { part: "loop" }),
+    }
+}
+
+fn end_of_thread(
+    part: &'static str,
+    end: Result<Result<(), NodeError>, oneshot::error::RecvError>,
+) -> Result<(), NodeError> {
+    end.unwrap_or(Err(NodeError::Ended { part }))
+}
+
+/// Starts a thread with a name that fits into `ps` and reports how it ends, by panic too.
+fn spawn(
+    node: NodeId,
+    part: &'static str,
+    run: impl FnOnce() -> Result<(), NodeError> + Send + 'static,
+) -> Result<Ending, StartError> {
+    let (sender, ending) = oneshot::channel();
+    let body = move || {
+        let end = catch_unwind(AssertUnwindSafe(run));
+        // Nobody listens when the whole runtime is going down.
+        let _ = sender.send(end.unwrap_or_else(|panic| Err(panicked(part, panic.as_ref()))));
+    };
+    std::thread::Builder::new()
+        .name(format!("{node} {part}"))
+        .spawn(body)
+        .map_err(|source| StartError::System { what: "a thread", source })?;
+    Ok(ending)
+}
+
+fn panicked(part: &'static str, panic: &(dyn Any + Send)) -> NodeError {
+    let message = panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_string());
+    NodeError::Panicked { part, message }
+}

@@ -1,0 +1,187 @@
+//! The three threads of a node that may wait: the log's (writes and fsyncs), the reader's (entries read back), the applier's.
+//! Each owns its part, takes jobs from one bounded queue, and reports to the one inbox.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Instant;
+
+use quorate_core::ready::Write;
+use quorate_core::types::Index;
+use quorate_log::{Content, Log, LogError, ReadPlan, RealDisk};
+use quorate_replica::applier::Applier;
+use quorate_replica::effect::{Answered, ApplyBatch, FetchPurpose};
+use quorate_replica::input::{Input, Ticket};
+use quorate_replica::peer_message::PeerMessage;
+use quorate_replica::state_machine::StateMachine;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::error::NodeError;
+use crate::mail::{Mail, ReadMail};
+use crate::metrics::Metrics;
+use crate::peers::{Lost, Peers};
+
+/// What the log's thread is asked for, in order.
+pub(crate) enum LogJob {
+    /// Write this, and let its messages go when it is durable.
+    Write(Write),
+    /// Read entries back, without holding up the writes behind it.
+    Fetch { purpose: FetchPurpose, from: Index, through: Index, bytes_max: usize },
+}
+
+/// What the reader's thread is asked for.
+pub(crate) struct ReadJob {
+    purpose: FetchPurpose,
+    plan: ReadPlan,
+}
+
+/// What the applier's thread is asked for, in order.
+pub(crate) enum ApplierJob {
+    /// Apply a batch and answer these callers.
+    Apply { batch: ApplyBatch, callers: Vec<(Ticket, oneshot::Sender<Answered>)> },
+    /// Run a read on what is applied now.
+    Read(ReadMail),
+}
+
+/// How many jobs may wait for the log's thread. The budgets of the protocol keep the queue far shorter; a queue this long
+/// means a disk that has stood for minutes, and the node stops.
+pub(crate) const LOG_QUEUE_LEN_MAX: usize = 65_536;
+/// How many jobs may wait for the applier: the replica bounds the batches, and reads beyond it are refused.
+pub(crate) const APPLIER_QUEUE_LEN_MAX: usize = 65_536;
+/// How many reads of the log may wait; the core asks for one for each peer, and one for the applier.
+pub(crate) const READER_QUEUE_LEN_MAX: usize = 256;
+/// How many writes one fsync covers at most.
+const WRITES_PER_SYNC_MAX: usize = 1_024;
+
+/// The log's thread: all writes that wait become one write and one fsync; then their messages go.
+pub(crate) struct LogWorker {
+    pub(crate) log: Log<RealDisk>,
+    pub(crate) jobs: mpsc::Receiver<LogJob>,
+    pub(crate) reader: mpsc::Sender<ReadJob>,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) inbox: mpsc::Sender<Mail>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl LogWorker {
+    /// Runs until the loop has ended and everything that it asked for is done.
+    pub(crate) fn run(mut self) -> Result<(), NodeError> {
+        let mut writes = Vec::new();
+        while let Some(job) = self.jobs.blocking_recv() {
+            let mut next = Some(job);
+            while let Some(job) = next {
+                match job {
+                    LogJob::Write(write) => writes.push(write),
+                    LogJob::Fetch { purpose, from, through, bytes_max } => {
+                        // What is to be read may be among the writes that wait.
+                        self.write(&mut writes)?;
+                        self.plan(purpose, from, through, bytes_max)?;
+                    }
+                }
+                next = if writes.len() < WRITES_PER_SYNC_MAX { self.jobs.try_recv().ok() } else { None };
+            }
+            self.write(&mut writes)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, writes: &mut Vec<Write>) -> Result<(), NodeError> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let contents: Vec<Content<'_>> = writes.iter().map(Content::from).collect();
+        self.log.write(&contents).map_err(failed)?;
+        let begin = Instant::now();
+        let durable = self.log.sync().map_err(failed)?;
+        self.metrics.fsync.observe(begin.elapsed());
+        let mut lost = Vec::new();
+        for write in writes.drain(..) {
+            for envelope in write.barrier.release(durable) {
+                if let Err(Lost(peer)) = self.peers.send(envelope.to, &PeerMessage::Raft(envelope)) {
+                    lost.push(peer);
+                }
+            }
+        }
+        lost.sort_unstable();
+        lost.dedup();
+        report(&self.inbox, Mail::Done(Input::Persisted(durable.number())));
+        for peer in lost {
+            report(&self.inbox, Mail::Done(Input::Dropped { peer }));
+        }
+        Ok(())
+    }
+
+    fn plan(
+        &self,
+        purpose: FetchPurpose,
+        from: Index,
+        through: Index,
+        bytes_max: usize,
+    ) -> Result<(), NodeError> {
+        // The core asks only for what it has appended, and this thread has written all of that.
+        let plan = self.log.plan(from, through, bytes_max).expect("an entry that is asked for is in the log");
+        self.reader.try_send(ReadJob { purpose, plan }).map_err(|_| NodeError::Ended { part: "log reader" })
+    }
+}
+
+/// The reader's thread: reads entries back while the log's thread goes on writing.
+pub(crate) struct ReaderWorker {
+    pub(crate) disk: RealDisk,
+    pub(crate) jobs: mpsc::Receiver<ReadJob>,
+    pub(crate) inbox: mpsc::Sender<Mail>,
+}
+
+impl ReaderWorker {
+    /// Runs until the log's thread has ended.
+    pub(crate) fn run(mut self) -> Result<(), NodeError> {
+        while let Some(ReadJob { purpose, plan }) = self.jobs.blocking_recv() {
+            let entries = plan.read(&self.disk).map_err(failed)?;
+            report(&self.inbox, Mail::Done(Input::Fetched { purpose, entries }));
+        }
+        Ok(())
+    }
+}
+
+/// The applier's thread.
+pub(crate) struct ApplierWorker<S: StateMachine> {
+    pub(crate) applier: Applier<S>,
+    pub(crate) jobs: mpsc::Receiver<ApplierJob>,
+    pub(crate) inbox: mpsc::Sender<Mail>,
+    pub(crate) clock: Clock,
+}
+
+impl<S: StateMachine> ApplierWorker<S> {
+    /// Runs until the loop has ended and everything that it handed over is applied.
+    pub(crate) fn run(mut self) -> Result<(), NodeError> {
+        while let Some(job) = self.jobs.blocking_recv() {
+            match job {
+                ApplierJob::Apply { batch, callers } => self.complete(batch, callers),
+                ApplierJob::Read(read) => read.run(self.applier.state() as &dyn Any),
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies a batch and answers its callers: the one place where a proposal's answer is given.
+    fn complete(&mut self, batch: ApplyBatch, callers: Vec<(Ticket, oneshot::Sender<Answered>)>) {
+        let applied = self.applier.apply(batch);
+        let now_us = self.clock.monotonic_us();
+        assert_eq!(applied.answers.len(), callers.len(), "each local caller of a batch gets one answer");
+        for (answer, (ticket, caller)) in applied.answers.into_iter().zip(callers) {
+            assert_eq!(answer.ticket, ticket, "answers come in the order of the entries");
+            // The caller may have stopped waiting.
+            let _ = caller.send(answer.finish(now_us));
+        }
+        report(&self.inbox, Mail::Done(applied.report));
+    }
+}
+
+/// Puts a report into the inbox, waiting for room: the loop always makes some. After the loop has ended nobody wants it.
+fn report(inbox: &mpsc::Sender<Mail>, mail: Mail) {
+    let _ = inbox.blocking_send(mail);
+}
+
+#[allow(clippy::needless_pass_by_value)] // The shape that map_err wants.
+fn failed(error: LogError) -> NodeError {
+    NodeError::Disk(error.to_string())
+}

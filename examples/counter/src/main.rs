@@ -1,4 +1,4 @@
-//! A durable three-node counter. Run it three times: `cargo run -p counter -- 1 add 5`, then the same with 2 and 3.
+//! A durable counter on three nodes: `cargo run -p counter -- 1 5 127.0.0.1:7581,127.0.0.1:7582,127.0.0.1:7583`, then 2, then 3.
 use quorate::{Context, Node, Snapshot, StateMachine};
 use std::{error::Error, io, time::Duration};
 
@@ -27,13 +27,12 @@ impl StateMachine for Counter {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().collect();
-    let [_, id, add, ..] = &args[..] else { return Err("usage: counter ID ADD".into()) };
-    let (id, add): (u64, u64) = (id.parse()?, add.parse()?);
-    let peers = [1, 2, 3].map(|id| (u64::from(id), format!("127.0.0.1:{}", base + id)));
-    let dir = format!("counter-data/n{id}");
-    let node = Node::builder(dir).id(id).cluster("counter").peers(peers).start(Counter(0)).await?;
-    println!("total after adding {add}: {}", node.propose(add).await?); // durable on two of three
-    println!("total read on node {id}: {}", node.read(|counter| counter.0).await?); // linearizable
+    let [_, id, add, peers] = &args[..] else { return Err("usage: counter ID ADD PEER1,PEER2,PEER3".into()) };
+    let (id, peers) = (id.parse()?, (1..).zip(peers.split(',')));
+    let builder = Node::builder(format!("counter-data/n{id}")).id(id).cluster("counter").peers(peers);
+    let node = builder.start(Counter(0)).await?;
+    println!("after adding {add}: {}", node.propose(add.parse()?).await?); // durable on two of three, applied once
+    println!("read on node {id}: {}", node.read(|counter| counter.0).await?); // linearizable
     tokio::time::sleep(Duration::from_secs(600)).await; // serve the others for ten minutes
     Ok(())
 }

@@ -117,29 +117,17 @@ impl RawAnswer {
             Ok(problem) if self.is_problem => problem,
             Ok(_) | Err(_) => return Err(FailureKind::Status(self.status)),
         };
-        match problem.code {
+        // A code that this client does not know is taken as final: the caller hears it at once.
+        let is_transient = matches!(
+            problem.code,
             ProblemCode::Overloaded
-            | ProblemCode::NoLeader
-            | ProblemCode::Stopping
-            | ProblemCode::NotReady
-            | ProblemCode::TimedOut
-            | ProblemCode::Internal
-            | ProblemCode::Other => Err(FailureKind::Problem(self.status, Box::new(problem))),
-            ProblemCode::Malformed
-            | ProblemCode::UnknownRoute
-            | ProblemCode::MethodNotAllowed
-            | ProblemCode::UnknownMachine
-            | ProblemCode::UnknownInstance
-            | ProblemCode::VersionConflict
-            | ProblemCode::KeyReused
-            | ProblemCode::Compacted
-            | ProblemCode::TooLarge
-            | ProblemCode::UnsupportedMediaType
-            | ProblemCode::InvalidDefinition
-            | ProblemCode::NotSupported
-            | ProblemCode::Forgotten
-            | ProblemCode::SessionUnknown => Ok(self),
-        }
+                | ProblemCode::NoLeader
+                | ProblemCode::Stopping
+                | ProblemCode::NotReady
+                | ProblemCode::TimedOut
+                | ProblemCode::Internal
+        );
+        if is_transient { Err(FailureKind::Problem(self.status, Box::new(problem))) } else { Ok(self) }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::keys::{MACHINE_KEYS, STATE_KEYS, TRANSITION_KEYS, check_keys};
 use crate::names::{NAME_BYTES_MAX, check_name};
 use crate::parse::Format;
 use crate::suggest::did_you_mean;
-use crate::value::{Item, Member, Value, object_word};
+use crate::value::{Item, Member, Value};
 
 /// The most states of a machine.
 pub const STATES_MAX: usize = 1_024;
@@ -28,7 +28,7 @@ pub const TAGS_MAX: usize = 64;
 /// Reads a definition from its tree. Complete only when the report has no faults after it.
 pub(crate) fn draft(root: &Item, report: &mut Report) -> Option<Draft> {
     let Value::Object(members) = &root.value else {
-        wrong_kind(root, "", object_word(report.format), report);
+        report.fault(root.span, "", format!("a definition is a table, not {}", root.value.kind()), None);
         return None;
     };
     check_keys(members, "", &MACHINE_KEYS, report);
@@ -38,17 +38,9 @@ pub(crate) fn draft(root: &Item, report: &mut Report) -> Option<Draft> {
     let description = description(members, "", report);
     let tags = tags(members, "", report);
     let meta = meta(members, "", report);
-    let states = states(root, members, report);
-    let initial = initial(root, members, states.as_deref(), report);
-    Some(Draft {
-        machine: machine?,
-        version: version?,
-        initial: initial?,
-        description,
-        tags,
-        meta,
-        states: states?,
-    })
+    let states = states(root, members, report)?;
+    let initial = initial(root, members, &states, report);
+    Some(Draft { machine: machine?, version: version?, initial: initial?, description, tags, meta, states })
 }
 
 fn format_number(root: &Item, members: &[Member], report: &mut Report) {
@@ -99,28 +91,26 @@ fn version(root: &Item, members: &[Member], report: &mut Report) -> Option<u64> 
     }
 }
 
-fn initial(
-    root: &Item,
-    members: &[Member],
-    states: Option<&[DraftState]>,
-    report: &mut Report,
-) -> Option<String> {
-    let mut names = states.unwrap_or_default().iter().map(|state| state.name.as_str());
+fn initial(root: &Item, members: &[Member], states: &[DraftState], report: &mut Report) -> Option<String> {
     let Some(found) = find(members, "initial") else {
-        let first = names.next().unwrap_or("Init");
+        let first = states.first().map_or("Init", |state| state.name.as_str());
         let assignment = assignment(report, "initial", &format!("\"{first}\""));
         let hint = format!("write {assignment}: the state of new instances");
         report.fault(root_span(root), "initial", "`initial` is missing", Some(hint));
         return None;
     };
     let name = string(&found.item, "initial", report)?;
-    // Without states there is nothing to compare with, and that fault is told already.
-    if states.is_some() && !names.clone().any(|state| state == name) {
-        let message = format!("`initial` names the unknown state {}", shown(name));
-        report.fault(found.item.span, "initial", message, suggestion(name, names));
-        return None;
+    if states.iter().any(|state| state.name == name) {
+        return Some(name.to_owned());
     }
-    Some(name.to_owned())
+    let message = format!("`initial` names the unknown state {}", shown(name));
+    report.fault(
+        found.item.span,
+        "initial",
+        message,
+        suggestion(name, states.iter().map(|state| state.name.as_str())),
+    );
+    None
 }
 
 fn states(root: &Item, members: &[Member], report: &mut Report) -> Option<Vec<DraftState>> {
@@ -281,12 +271,7 @@ impl States<'_, '_> {
                 })
             }
             _ => {
-                wrong_kind(
-                    item,
-                    path,
-                    "a state's name, \"ignore\" or a transition with `target`",
-                    self.report,
-                );
+                wrong_kind(item, path, "a state's name, \"ignore\", or a table with `target`", self.report);
                 None
             }
         }
@@ -366,7 +351,7 @@ fn object<'a>(item: &'a Item, path: &str, report: &mut Report) -> Option<&'a [Me
     match &item.value {
         Value::Object(members) => Some(members),
         _ => {
-            wrong_kind(item, path, object_word(report.format), report);
+            wrong_kind(item, path, "a table", report);
             None
         }
     }
@@ -384,12 +369,7 @@ fn string<'a>(item: &'a Item, path: &str, report: &mut Report) -> Option<&'a str
 
 fn wrong_kind(item: &Item, path: &str, wanted: &str, report: &mut Report) {
     if item.value != Value::Faulty {
-        report.fault(
-            item.span,
-            path,
-            format!("expected {wanted}, found {}", item.value.kind(report.format)),
-            None,
-        );
+        report.fault(item.span, path, format!("expected {wanted}, found {}", item.value.kind()), None);
     }
 }
 

@@ -1,7 +1,6 @@
 //! The one tree under TOML and JSON: every key and value knows its place, so that one set of rules gives good carets in both.
 
 use crate::diagnostic::Span;
-use crate::parse::Format;
 
 /// The deepest nesting of arrays and objects.
 pub(crate) const DEPTH_MAX: usize = 64;
@@ -37,14 +36,14 @@ pub(crate) struct Member {
 
 impl Value {
     /// What people call this kind of value.
-    pub(crate) fn kind(&self, format: Format) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Value::Null => "null",
             Value::Bool(_) => "a boolean",
             Value::Int(_) => "an integer",
             Value::String(_) => "a string",
             Value::Array(_) => "an array",
-            Value::Object(_) => object_word(format),
+            Value::Object(_) => "a table",
             Value::Faulty => "a faulty value",
         }
     }
@@ -52,14 +51,6 @@ impl Value {
     /// A string made by us: it has no place in a source.
     pub(crate) fn string(text: &str) -> Value {
         Value::String(text.to_owned())
-    }
-}
-
-/// What a set of keys is called in each language.
-pub(crate) fn object_word(format: Format) -> &'static str {
-    match format {
-        Format::Toml => "a table",
-        Format::Json => "an object",
     }
 }
 

@@ -1,0 +1,77 @@
+//! `cluster status`: every node that was reached, and those that were not, with the reason.
+
+use quorate_api::cluster::{ClusterStatus, Member};
+use quorate_api::meaning::Exit;
+
+use crate::args::OutputFormat;
+use crate::context::Context;
+use crate::failure::{Failure, warn};
+use crate::output::number;
+
+/// `cluster status`. A cluster of which a part answered is shown with a warning; it is a failure only when nobody answered.
+pub(crate) async fn status(context: &mut Context) -> Result<Exit, Failure> {
+    let status = context.client.cluster().await?;
+    match context.output.format {
+        OutputFormat::Json => context.output.value(&status)?,
+        OutputFormat::Jsonl => {
+            status.members.iter().try_for_each(|member| context.output.value(member))?;
+            status.failed.iter().try_for_each(|failed| context.output.value(failed))?;
+        }
+        OutputFormat::Table => table(context, &status)?,
+    }
+    for failed in &status.failed {
+        let place = failed.peer.as_ref().map(|peer| format!(" at {peer}")).unwrap_or_default();
+        warn(&format!("node {}{place} did not answer: {}", failed.id, failed.reason));
+    }
+    if status.leader.is_none() {
+        warn("there is no leader: proposals and reads wait until one is elected");
+    }
+    Ok(if status.members.is_empty() { Exit::Unavailable } else { Exit::Ok })
+}
+
+fn table(context: &mut Context, status: &ClusterStatus) -> Result<(), Failure> {
+    let head = [
+        "NODE",
+        "ROLE",
+        "TERM",
+        "LAST",
+        "COMMIT",
+        "APPLIED",
+        "LAG",
+        "FSYNC P50/P99",
+        "API",
+        "PEER",
+        "VERSION",
+    ];
+    let mut rows = status.members.iter().map(|member| (member.id, row(member))).collect::<Vec<_>>();
+    rows.extend(status.failed.iter().map(|failed| {
+        let mut row = vec![format!("n{}", failed.id), "not reached".to_owned()];
+        row.resize(head.len(), String::new());
+        row[9] = failed.peer.clone().unwrap_or_default();
+        (failed.id, row)
+    }));
+    rows.sort_by_key(|(id, _)| *id);
+    context.output.table(&head, rows.into_iter().map(|(_, row)| row).collect())
+}
+
+fn row(member: &Member) -> Vec<String> {
+    let fsync = match (member.fsync_p50_us, member.fsync_p99_us) {
+        (Some(p50), Some(p99)) => format!("{}/{} us", number(p50), number(p99)),
+        (Some(one), None) | (None, Some(one)) => format!("{} us", number(one)),
+        (None, None) => String::new(),
+    };
+    let role = if member.voter { member.role.clone() } else { format!("{} (learner)", member.role) };
+    vec![
+        format!("n{}", member.id),
+        role,
+        member.term.to_string(),
+        member.last.to_string(),
+        member.commit.to_string(),
+        member.applied.to_string(),
+        member.lag.to_string(),
+        fsync,
+        member.api.clone().unwrap_or_default(),
+        member.peer.clone().unwrap_or_default(),
+        member.version.clone(),
+    ]
+}

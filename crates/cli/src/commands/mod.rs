@@ -1,0 +1,6 @@
+//! The commands, a room for each family. Each returns how the process ends, or why it failed.
+
+pub(crate) mod cluster;
+pub(crate) mod instances;
+pub(crate) mod machines;
+pub(crate) mod propose;

@@ -18,6 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("bench", &["client", "quorate"]),
     ("sim", &["core", "log", "machine", "replica"]),
     ("e2e", &["api", "client"]),
+    ("examples", &["quorate", "sim"]),
     ("xtask", &[]),
 ];
 

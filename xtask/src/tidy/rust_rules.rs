@@ -5,7 +5,7 @@ use crate::tidy::{Finding, RustText, TextFile, Tree};
 /// The rooms that are pure: no clock, no thread, no chance but a seed, no order that differs from run to run.
 const PURE: &[&str] = &["core", "replica", "log", "machine", "sim"];
 /// The rooms that may use `async`; tests may everywhere.
-const ASYNC: &[&str] = &["quorate", "transport", "server", "client", "cli", "bench", "e2e"];
+const ASYNC: &[&str] = &["quorate", "transport", "server", "client", "cli", "bench", "e2e", "examples"];
 /// The traits that stand at boundaries.
 const TRAITS: &[&str] = &["StateMachine", "Codec", "Disk"];
 

@@ -68,12 +68,12 @@ impl Tree {
 }
 
 impl TextFile {
-    /// The short name of the crate that the file belongs to: `core` for `crates/core/src/raft.rs`, `xtask`, `e2e`, or `""`.
+    /// The short name of the crate that the file belongs to: `core` for `crates/core/src/raft.rs`, `xtask`, `e2e`, `examples`, or `""`.
     pub fn room(&self) -> &str {
         let mut parts = self.path.split('/');
         match parts.next() {
             Some("crates") => parts.next().unwrap_or(""),
-            Some(top @ ("xtask" | "e2e")) => top,
+            Some(top @ ("xtask" | "e2e" | "examples")) => top,
             _ => "",
         }
     }

@@ -17,11 +17,36 @@ use crate::request::{CommandEnvelope, CommandKind, RequestId};
 use crate::state_machine::DecodeError;
 
 impl CommandEnvelope {
+    /// Checks the limits of all fields but the body, which has the one of `ReplicaConfig::command_bytes_max`.
+    ///
+    /// # Errors
+    /// When a field is longer than its limit, or a request key is empty. Nothing of that kind is ever sent or logged.
+    pub fn check(&self) -> Result<(), DecodeError> {
+        let len = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let key = match &self.request_id {
+            Some(RequestId::Key(key)) if key.is_empty() => return Err(error("an empty request key")),
+            Some(RequestId::Key(key)) => key.len(),
+            Some(RequestId::Session { .. }) | None => 0,
+        };
+        let fields = [
+            ("request key", key, KEY_BYTES_MAX),
+            ("actor", len(&self.actor), ACTOR_BYTES_MAX),
+            ("trace context", len(&self.trace), TRACE_BYTES_MAX),
+        ];
+        match fields.iter().find(|(_, bytes, bytes_max)| bytes > bytes_max) {
+            Some((what, bytes, bytes_max)) => {
+                Err(DecodeError { what: format!("the {what} has {bytes} bytes, the limit is {bytes_max}") })
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The envelope as bytes.
     ///
     /// # Errors
-    /// When a field is longer than its limit. Nothing of that kind is ever sent or logged.
+    /// As [`check`](Self::check).
     pub fn encode(&self) -> Result<Bytes, DecodeError> {
+        self.check()?;
         let texts =
             [&self.actor, &self.trace].iter().map(|text| text.as_ref().map_or(0, String::len)).sum::<usize>();
         let mut out = BytesMut::with_capacity(2 + 5 * 3 + 1 + KEY_BYTES_MAX + texts + self.body.len());
@@ -37,23 +62,18 @@ impl CommandEnvelope {
                 value[..16].copy_from_slice(&session.to_le_bytes());
                 value[16..24].copy_from_slice(&sequence.to_le_bytes());
                 value[24..].copy_from_slice(&acknowledged.to_le_bytes());
-                put_field(&mut out, TAG_SESSION, &value, SESSION_BYTES)?;
+                put_field(&mut out, TAG_SESSION, &value);
             }
-            Some(RequestId::Key(key)) => {
-                if key.is_empty() {
-                    return Err(error("an empty request key"));
-                }
-                put_field(&mut out, TAG_KEY, key, KEY_BYTES_MAX)?;
-            }
+            Some(RequestId::Key(key)) => put_field(&mut out, TAG_KEY, key),
         }
         if let Some(actor) = &self.actor {
-            put_field(&mut out, TAG_ACTOR, actor.as_bytes(), ACTOR_BYTES_MAX)?;
+            put_field(&mut out, TAG_ACTOR, actor.as_bytes());
         }
         if let Some(trace) = &self.trace {
-            put_field(&mut out, TAG_TRACE, trace.as_bytes(), TRACE_BYTES_MAX)?;
+            put_field(&mut out, TAG_TRACE, trace.as_bytes());
         }
         if self.node_session {
-            put_field(&mut out, TAG_NODE_SESSION, &[], 0)?;
+            put_field(&mut out, TAG_NODE_SESSION, &[]);
         }
         out.put_u8(TAG_BODY);
         out.put_slice(&self.body);
@@ -105,18 +125,10 @@ impl CommandEnvelope {
 }
 
 /// Appends one field.
-fn put_field(out: &mut BytesMut, tag: u8, value: &[u8], bytes_max: usize) -> Result<(), DecodeError> {
-    match u16::try_from(value.len()) {
-        Ok(len) if value.len() <= bytes_max => {
-            out.put_u8(tag);
-            out.put_u16_le(len);
-            out.put_slice(value);
-            Ok(())
-        }
-        _ => Err(DecodeError {
-            what: format!("field {tag} has {} bytes, the limit is {bytes_max}", value.len()),
-        }),
-    }
+fn put_field(out: &mut BytesMut, tag: u8, value: &[u8]) {
+    out.put_u8(tag);
+    out.put_u16_le(u16::try_from(value.len()).expect("the limits of all fields fit sixteen bits"));
+    out.put_slice(value);
 }
 
 /// Puts the value of one field in its place; a tag that is not known changes nothing.

@@ -9,6 +9,9 @@ pub struct ReplicaConfig {
     pub session: u128,
     /// Seed of the generator that spreads retries.
     pub seed: u64,
+    /// The largest body of a command, in bytes; larger ones are refused as `TooLarge`. The protocol's own limit is for the
+    /// command with its envelope: it must be larger by `ENVELOPE_BYTES_MAX`.
+    pub command_bytes_max: usize,
     /// A proposal is given up after this many ticks.
     pub proposal_timeout_ticks: u64,
     /// A read is given up after this many ticks.
@@ -29,6 +32,8 @@ pub struct ReplicaConfig {
     pub reads_len_max: usize,
     /// Upper bound of one batch for the applier in bytes of entries; one entry is always handed over.
     pub apply_batch_bytes_max: usize,
+    /// Upper bound of one batch for the applier in entries.
+    pub apply_batch_len_max: u64,
     /// How many batches the applier may hold; the rest waits in the log.
     pub apply_inflight_max: usize,
     /// How many committed entries the leader's own applier may be behind before the leader refuses proposals, its own
@@ -44,6 +49,7 @@ impl ReplicaConfig {
         ReplicaConfig {
             session,
             seed,
+            command_bytes_max: 1 << 20,
             proposal_timeout_ticks: 1_000,
             read_timeout_ticks: 1_000,
             retry_pause_ticks: 2,
@@ -54,6 +60,7 @@ impl ReplicaConfig {
             forwarded_len_max: 131_072,
             reads_len_max: 65_536,
             apply_batch_bytes_max: 1 << 20,
+            apply_batch_len_max: 8_192,
             apply_inflight_max: 8,
             apply_lag_len_max: 262_144,
             explain_len_max: 256,
@@ -67,6 +74,7 @@ impl ReplicaConfig {
     pub fn validate(&self) -> Result<(), String> {
         let positive = [
             ("session", self.session != 0),
+            ("command_bytes_max", self.command_bytes_max > 0),
             ("proposal_timeout_ticks", self.proposal_timeout_ticks > 0),
             ("read_timeout_ticks", self.read_timeout_ticks > 0),
             ("retry_pause_ticks", self.retry_pause_ticks > 0),
@@ -77,6 +85,7 @@ impl ReplicaConfig {
             ("forwarded_len_max", self.forwarded_len_max > 0),
             ("reads_len_max", self.reads_len_max > 0),
             ("apply_batch_bytes_max", self.apply_batch_bytes_max > 0),
+            ("apply_batch_len_max", self.apply_batch_len_max > 0),
             ("apply_inflight_max", self.apply_inflight_max > 0),
             ("apply_lag_len_max", self.apply_lag_len_max > 0),
         ];

@@ -36,8 +36,11 @@ pub enum ProposeError {
     /// No answer in time after the proposal was sent: it may still commit. Retry with the same request id.
     #[error("no answer in time: the outcome is unknown")]
     TimedOut,
-    /// The request id was answered before and the answer has been forgotten: it was applied once and is never applied again.
-    #[error("this request was answered before and its answer is no longer kept")]
+    /// The request id lies below what its session still keeps: it was answered before, or never came, and it is never
+    /// applied from now on.
+    #[error(
+        "the answer to this request is no longer kept: it may have been applied before and is not applied now"
+    )]
     Forgotten,
     /// The session is not open (never opened, or expired). Whether an earlier attempt was applied is not known any more.
     #[error("the session is not open or has expired")]
@@ -66,10 +69,10 @@ impl ProposeError {
             | ProposeError::KeyReused
             | ProposeError::Malformed(_)
             | ProposeError::Stopped { sent: false } => Fate::NotAccepted,
-            ProposeError::TimedOut | ProposeError::SessionUnknown | ProposeError::Stopped { sent: true } => {
-                Fate::Unknown
-            }
-            ProposeError::Forgotten => Fate::Applied,
+            ProposeError::TimedOut
+            | ProposeError::Forgotten
+            | ProposeError::SessionUnknown
+            | ProposeError::Stopped { sent: true } => Fate::Unknown,
         }
     }
 }

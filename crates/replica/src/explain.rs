@@ -28,7 +28,15 @@ impl Trace {
 
     /// Adds that `by` has the entry on its disk, unless that was told before.
     pub fn acknowledged(&mut self, now_us: u64, by: NodeId) {
-        let what = StepKind::Acknowledged { by };
+        self.add_once(now_us, StepKind::Acknowledged { by });
+    }
+
+    /// Adds that the entry is committed, unless that was told before.
+    pub fn committed(&mut self, now_us: u64) {
+        self.add_once(now_us, StepKind::Committed);
+    }
+
+    fn add_once(&mut self, now_us: u64, what: StepKind) {
         if !self.steps.iter().any(|step| step.what == what) {
             self.add(now_us, what);
         }

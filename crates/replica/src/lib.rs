@@ -7,11 +7,14 @@
 //!
 //! This crate *knows nothing of* sockets, disks, threads, async, clocks (time is an input), HTTP, or what a command means.
 //!
-//! Reading order: the modules as they are listed here.
+//! Reading order: `input` and `effect` (the two interfaces), `replica` (a turn), `proposing`, `proposals`, `own_session`
+//! and `waiters` (the way of a proposal until its entry is committed), `apply_queue`, `applier` and `session` (from there
+//! to its answer), `reads`; then `command_codec` and `peer_codec` for the bytes.
 
 #![forbid(unsafe_code)]
 
 pub mod applier;
+mod apply_queue;
 pub mod command_codec;
 pub mod config;
 pub mod effect;
@@ -19,11 +22,16 @@ pub mod error;
 pub mod explain;
 mod hash;
 pub mod input;
+mod own_session;
 pub mod peer_codec;
 pub mod peer_message;
+mod proposals;
+mod proposing;
+mod reads;
 pub mod replica;
 pub mod request;
 pub mod session;
 mod session_codec;
 pub mod state_machine;
 pub mod status;
+mod waiters;

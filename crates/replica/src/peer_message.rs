@@ -63,3 +63,21 @@ pub enum ForwardAnswer {
     /// Leadership was lost after the append: the outcome is unknown; ask the next leader with the same request id.
     LeadershipLost,
 }
+
+impl ForwardAnswer {
+    /// About how many bytes it takes in a message.
+    pub(crate) fn bytes_len(&self) -> usize {
+        match self {
+            ForwardAnswer::Answered(Answered { outcome, trace }) => {
+                let reply = outcome.as_ref().map_or(0, Bytes::len);
+                ANSWER_BYTES + reply + trace.as_ref().map_or(0, |steps| steps.len() * STEP_BYTES)
+            }
+            ForwardAnswer::NotLeader { .. } | ForwardAnswer::Overloaded | ForwardAnswer::LeadershipLost => {
+                ANSWER_BYTES
+            }
+        }
+    }
+}
+
+const ANSWER_BYTES: usize = 24;
+const STEP_BYTES: usize = 33;

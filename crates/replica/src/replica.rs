@@ -1,45 +1,153 @@
-//! One member without its I/O.
+//! One member without its I/O: the protocol, and everybody who waits for something that it decides.
+//!
+//! Every turn is the same, whatever came in: `begin_turn`, any number of `step`s, one `drain`. A step notes what
+//! happened; the drain sends what is due (proposals and questions to the leader), asks the protocol once for all that
+//! this turn changed, and hands committed entries to the applier. So one write, one message for each peer and one batch
+//! carry all inputs of a turn.
 
+use std::collections::BTreeMap;
+
+use quorate_core::entry::Entry;
 use quorate_core::raft::Raft;
+use quorate_core::ready::{self, Ready, Refusal};
+use quorate_core::status::Role;
+use quorate_core::types::{Index, NodeId, Term};
 
+use crate::apply_queue::ApplyQueue;
 use crate::config::ReplicaConfig;
-use crate::effect::Effect;
-use crate::input::{Input, Now};
-use crate::status::ReplicaStatus;
+use crate::effect::{ApplyBatch, Effect, FetchPurpose, Outcome};
+use crate::error::ReadError;
+use crate::hash::Jitter;
+use crate::input::{Input, Now, Ticket};
+use crate::peer_message::{ForwardAnswer, PeerMessage};
+use crate::proposals::Proposals;
+use crate::reads::{Read, Reads};
+use crate::status::{ReplicaMetrics, ReplicaStatus};
+use crate::waiters::{Forwarded, Place, Waiters};
 
-/// One member of the cluster without its I/O. A turn is `begin_turn`, any number of `step`s, and one `drain`.
+/// One member of the cluster without its I/O.
+///
+/// It owes each local proposal and each local read exactly one answer. All that it names to others (core tickets,
+/// tickets in forwarded messages, questions) comes from one rising counter, so that an answer can only fit what it answers.
 pub struct Replica {
-    config: ReplicaConfig,
-    raft: Raft,
+    pub(crate) config: ReplicaConfig,
+    pub(crate) raft: Raft,
+    pub(crate) now: Now,
+    /// Ticks since the start.
+    pub(crate) tick: u64,
+    /// The last number given.
+    number: u64,
+    pub(crate) jitter: Jitter,
+    /// Local proposals without an answer.
+    pub(crate) proposals: Proposals,
+    /// Proposals of peers without an answer.
+    pub(crate) forwarded: Forwarded,
+    /// Which place of the log each of both waits for.
+    pub(crate) waiters: Waiters,
+    reads: Reads,
+    pub(crate) apply: ApplyQueue,
+    /// The numbers of proposals that are traced. May name some that are answered.
+    pub(crate) traced: Vec<u64>,
+    /// The term that this node led when it last looked.
+    leading: Option<Term>,
+    /// Who led when this node last looked.
+    leader: Option<NodeId>,
+    /// Answers for peers, sent together at the end of the turn.
+    replies: BTreeMap<NodeId, Vec<(Ticket, ForwardAnswer)>>,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) metrics: ReplicaMetrics,
 }
 
 impl Replica {
-    /// A member with the protocol as its disk left it. Nothing is applied yet: the applier starts empty.
+    /// A member with the protocol as its disk left it. Nothing is applied yet: the applier starts before the first entry.
     ///
     /// # Panics
     /// If the settings make no sense ([`ReplicaConfig::validate`]).
     pub fn new(config: ReplicaConfig, raft: Raft) -> Replica {
-        Replica { config, raft }
+        let checked = config.validate();
+        assert!(checked.is_ok(), "the replica's settings make sense: {checked:?}");
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the lower half of the session is taken on purpose"
+        )]
+        let number = config.session as u64 >> 2;
+        Replica {
+            raft,
+            now: Now::default(),
+            tick: 0,
+            number,
+            jitter: Jitter::new(config.seed),
+            proposals: Proposals::new(config.session),
+            forwarded: Forwarded::default(),
+            waiters: Waiters::default(),
+            reads: Reads::default(),
+            apply: ApplyQueue::default(),
+            traced: Vec::new(),
+            leading: None,
+            leader: None,
+            replies: BTreeMap::new(),
+            effects: Vec::new(),
+            metrics: ReplicaMetrics::default(),
+            config,
+        }
     }
 
     /// Starts a turn: the clocks, read once for all its inputs.
-    pub fn begin_turn(&mut self, _now: Now) {
-        unimplemented!("being written")
+    ///
+    /// # Panics
+    /// If the monotonic clock fell.
+    pub fn begin_turn(&mut self, now: Now) {
+        assert!(now.monotonic_us >= self.now.monotonic_us, "the monotonic clock never falls");
+        self.now = now;
     }
 
-    /// Takes one input. `StatusRequest` and `StatusReply` are the switchboard's own and never come here.
-    pub fn step(&mut self, _input: Input) {
-        unimplemented!("being written")
+    /// Takes one input. `StatusRequest` and `StatusReply` are the switchboard's own: it answers them before they get here,
+    /// and those that do get here change nothing.
+    pub fn step(&mut self, input: Input) {
+        match input {
+            Input::Tick { elapsed } => self.on_tick(elapsed),
+            Input::Received { from, message } => self.on_message(from, message),
+            Input::Propose { ticket, command, explain } => self.on_propose(ticket, command, explain),
+            Input::Read { ticket } => self.on_read(ticket),
+            Input::Persisted(number) => self.raft.step(ready::Input::Persisted(number)),
+            Input::Applied { through, forwarded, unknown_sessions } => {
+                self.on_applied(through, forwarded, &unknown_sessions);
+            }
+            Input::Fetched { purpose: FetchPurpose::Peer(peer), entries } => {
+                self.raft.step(ready::Input::Fetched { peer, entries });
+            }
+            Input::Fetched { purpose: FetchPurpose::Apply, entries } => {
+                self.apply.on_fetched();
+                self.hand(entries);
+            }
+            Input::Dropped { peer } => self.raft.step(ready::Input::Dropped { peer }),
+            Input::Campaign => self.raft.step(ready::Input::Campaign),
+        }
     }
 
     /// Ends a turn: all that the world must do, in order.
     pub fn drain(&mut self) -> Vec<Effect> {
-        unimplemented!("being written")
+        self.notice_leader();
+        self.send_proposals();
+        self.send_question();
+        let ready = self.raft.ready();
+        self.carry_out(ready);
+        self.notice_replaced();
+        self.follow_traces();
+        self.hand_over();
+        self.serve_reads();
+        self.send_replies();
+        std::mem::take(&mut self.effects)
     }
 
     /// After how many ticks at most the next turn is due even if nothing happens: at least 1.
     pub fn next_deadline_ticks(&self) -> u64 {
-        self.raft.next_deadline_ticks()
+        if self.proposals.has_queued() && self.raft.leader().is_some() {
+            return 1;
+        }
+        let own = self.proposals.next_tick().into_iter().chain(self.reads.next_tick(self.tick)).min();
+        let own = own.map_or(u64::MAX, |at| at.saturating_sub(self.tick));
+        own.min(self.raft.next_deadline_ticks()).max(1)
     }
 
     /// The protocol, to look at.
@@ -49,7 +157,280 @@ impl Replica {
 
     /// This replica as it sees itself.
     pub fn status(&self) -> ReplicaStatus {
-        let _ = &self.config;
-        unimplemented!("being written")
+        ReplicaStatus {
+            raft: self.raft.status(),
+            apply_through: self.apply.through(),
+            handed_through: self.apply.handed(),
+            applied_through: self.apply.applied(),
+            pending_len: self.proposals.len(),
+            pending_bytes: self.proposals.bytes(),
+            forwarded_len: self.forwarded.len(),
+            reads_len: self.reads.len(),
+            apply_inflight: self.apply.inflight_len(),
+            metrics: self.metrics.clone(),
+        }
+    }
+
+    /// The next number for something that will be answered by it.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.number += 1;
+        self.number
+    }
+
+    /// The number that `next_number` gives next.
+    pub(crate) fn peek_number(&self) -> u64 {
+        self.number + 1
+    }
+
+    /// The tick at which something refused is tried again.
+    pub(crate) fn pause_until(&mut self) -> u64 {
+        let pause = self.config.retry_pause_ticks;
+        self.tick + pause + self.jitter.up_to(pause)
+    }
+
+    /// Whether this node leads.
+    pub(crate) fn leads(&self) -> bool {
+        self.raft.role() == Role::Leader
+    }
+
+    /// Puts an answer for a peer into the turn's message to it.
+    pub(crate) fn reply(&mut self, peer: NodeId, ticket: Ticket, answer: ForwardAnswer) {
+        self.replies.entry(peer).or_default().push((ticket, answer));
+    }
+
+    pub(crate) fn send(&mut self, to: NodeId, message: PeerMessage) {
+        self.effects.push(Effect::Send { to, message });
+    }
+
+    fn on_tick(&mut self, elapsed: u64) {
+        self.tick += elapsed;
+        self.raft.step(ready::Input::Tick { elapsed, wall_ms: self.now.wall_ms });
+        self.metrics.proposals_retried += self.proposals.wake(self.tick);
+        self.expire_proposals();
+        self.ask_stale_anew();
+        for ticket in self.reads.expire(self.tick) {
+            let error = match self.raft.leader() {
+                None => ReadError::NoLeader { leader: self.leader },
+                Some(_) => ReadError::TimedOut,
+            };
+            self.refuse_read(ticket, error);
+        }
+    }
+
+    fn on_message(&mut self, from: NodeId, message: PeerMessage) {
+        match message {
+            // The handshake proved who speaks; an envelope that says otherwise is dropped, as is one for another node.
+            PeerMessage::Raft(envelope) if envelope.from == from && envelope.to == self.raft.node() => {
+                self.raft.step(ready::Input::Received(envelope));
+            }
+            PeerMessage::Raft(_) => {}
+            PeerMessage::Forward { proposals } => self.on_forward(from, proposals),
+            PeerMessage::ForwardReply { answers } => {
+                for (ticket, answer) in answers {
+                    self.on_forward_answer(from, ticket.0, answer);
+                }
+            }
+            PeerMessage::ForwardRead { ticket } if self.reads.peers_len() >= self.config.reads_len_max => {
+                self.send(from, PeerMessage::ForwardReadReply { ticket, index: None });
+            }
+            PeerMessage::ForwardRead { ticket } => self.reads.push_peer(from, ticket),
+            PeerMessage::ForwardReadReply { ticket, index } => {
+                if !self.reads.asked(ticket.0, from) {
+                    return;
+                }
+                match index {
+                    Some(index) => self.on_read_index(ticket.0, index),
+                    None => self.on_question_refused(ticket.0),
+                }
+            }
+            PeerMessage::StatusRequest { .. } | PeerMessage::StatusReply { .. } => {}
+        }
+    }
+
+    fn on_read(&mut self, ticket: Ticket) {
+        if self.reads.len() >= self.config.reads_len_max {
+            return self.refuse_read(ticket, ReadError::Overloaded);
+        }
+        self.reads.push(Read { ticket, deadline: self.tick + self.config.read_timeout_ticks });
+    }
+
+    fn refuse_read(&mut self, ticket: Ticket, error: ReadError) {
+        self.metrics.reads_refused += 1;
+        self.effects.push(Effect::RefuseRead { ticket, error });
+    }
+
+    /// Sees what became of the leadership. Proposals of peers are told at once that it is lost: they carry request ids
+    /// and ask the next leader. Local ones wait for what becomes of their entries, which this node will see.
+    fn notice_leader(&mut self) {
+        let leading = self.leads().then(|| self.raft.term());
+        if self.leading != leading {
+            for proposal in self.forwarded.remove_uncommitted() {
+                self.reply(proposal.peer, proposal.ticket, ForwardAnswer::LeadershipLost);
+            }
+            self.leading = leading;
+        }
+        let leader = self.raft.leader();
+        if leader.is_some() && self.leader != leader {
+            self.leader = leader;
+            self.metrics.proposals_retried += leader.map_or(0, |leader| self.proposals.on_leader(leader));
+            self.ask_stale_anew();
+        }
+    }
+
+    /// Questions that are too old, or were asked of a node that leads no more, are asked again in this turn.
+    fn ask_stale_anew(&mut self) {
+        for number in self.reads.stale(self.tick, self.raft.leader()) {
+            for (peer, ticket) in self.reads.on_refusal(number, self.tick) {
+                self.send(peer, PeerMessage::ForwardReadReply { ticket, index: None });
+            }
+        }
+    }
+
+    /// One question for all reads of this turn: to the own protocol if this node leads, else to the leader if one is known.
+    fn send_question(&mut self) {
+        let node = self.raft.node();
+        if !self.leads() {
+            for (peer, ticket) in self.reads.refuse_peers() {
+                self.send(peer, PeerMessage::ForwardReadReply { ticket, index: None });
+            }
+        }
+        if !self.reads.wants_question(self.tick) {
+            return;
+        }
+        let Some(leader) = self.raft.leader() else {
+            return;
+        };
+        let number = self.next_number();
+        self.reads.ask(number, leader, self.tick + self.config.forward_retry_ticks);
+        if leader == node {
+            self.raft.step(ready::Input::ReadIndex { ticket: number });
+        } else {
+            self.send(leader, PeerMessage::ForwardRead { ticket: Ticket(number) });
+        }
+    }
+
+    /// A question has its index: local reads wait for the applier, peers are told.
+    fn on_read_index(&mut self, number: u64, index: Index) {
+        for (peer, ticket) in self.reads.on_answer(number, index) {
+            self.send(peer, PeerMessage::ForwardReadReply { ticket, index: Some(index) });
+        }
+    }
+
+    fn on_question_refused(&mut self, number: u64) {
+        let not_before = self.pause_until();
+        for (peer, ticket) in self.reads.on_refusal(number, not_before) {
+            self.send(peer, PeerMessage::ForwardReadReply { ticket, index: None });
+        }
+    }
+
+    /// All that the protocol wants. Messages that may leave now come before the write, so that the peers' disks work
+    /// while this one does (thesis 10.2.1).
+    fn carry_out(&mut self, ready: Ready) {
+        for envelope in ready.send {
+            self.send(envelope.to, PeerMessage::Raft(envelope));
+        }
+        self.effects.extend(ready.write.map(Effect::Persist));
+        for fetch in ready.fetches {
+            self.effects.push(Effect::Fetch {
+                purpose: FetchPurpose::Peer(fetch.peer),
+                from: fetch.from,
+                through: fetch.through,
+                bytes_max: fetch.bytes_max,
+            });
+        }
+        for (number, entry) in ready.accepted {
+            self.on_accepted(number, entry);
+        }
+        for (number, refusal) in ready.refused {
+            if self.reads.asked(number, self.raft.node()) {
+                assert!(refusal != Refusal::TooLarge, "a question has no size");
+                self.on_question_refused(number);
+            } else {
+                self.on_refused(number, refusal);
+            }
+        }
+        for (number, index) in ready.reads {
+            self.on_read_index(number, index);
+        }
+        self.apply.on_apply_through(ready.apply_through);
+        self.effects.extend(ready.facts.into_iter().map(Effect::Fact));
+    }
+
+    /// Hands committed entries to the applier, as far as it takes more batches.
+    fn hand_over(&mut self) {
+        while let Some((from, through)) = self.apply.next(&self.config) {
+            let bytes_max = self.config.apply_batch_bytes_max;
+            match self.raft.entries(from, through, bytes_max) {
+                Some(entries) => self.hand(entries),
+                None => {
+                    self.apply.on_fetching();
+                    let purpose = FetchPurpose::Apply;
+                    self.effects.push(Effect::Fetch { purpose, from, through, bytes_max });
+                }
+            }
+        }
+    }
+
+    /// Hands one batch to the applier, with those who wait for its entries.
+    fn hand(&mut self, entries: Vec<Entry>) {
+        let (first, last) = match (entries.first(), entries.last()) {
+            (Some(first), Some(last)) => (first.id.index, last.id.index),
+            _ => panic!("a batch for the applier holds at least one entry"),
+        };
+        self.apply.on_handed(first, last, self.now.monotonic_us);
+        self.metrics.batches_handed += 1;
+        self.metrics.entries_handed += entries.len() as u64;
+        let mut waiting = Vec::new();
+        for (number, place) in self.waiters.take(&entries) {
+            match place {
+                Place::Committed(index) => waiting.extend(self.waiting(number, index)),
+                Place::Replaced => self.on_replaced(number),
+            }
+        }
+        self.effects.push(Effect::Apply(ApplyBatch { entries, waiting }));
+    }
+
+    fn on_applied(&mut self, through: Index, forwarded: Vec<(Ticket, Outcome)>, unknown_sessions: &[u128]) {
+        let us = self.now.monotonic_us.saturating_sub(self.apply.on_applied(through));
+        self.metrics.apply_latency_us.observe(us);
+        self.raft.step(ready::Input::Applied(through));
+        for (ticket, outcome) in forwarded {
+            self.on_applied_for_others(ticket.0, outcome);
+        }
+        if unknown_sessions.contains(&self.proposals.session.id()) {
+            self.proposals.session.replace();
+        }
+    }
+
+    /// Serves the reads whose index the applier was handed: the effects stand behind the batches that they must see.
+    fn serve_reads(&mut self) {
+        for (ticket, index) in self.reads.serve(self.apply.handed()) {
+            assert!(
+                index <= self.apply.handed(),
+                "no read is served before its index is handed to the applier"
+            );
+            self.metrics.reads_served += 1;
+            self.effects.push(Effect::Read { ticket, index });
+        }
+    }
+
+    /// Sends the answers of this turn, a message for each peer, cut at its bound in bytes.
+    fn send_replies(&mut self) {
+        for (peer, all) in std::mem::take(&mut self.replies) {
+            let mut answers = Vec::new();
+            let mut bytes = 0;
+            for (ticket, answer) in all {
+                bytes += answer.bytes_len();
+                answers.push((ticket, answer));
+                if bytes >= self.config.forward_bytes_max {
+                    let answers = std::mem::take(&mut answers);
+                    self.send(peer, PeerMessage::ForwardReply { answers });
+                    bytes = 0;
+                }
+            }
+            if !answers.is_empty() {
+                self.send(peer, PeerMessage::ForwardReply { answers });
+            }
+        }
     }
 }

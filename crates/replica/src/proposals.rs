@@ -1,0 +1,285 @@
+//! The proposals of local callers until they are answered: where each one is, and when it is due again. Every one that is
+//! taken in goes out exactly once; between the two it may be proposed or forwarded many times, always under one request id.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use quorate_core::types::{EntryId, NodeId};
+
+use crate::explain::Trace;
+use crate::input::Ticket;
+use crate::own_session::OwnSession;
+use crate::request::{CommandEnvelope, RequestId};
+
+/// All proposals of local callers without an answer, by their numbers, which rise.
+///
+/// Invariant: all have the same time to live, so they end by time in the order of their numbers.
+#[derive(Debug)]
+pub(crate) struct Proposals {
+    pending: BTreeMap<u64, Pending>,
+    /// The bytes of all commands.
+    bytes: usize,
+    /// To be proposed or forwarded when a leader is known. May name some that have moved on; they are passed over.
+    queue: VecDeque<u64>,
+    /// To be queued again at a tick. May name some that have moved on.
+    paused: BTreeSet<(u64, u64)>,
+    /// Forwarded ones by the tick at which they are sent again, which rises. May name some that have moved on.
+    resends: VecDeque<(u64, u64)>,
+    /// Those that wait for the node's own session to open.
+    unnamed: Vec<u64>,
+    /// The session that gives them their request ids.
+    pub(crate) session: OwnSession,
+    /// Accounting: taken in.
+    admitted: u64,
+    /// Accounting: gone out.
+    answered: u64,
+}
+
+/// One proposal.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    /// Who waits; nobody for the opening of the node's own session.
+    pub(crate) ticket: Option<Ticket>,
+    /// What is proposed.
+    pub(crate) command: Command,
+    /// The bytes of its body, as they count against the bound.
+    pub(crate) bytes: usize,
+    /// Given up at this tick.
+    pub(crate) deadline: u64,
+    /// Where it is.
+    pub(crate) stage: Stage,
+    /// Whether it was ever given to a leader or appended: then it may yet be applied.
+    pub(crate) sent: bool,
+    /// Whether the last attempt met a full queue.
+    pub(crate) overloaded: bool,
+    /// When it came in, on the monotonic clock.
+    pub(crate) admitted_us: u64,
+    /// The steps so far, if the caller asked for them.
+    pub(crate) trace: Option<Box<Trace>>,
+}
+
+/// What is proposed, before and after it has its request id.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Waits for a request id of the node's own session.
+    Unnamed(CommandEnvelope),
+    /// As it travels and stands in the log; the same bytes at each attempt.
+    Encoded {
+        /// The envelope.
+        bytes: Bytes,
+        /// The id, if it belongs to the node's own session.
+        own: Option<(u128, u64)>,
+    },
+}
+
+/// Where a proposal is.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Stage {
+    /// In the queue, or waiting for the session.
+    Queued,
+    /// Queued again at this tick.
+    Paused { until: u64 },
+    /// Given to the protocol in this turn.
+    Offered,
+    /// In this node's log.
+    Appended(EntryId),
+    /// On the way to a leader, sent again at this tick.
+    Forwarded { to: NodeId, resend_at: u64 },
+}
+
+impl Proposals {
+    /// Nothing pending.
+    pub(crate) fn new(session: u128) -> Proposals {
+        Proposals {
+            pending: BTreeMap::new(),
+            bytes: 0,
+            queue: VecDeque::new(),
+            paused: BTreeSet::new(),
+            resends: VecDeque::new(),
+            unnamed: Vec::new(),
+            session: OwnSession::new(session),
+            admitted: 0,
+            answered: 0,
+        }
+    }
+
+    /// How many are pending.
+    pub(crate) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// The bytes of their commands.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The one of this number, if it is pending.
+    pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut Pending> {
+        self.pending.get_mut(&number)
+    }
+
+    /// Takes in a proposal and queues it.
+    pub(crate) fn admit(&mut self, number: u64, pending: Pending) {
+        assert!(pending.stage == Stage::Queued, "a proposal starts in the queue");
+        assert!(
+            self.pending
+                .last_key_value()
+                .is_none_or(|(last, oldest)| *last < number && oldest.deadline <= pending.deadline),
+            "numbers rise, and time to live is the same for all"
+        );
+        self.bytes += pending.bytes;
+        self.pending.insert(number, pending);
+        self.queue.push_back(number);
+        self.admitted += 1;
+    }
+
+    /// Takes out a proposal, to be answered by the caller of this function. None if it was answered before.
+    #[must_use = "a proposal that is taken out must be answered"]
+    pub(crate) fn remove(&mut self, number: u64) -> Option<Pending> {
+        let pending = self.pending.remove(&number)?;
+        self.bytes -= pending.bytes;
+        self.answered += 1;
+        if let Command::Encoded { own: Some((session, sequence)), .. } = &pending.command {
+            self.session.on_answered(*session, *sequence);
+        }
+        assert!(
+            self.admitted - self.answered == self.pending.len() as u64,
+            "each proposal taken in is answered once"
+        );
+        Some(pending)
+    }
+
+    /// The next one in the queue that is still to be sent.
+    pub(crate) fn next_queued(&mut self) -> Option<u64> {
+        while let Some(number) = self.queue.pop_front() {
+            if self.pending.get(&number).is_some_and(|pending| pending.stage == Stage::Queued) {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    /// Whether something may be queued.
+    pub(crate) fn has_queued(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Queues a proposal again, at once.
+    pub(crate) fn requeue(&mut self, number: u64) {
+        if let Some(pending) = self.pending.get_mut(&number) {
+            pending.stage = Stage::Queued;
+            self.queue.push_back(number);
+        }
+    }
+
+    /// Queues a proposal again at tick `until`.
+    pub(crate) fn pause(&mut self, number: u64, until: u64) {
+        if let Some(pending) = self.pending.get_mut(&number) {
+            pending.stage = Stage::Paused { until };
+            self.paused.insert((until, number));
+        }
+    }
+
+    /// A proposal was sent to `to`; it is sent again at `resend_at` unless an answer comes before.
+    pub(crate) fn on_forwarded(&mut self, number: u64, to: NodeId, resend_at: u64) {
+        let pending = self.pending.get_mut(&number).expect("what is sent is pending");
+        pending.stage = Stage::Forwarded { to, resend_at };
+        pending.sent = true;
+        assert!(
+            self.resends.back().is_none_or(|(last, _)| *last <= resend_at),
+            "the pause before sending again is the same for all"
+        );
+        self.resends.push_back((resend_at, number));
+    }
+
+    /// Queues what is due at this tick: pauses that are over, messages without an answer. How many.
+    pub(crate) fn wake(&mut self, tick: u64) -> u64 {
+        let mut woken = 0;
+        while let Some((at, number)) = self.paused.first().copied()
+            && at <= tick
+        {
+            self.paused.pop_first();
+            if self.is_at(number, |stage| *stage == Stage::Paused { until: at }) {
+                self.requeue(number);
+                woken += 1;
+            }
+        }
+        while let Some((at, number)) = self.resends.front().copied()
+            && at <= tick
+        {
+            self.resends.pop_front();
+            if self.is_at(
+                number,
+                |stage| matches!(stage, Stage::Forwarded { resend_at, .. } if *resend_at == at),
+            ) {
+                self.requeue(number);
+                woken += 1;
+            }
+        }
+        woken
+    }
+
+    /// Another node leads now: queues what is on the way to any other. How many.
+    pub(crate) fn on_leader(&mut self, leader: NodeId) -> u64 {
+        let elsewhere =
+            |pending: &Pending| matches!(pending.stage, Stage::Forwarded { to, .. } if to != leader);
+        let numbers: Vec<u64> = self
+            .pending
+            .iter()
+            .filter(|(_, pending)| elsewhere(pending))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in &numbers {
+            self.requeue(*number);
+        }
+        numbers.len() as u64
+    }
+
+    /// The oldest one, if its time is over.
+    pub(crate) fn next_expired(&self, tick: u64) -> Option<u64> {
+        let (number, oldest) = self.pending.first_key_value()?;
+        (oldest.deadline <= tick).then_some(*number)
+    }
+
+    /// The bytes to send for a queued proposal. `None` if it needs a request id and the node's own session is not open:
+    /// then it waits for that.
+    pub(crate) fn encoded(&mut self, number: u64) -> Option<Bytes> {
+        let pending = self.pending.get_mut(&number).expect("what is queued is pending");
+        let envelope = match &mut pending.command {
+            Command::Encoded { bytes, .. } => return Some(bytes.clone()),
+            Command::Unnamed(envelope) => envelope,
+        };
+        if self.session.is_full() {
+            self.session.replace();
+        }
+        if !self.session.is_open() {
+            self.unnamed.push(number);
+            return None;
+        }
+        let (session, sequence, acknowledged) = self.session.next_request();
+        envelope.request_id = Some(RequestId::Session { session, sequence, acknowledged });
+        envelope.node_session = true;
+        let bytes = envelope.encode().expect("the limits of its fields were checked when it was taken in");
+        pending.command = Command::Encoded { bytes: bytes.clone(), own: Some((session, sequence)) };
+        Some(bytes)
+    }
+
+    /// The own session opened, or its opening failed: those that wait for it go to the queue, to be named or to open it anew.
+    pub(crate) fn on_session(&mut self) {
+        for number in std::mem::take(&mut self.unnamed) {
+            self.requeue(number);
+        }
+    }
+
+    /// The next tick at which time alone changes something.
+    pub(crate) fn next_tick(&self) -> Option<u64> {
+        let expiry = self.pending.first_key_value().map(|(_, oldest)| oldest.deadline);
+        let pause = self.paused.first().map(|(at, _)| *at);
+        let resend = self.resends.front().map(|(at, _)| *at);
+        expiry.into_iter().chain(pause).chain(resend).min()
+    }
+
+    fn is_at(&self, number: u64, stage: impl Fn(&Stage) -> bool) -> bool {
+        self.pending.get(&number).is_some_and(|pending| stage(&pending.stage))
+    }
+}

@@ -2,19 +2,20 @@
 //! keys) or are large. Strict: no comments, no trailing commas. Bounded: depth by [`DEPTH_MAX`], size by the caller.
 
 use crate::diagnostic::{Report, Span};
+use crate::validate::{join, shown};
 use crate::value::{DEPTH_MAX, Item, Member, Value};
 
 /// Reads one JSON value. A syntax error is told and ends the reading; two equal keys and numbers that are no 64-bit integers are
 /// told and the reading goes on.
 pub(crate) fn read(source: &str, report: &mut Report) -> Option<Item> {
-    let mut reader = Reader { source, at: 0, report };
+    let mut reader = Reader { source, at: 0, path: String::new(), report };
     if source.starts_with('\u{feff}') {
         reader.at = '\u{feff}'.len_utf8();
     }
     match reader.document() {
         Ok(item) => Some(item),
         Err(Stop { span, message, hint }) => {
-            reader.report.fault(span, "", message, hint.map(str::to_owned));
+            reader.report.fault(span, &reader.path, message, hint.map(str::to_owned));
             None
         }
     }
@@ -23,6 +24,8 @@ pub(crate) fn read(source: &str, report: &mut Report) -> Option<Item> {
 struct Reader<'a, 'r> {
     source: &'a str,
     at: usize,
+    /// The keys that lead to where the reader is.
+    path: String,
     report: &'r mut Report,
 }
 
@@ -83,12 +86,15 @@ impl Reader<'_, '_> {
                 return Err(self.unexpected("`:` after the key", None));
             }
             self.space();
+            let parent = self.path.len();
+            self.path = join(&self.path, &key);
             let item = self.item(depth + 1)?;
             if seen.insert(key.clone()) {
                 members.push(Member { key, key_span, item });
             } else {
-                self.report.fault(key_span, "", format!("duplicate key {key:?}"), None);
+                self.report.fault(key_span, &self.path, format!("duplicate key {}", shown(&key)), None);
             }
+            self.path.truncate(parent);
             self.space();
             if self.eat(b'}') {
                 return Ok(Value::Object(members));
@@ -222,7 +228,7 @@ impl Reader<'_, '_> {
         }
         let hint = Some("write other numbers as strings".to_owned());
         let span = Span { start, end: self.at };
-        self.report.fault(span, "", "this number is not a 64-bit integer", hint);
+        self.report.fault(span, &self.path, "this number is not a 64-bit integer", hint);
         Ok(Value::Faulty)
     }
 

@@ -4,6 +4,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::{Report, Span};
+use crate::validate::join;
 use crate::value::{DEPTH_MAX, Item, Member, Value};
 
 /// Reads a TOML document. With a syntax error there is no tree: what the library could save of it would only give false faults.
@@ -21,12 +22,14 @@ pub(crate) fn read(source: &str, report: &mut Report) -> Option<Item> {
             report.fault(span, "", error.message(), None);
         }
     }
-    let mut reader = Reader { report };
+    let mut reader = Reader { path: String::new(), report };
     let value = reader.table(document.into_inner(), 0, Span::default());
     whole.then_some(Item { value, span: Span::default() })
 }
 
 struct Reader<'r> {
+    /// The keys that lead to where the reader is.
+    path: String,
     report: &'r mut Report,
 }
 
@@ -40,8 +43,12 @@ impl Reader<'_> {
         let mut members = Vec::with_capacity(table.len());
         for (key, value) in table {
             let key_span = span_of(&key);
+            let key = key.into_inner().into_owned();
+            let parent = self.path.len();
+            self.path = join(&self.path, &key);
             let item = self.item(value, depth + 1, key_span);
-            members.push(Member { key: key.into_inner().into_owned(), key_span, item });
+            self.path.truncate(parent);
+            members.push(Member { key, key_span, item });
         }
         members.sort_by_key(|member| member.key_span);
         Value::Object(members)
@@ -85,12 +92,12 @@ impl Reader<'_> {
 
     fn no_integer(&mut self, span: Span) -> Value {
         let hint = Some("write other numbers as strings".to_owned());
-        self.report.fault(span, "", "this number is not a 64-bit integer", hint);
+        self.report.fault(span, &self.path, "this number is not a 64-bit integer", hint);
         Value::Faulty
     }
 
     fn too_deep(&mut self, span: Span) {
-        self.report.fault(span, "", format!("nested more than {DEPTH_MAX} deep"), None);
+        self.report.fault(span, &self.path, format!("nested more than {DEPTH_MAX} deep"), None);
     }
 }
 

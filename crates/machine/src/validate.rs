@@ -12,7 +12,7 @@ use crate::keys::{MACHINE_KEYS, STATE_KEYS, TRANSITION_KEYS, check_keys};
 use crate::names::{NAME_BYTES_MAX, check_name};
 use crate::parse::Format;
 use crate::suggest::did_you_mean;
-use crate::value::{Item, Member, Value};
+use crate::value::{Item, Member, Value, object_word};
 
 /// The most states of a machine.
 pub const STATES_MAX: usize = 1_024;
@@ -28,7 +28,7 @@ pub const TAGS_MAX: usize = 64;
 /// Reads a definition from its tree. Complete only when the report has no faults after it.
 pub(crate) fn draft(root: &Item, report: &mut Report) -> Option<Draft> {
     let Value::Object(members) = &root.value else {
-        report.fault(root.span, "", format!("a definition is a table, not {}", root.value.kind()), None);
+        wrong_kind(root, "", object_word(report.format), report);
         return None;
     };
     check_keys(members, "", &MACHINE_KEYS, report);
@@ -38,9 +38,17 @@ pub(crate) fn draft(root: &Item, report: &mut Report) -> Option<Draft> {
     let description = description(members, "", report);
     let tags = tags(members, "", report);
     let meta = meta(members, "", report);
-    let states = states(root, members, report)?;
-    let initial = initial(root, members, &states, report);
-    Some(Draft { machine: machine?, version: version?, initial: initial?, description, tags, meta, states })
+    let states = states(root, members, report);
+    let initial = initial(root, members, states.as_deref(), report);
+    Some(Draft {
+        machine: machine?,
+        version: version?,
+        initial: initial?,
+        description,
+        tags,
+        meta,
+        states: states?,
+    })
 }
 
 fn format_number(root: &Item, members: &[Member], report: &mut Report) {
@@ -56,7 +64,9 @@ fn format_number(root: &Item, members: &[Member], report: &mut Report) {
             let hint = format!("this version reads {}", assignment(report, "format", "1"));
             report.fault(found.item.span, "format", message, Some(hint));
         }
-        _ => wrong_kind(&found.item, "format", "the integer 1", report),
+        Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            wrong_kind(&found.item, "format", "the integer 1", report);
+        }
     }
 }
 
@@ -84,33 +94,35 @@ fn version(root: &Item, members: &[Member], report: &mut Report) -> Option<u64> 
             None
         }
         Value::Faulty => None,
-        _ => {
+        Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
             wrong_kind(&found.item, "version", "an integer from 1", report);
             None
         }
     }
 }
 
-fn initial(root: &Item, members: &[Member], states: &[DraftState], report: &mut Report) -> Option<String> {
+fn initial(
+    root: &Item,
+    members: &[Member],
+    states: Option<&[DraftState]>,
+    report: &mut Report,
+) -> Option<String> {
+    let mut names = states.unwrap_or_default().iter().map(|state| state.name.as_str());
     let Some(found) = find(members, "initial") else {
-        let first = states.first().map_or("Init", |state| state.name.as_str());
+        let first = names.next().unwrap_or("Init");
         let assignment = assignment(report, "initial", &format!("\"{first}\""));
         let hint = format!("write {assignment}: the state of new instances");
         report.fault(root_span(root), "initial", "`initial` is missing", Some(hint));
         return None;
     };
     let name = string(&found.item, "initial", report)?;
-    if states.iter().any(|state| state.name == name) {
-        return Some(name.to_owned());
+    // Without states there is nothing to compare with, and that fault is told already.
+    if states.is_some() && !names.clone().any(|state| state == name) {
+        let message = format!("`initial` names the unknown state {}", shown(name));
+        report.fault(found.item.span, "initial", message, suggestion(name, names));
+        return None;
     }
-    let message = format!("`initial` names the unknown state {}", shown(name));
-    report.fault(
-        found.item.span,
-        "initial",
-        message,
-        suggestion(name, states.iter().map(|state| state.name.as_str())),
-    );
-    None
+    Some(name.to_owned())
 }
 
 fn states(root: &Item, members: &[Member], report: &mut Report) -> Option<Vec<DraftState>> {
@@ -270,8 +282,13 @@ impl States<'_, '_> {
                     meta,
                 })
             }
-            _ => {
-                wrong_kind(item, path, "a state's name, \"ignore\", or a table with `target`", self.report);
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Array(_) | Value::Faulty => {
+                wrong_kind(
+                    item,
+                    path,
+                    "a state's name, \"ignore\" or a transition with `target`",
+                    self.report,
+                );
                 None
             }
         }
@@ -348,28 +365,29 @@ fn find<'a>(members: &'a [Member], key: &str) -> Option<&'a Member> {
 }
 
 fn object<'a>(item: &'a Item, path: &str, report: &mut Report) -> Option<&'a [Member]> {
-    match &item.value {
-        Value::Object(members) => Some(members),
-        _ => {
-            wrong_kind(item, path, "a table", report);
-            None
-        }
+    if let Value::Object(members) = &item.value {
+        return Some(members);
     }
+    wrong_kind(item, path, object_word(report.format), report);
+    None
 }
 
 fn string<'a>(item: &'a Item, path: &str, report: &mut Report) -> Option<&'a str> {
-    match &item.value {
-        Value::String(text) => Some(text),
-        _ => {
-            wrong_kind(item, path, "a string", report);
-            None
-        }
+    if let Value::String(text) = &item.value {
+        return Some(text);
     }
+    wrong_kind(item, path, "a string", report);
+    None
 }
 
 fn wrong_kind(item: &Item, path: &str, wanted: &str, report: &mut Report) {
     if item.value != Value::Faulty {
-        report.fault(item.span, path, format!("expected {wanted}, found {}", item.value.kind()), None);
+        report.fault(
+            item.span,
+            path,
+            format!("expected {wanted}, found {}", item.value.kind(report.format)),
+            None,
+        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! The one tree under TOML and JSON: every key and value knows its place, so that one set of rules gives good carets in both.
 
 use crate::diagnostic::Span;
+use crate::parse::Format;
 
 /// The deepest nesting of arrays and objects.
 pub(crate) const DEPTH_MAX: usize = 64;
@@ -36,14 +37,14 @@ pub(crate) struct Member {
 
 impl Value {
     /// What people call this kind of value.
-    pub(crate) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self, format: Format) -> &'static str {
         match self {
             Value::Null => "null",
             Value::Bool(_) => "a boolean",
             Value::Int(_) => "an integer",
             Value::String(_) => "a string",
             Value::Array(_) => "an array",
-            Value::Object(_) => "a table",
+            Value::Object(_) => object_word(format),
             Value::Faulty => "a faulty value",
         }
     }
@@ -51,6 +52,14 @@ impl Value {
     /// A string made by us: it has no place in a source.
     pub(crate) fn string(text: &str) -> Value {
         Value::String(text.to_owned())
+    }
+}
+
+/// What a set of keys is called in each language.
+pub(crate) fn object_word(format: Format) -> &'static str {
+    match format {
+        Format::Toml => "a table",
+        Format::Json => "an object",
     }
 }
 

@@ -139,10 +139,10 @@ pub(crate) fn take_text<'a>(rest: &mut &'a [u8]) -> Result<&'a str, DecodeError>
 
 pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
-        out.push((value as u8 & 0x7f) | 0x80);
+        out.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;
     }
-    out.push(value as u8);
+    out.push(value.to_le_bytes()[0]);
 }
 
 pub(crate) fn take_varint(rest: &mut &[u8]) -> Result<u64, DecodeError> {

@@ -24,7 +24,7 @@ fn check(rows: &Path) {
         let mut fields = row.split(',');
         let (id, to) = (fields.next().unwrap(), fields.next().unwrap());
         if driver.registry.instance("incident", id).is_err() {
-            driver.apply(Command::Create { machine: "incident".to_owned(), id: id.to_owned() });
+            driver.apply(&Command::Create { machine: "incident".to_owned(), id: id.to_owned() });
         }
         let proposal = Proposal {
             machine: "incident".to_owned(),
@@ -34,7 +34,7 @@ fn check(rows: &Path) {
             expect: Expect::default(),
         };
         events += 1;
-        match driver.apply(Command::Propose(proposal)) {
+        match driver.apply(&Command::Propose(proposal)) {
             Reply::Outcome(Outcome::Committed(_)) => committed += 1,
             Reply::Outcome(Outcome::Rejected(_)) => rejected += 1,
             other => panic!("{other:?}"),

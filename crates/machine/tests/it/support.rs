@@ -20,7 +20,7 @@ impl Driver {
         Driver { registry: Registry::with_limits(limits), index: 0, actor: None }
     }
 
-    pub(crate) fn apply(&mut self, command: Command) -> Reply {
+    pub(crate) fn apply(&mut self, command: &Command) -> Reply {
         self.index += 1;
         let context = Context {
             entry: EntryId { term: Term(1), index: Index(self.index) },
@@ -28,7 +28,7 @@ impl Driver {
             actor: self.actor.clone(),
             request_id: None,
         };
-        let command: Command = through_codec(&command);
+        let command: Command = through_codec(command);
         through_codec(&self.registry.apply(&context, command))
     }
 
@@ -45,13 +45,13 @@ impl Driver {
             "propose" => propose(rest),
             other => panic!("no verb {other}"),
         };
-        told(&self.apply(command))
+        told(&self.apply(&command))
     }
 
     pub(crate) fn define(&mut self, toml: &str) -> String {
         let definition = definition(toml);
         let (canonical_json, hash) = (definition.canonical_json().to_owned(), definition.hash());
-        told(&self.apply(Command::Define { canonical_json, hash }))
+        told(&self.apply(&Command::Define { canonical_json, hash }))
     }
 }
 

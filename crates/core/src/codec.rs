@@ -1,9 +1,30 @@
 //! The one binary form of entries, memberships, hard state and envelopes, for log, wire and simulator. Pure.
+//!
+//! All numbers are little-endian. Every length is checked against what is there before memory is taken, so memory grows
+//! with the bytes received, never with what they claim. Commands are slices of the buffer they came in.
+//!
+//! ```text
+//! entry       kind u8 | term u64 | index u64 | timestamp_ms u64 | payload length u32 | payload
+//!             kind: 0 no-op (no payload), 1 command (its bytes), 2 membership
+//! membership  three lists of node ids, strictly rising: voters, outgoing voters, learners; each: count u16 | count × u64
+//! hard state  term u64 | vote u64 (0: none)
+//! envelope    format u8 (0) | kind u8 | from u64 | to u64 | term u64 | body by kind:
+//!             0 pre-vote request    last term u64 | last index u64        1 pre-vote response   granted u8
+//!             2 vote request        last term u64 | last index u64        3 vote response       granted u8
+//!             4 append request      prev term u64 | prev index u64 | commit u64 | count u32 | entries
+//!             5 append response     matched u64
+//!             6 append rejected     prev u64 | hint term u64 | hint index u64
+//!             7 heartbeat           commit u64 | round u64                8 heartbeat response  round u64
+//! ```
 
-use bytes::{Bytes, BytesMut};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use crate::entry::{Entry, HardState, Membership};
-use crate::message::Envelope;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::entry::{Entry, HardState, Membership, Payload};
+use crate::message::{Envelope, Message};
+use crate::types::{EntryId, Index, NodeId, Term};
 
 /// Why bytes are not what they should be.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -31,59 +52,305 @@ impl std::error::Error for DecodeError {}
 impl Entry {
     /// How many bytes `encode` writes.
     pub fn encoded_len(&self) -> usize {
-        unimplemented!()
+        ENTRY_HEADER_BYTES
+            + match &self.payload {
+                Payload::Noop => 0,
+                Payload::Command(command) => command.len(),
+                Payload::Membership(membership) => membership.encoded_len(),
+            }
     }
+
     /// Appends the binary form.
-    pub fn encode(&self, _out: &mut BytesMut) {
-        unimplemented!()
+    ///
+    /// # Panics
+    /// If the command has 2^32 bytes or more, which `Config::validate` rules out.
+    pub fn encode(&self, out: &mut BytesMut) {
+        out.reserve(self.encoded_len());
+        out.put_u8(match &self.payload {
+            Payload::Noop => 0,
+            Payload::Command(_) => 1,
+            Payload::Membership(_) => 2,
+        });
+        put_id(out, self.id);
+        out.put_u64_le(self.timestamp_ms);
+        let payload_len = self.encoded_len() - ENTRY_HEADER_BYTES;
+        out.put_u32_le(u32::try_from(payload_len).expect("commands are limited to less than 2^32 bytes"));
+        match &self.payload {
+            Payload::Noop => {}
+            Payload::Command(command) => out.put_slice(command),
+            Payload::Membership(membership) => membership.encode(out),
+        }
     }
+
     /// Takes one entry from the front of `bytes`; a command is a slice of it. Does not look at what follows.
-    pub fn decode(_bytes: &mut Bytes) -> Result<Entry, DecodeError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// If the bytes do not begin with an entry. How much of `bytes` was taken is not defined then.
+    pub fn decode(bytes: &mut Bytes) -> Result<Entry, DecodeError> {
+        need(bytes, ENTRY_HEADER_BYTES)?;
+        let kind = bytes.get_u8();
+        let id = take_id(bytes)?;
+        let timestamp_ms = bytes.get_u64_le();
+        let payload_len = take_len(bytes.get_u32_le())?;
+        need(bytes, payload_len)?;
+        let mut payload = bytes.split_to(payload_len);
+        let payload = match kind {
+            0 if payload.is_empty() => Payload::Noop,
+            0 => return Err(DecodeError::Invalid("the length of a no-op")),
+            1 => Payload::Command(payload),
+            2 => {
+                let membership = Membership::decode(&mut payload)?;
+                done(&payload)?;
+                Payload::Membership(Arc::new(membership))
+            }
+            _ => return Err(DecodeError::Invalid("the kind of an entry")),
+        };
+        Ok(Entry { id, timestamp_ms, payload })
     }
 }
 
 impl Membership {
     /// How many bytes `encode` writes.
     pub fn encoded_len(&self) -> usize {
-        unimplemented!()
+        3 * 2 + 8 * (self.voters.len() + self.voters_outgoing.len() + self.learners.len())
     }
+
     /// Appends the binary form.
-    pub fn encode(&self, _out: &mut BytesMut) {
-        unimplemented!()
+    ///
+    /// # Panics
+    /// If a list has more than [`MEMBERS_LEN_MAX`] nodes.
+    pub fn encode(&self, out: &mut BytesMut) {
+        for list in [&self.voters, &self.voters_outgoing, &self.learners] {
+            assert!(list.len() <= MEMBERS_LEN_MAX, "the number of members is bounded");
+            out.put_u16_le(u16::try_from(list.len()).expect("the bound fits 16 bits"));
+            for node in list {
+                out.put_u64_le(node.get());
+            }
+        }
     }
+
     /// Takes one membership from the front of `bytes`. Does not look at what follows.
-    pub fn decode(_bytes: &mut Bytes) -> Result<Membership, DecodeError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// If the bytes do not begin with a membership: too short, a list too long or not rising, no voter, or a learner that
+    /// is a voter.
+    pub fn decode(bytes: &mut Bytes) -> Result<Membership, DecodeError> {
+        let voters = take_nodes(bytes)?;
+        let voters_outgoing = take_nodes(bytes)?;
+        let learners = take_nodes(bytes)?;
+        if voters.is_empty() {
+            return Err(DecodeError::Invalid("the set of voters"));
+        }
+        if !learners.is_disjoint(&voters) || !learners.is_disjoint(&voters_outgoing) {
+            return Err(DecodeError::Invalid("the set of learners"));
+        }
+        Ok(Membership { voters, voters_outgoing, learners })
     }
 }
 
 impl HardState {
     /// How many bytes `encode` writes.
     pub fn encoded_len(&self) -> usize {
-        unimplemented!()
+        16
     }
+
     /// Appends the binary form.
-    pub fn encode(&self, _out: &mut BytesMut) {
-        unimplemented!()
+    pub fn encode(&self, out: &mut BytesMut) {
+        out.put_u64_le(self.term.0);
+        out.put_u64_le(self.vote.map_or(0, NodeId::get));
     }
+
     /// Takes one hard state from the front of `bytes`. Does not look at what follows.
-    pub fn decode(_bytes: &mut Bytes) -> Result<HardState, DecodeError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// If the bytes do not begin with a hard state.
+    pub fn decode(bytes: &mut Bytes) -> Result<HardState, DecodeError> {
+        need(bytes, 16)?;
+        let term = Term(take_number(bytes, "a term")?);
+        Ok(HardState { term, vote: NodeId::checked(bytes.get_u64_le()) })
     }
 }
 
 impl Envelope {
     /// How many bytes `encode` writes.
     pub fn encoded_len(&self) -> usize {
-        unimplemented!()
+        ENVELOPE_HEADER_BYTES
+            + match &self.message {
+                Message::PreVoteRequest { .. } | Message::VoteRequest { .. } | Message::Heartbeat { .. } => {
+                    16
+                }
+                Message::PreVoteResponse { .. } | Message::VoteResponse { .. } => 1,
+                Message::AppendRequest { entries, .. } => {
+                    APPEND_HEADER_BYTES + entries.iter().map(Entry::encoded_len).sum::<usize>()
+                }
+                Message::AppendResponse { .. } | Message::HeartbeatResponse { .. } => 8,
+                Message::AppendRejected { .. } => 24,
+            }
     }
+
     /// Appends the binary form.
-    pub fn encode(&self, _out: &mut BytesMut) {
-        unimplemented!()
+    pub fn encode(&self, out: &mut BytesMut) {
+        out.reserve(self.encoded_len());
+        out.put_u8(ENVELOPE_FORMAT);
+        out.put_u8(kind(&self.message));
+        out.put_u64_le(self.from.get());
+        out.put_u64_le(self.to.get());
+        out.put_u64_le(self.term.0);
+        match &self.message {
+            Message::PreVoteRequest { last } | Message::VoteRequest { last } => put_id(out, *last),
+            Message::PreVoteResponse { granted } | Message::VoteResponse { granted } => {
+                out.put_u8(u8::from(*granted));
+            }
+            Message::AppendRequest { prev, entries, commit } => {
+                put_id(out, *prev);
+                out.put_u64_le(commit.0);
+                out.put_u32_le(
+                    u32::try_from(entries.len()).expect("a message is bounded in bytes below 2^32"),
+                );
+                for entry in entries {
+                    entry.encode(out);
+                }
+            }
+            Message::AppendResponse { matched } => out.put_u64_le(matched.0),
+            Message::AppendRejected { prev, hint } => {
+                out.put_u64_le(prev.0);
+                put_id(out, *hint);
+            }
+            Message::Heartbeat { commit, round } => {
+                out.put_u64_le(commit.0);
+                out.put_u64_le(*round);
+            }
+            Message::HeartbeatResponse { round } => out.put_u64_le(*round),
+        }
     }
+
     /// Takes one envelope, which must fill `bytes` to the last one.
-    pub fn decode(_bytes: &mut Bytes) -> Result<Envelope, DecodeError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// If the bytes are not exactly one envelope.
+    pub fn decode(bytes: &mut Bytes) -> Result<Envelope, DecodeError> {
+        need(bytes, ENVELOPE_HEADER_BYTES)?;
+        if bytes.get_u8() != ENVELOPE_FORMAT {
+            return Err(DecodeError::Invalid("the format of an envelope"));
+        }
+        let kind = bytes.get_u8();
+        let from = take_node(bytes)?;
+        let to = take_node(bytes)?;
+        let term = Term(take_number(bytes, "a term")?);
+        let message = take_message(kind, bytes)?;
+        done(bytes)?;
+        Ok(Envelope { from, to, term, message })
     }
 }
+
+fn kind(message: &Message) -> u8 {
+    match message {
+        Message::PreVoteRequest { .. } => 0,
+        Message::PreVoteResponse { .. } => 1,
+        Message::VoteRequest { .. } => 2,
+        Message::VoteResponse { .. } => 3,
+        Message::AppendRequest { .. } => 4,
+        Message::AppendResponse { .. } => 5,
+        Message::AppendRejected { .. } => 6,
+        Message::Heartbeat { .. } => 7,
+        Message::HeartbeatResponse { .. } => 8,
+    }
+}
+
+fn take_message(kind: u8, bytes: &mut Bytes) -> Result<Message, DecodeError> {
+    let index = |bytes: &mut Bytes| take_number(bytes, "an index").map(Index);
+    let round = |bytes: &mut Bytes| take_number(bytes, "a round");
+    Ok(match kind {
+        0 => Message::PreVoteRequest { last: take_id(bytes)? },
+        1 => Message::PreVoteResponse { granted: take_bool(bytes)? },
+        2 => Message::VoteRequest { last: take_id(bytes)? },
+        3 => Message::VoteResponse { granted: take_bool(bytes)? },
+        4 => {
+            let prev = take_id(bytes)?;
+            let commit = index(bytes)?;
+            need(bytes, 4)?;
+            let count = take_len(bytes.get_u32_le())?;
+            // Each entry has at least its header: a count that the bytes cannot hold is refused before memory is taken.
+            need(bytes, count.saturating_mul(ENTRY_HEADER_BYTES))?;
+            let mut entries = Vec::with_capacity(count);
+            for _ in 0..count {
+                entries.push(Entry::decode(bytes)?);
+            }
+            Message::AppendRequest { prev, entries, commit }
+        }
+        5 => Message::AppendResponse { matched: index(bytes)? },
+        6 => Message::AppendRejected { prev: index(bytes)?, hint: take_id(bytes)? },
+        7 => Message::Heartbeat { commit: index(bytes)?, round: round(bytes)? },
+        8 => Message::HeartbeatResponse { round: round(bytes)? },
+        _ => return Err(DecodeError::Invalid("the kind of a message")),
+    })
+}
+
+fn need(bytes: &Bytes, count: usize) -> Result<(), DecodeError> {
+    if bytes.len() < count { Err(DecodeError::Truncated) } else { Ok(()) }
+}
+
+fn done(bytes: &Bytes) -> Result<(), DecodeError> {
+    if bytes.is_empty() { Ok(()) } else { Err(DecodeError::Trailing) }
+}
+
+fn put_id(out: &mut BytesMut, id: EntryId) {
+    out.put_u64_le(id.term.0);
+    out.put_u64_le(id.index.0);
+}
+
+fn take_id(bytes: &mut Bytes) -> Result<EntryId, DecodeError> {
+    let term = Term(take_number(bytes, "a term")?);
+    let index = Index(take_number(bytes, "an index")?);
+    Ok(EntryId { term, index })
+}
+
+/// A term, an index or a round: none can have come near [`NUMBER_MAX`], and below it sums never wrap.
+fn take_number(bytes: &mut Bytes, what: &'static str) -> Result<u64, DecodeError> {
+    need(bytes, 8)?;
+    let number = bytes.get_u64_le();
+    if number > NUMBER_MAX { Err(DecodeError::Invalid(what)) } else { Ok(number) }
+}
+
+fn take_node(bytes: &mut Bytes) -> Result<NodeId, DecodeError> {
+    need(bytes, 8)?;
+    NodeId::checked(bytes.get_u64_le()).ok_or(DecodeError::Invalid("a node id"))
+}
+
+fn take_nodes(bytes: &mut Bytes) -> Result<BTreeSet<NodeId>, DecodeError> {
+    need(bytes, 2)?;
+    let count = usize::from(bytes.get_u16_le());
+    if count > MEMBERS_LEN_MAX {
+        return Err(DecodeError::Invalid("the number of members"));
+    }
+    let mut nodes = BTreeSet::new();
+    for _ in 0..count {
+        let node = take_node(bytes)?;
+        if nodes.last().is_some_and(|last| *last >= node) {
+            return Err(DecodeError::Invalid("the order of members"));
+        }
+        nodes.insert(node);
+    }
+    Ok(nodes)
+}
+
+fn take_bool(bytes: &mut Bytes) -> Result<bool, DecodeError> {
+    need(bytes, 1)?;
+    match bytes.get_u8() {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(DecodeError::Invalid("a yes or no")),
+    }
+}
+
+fn take_len(len: u32) -> Result<usize, DecodeError> {
+    usize::try_from(len).map_err(|_| DecodeError::Invalid("a length"))
+}
+
+/// The most nodes that one list of a membership may name.
+pub const MEMBERS_LEN_MAX: usize = 1_024;
+const NUMBER_MAX: u64 = 1 << 62;
+const ENVELOPE_FORMAT: u8 = 0;
+const ENVELOPE_HEADER_BYTES: usize = 1 + 1 + 8 + 8 + 8;
+const APPEND_HEADER_BYTES: usize = 16 + 8 + 4;
+const ENTRY_HEADER_BYTES: usize = 1 + 8 + 8 + 8 + 4;

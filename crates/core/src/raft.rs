@@ -1,49 +1,343 @@
-//! The one door of the protocol: `step` takes an input, `ready` gives what the world must do.
+//! The one door of the protocol: `step` takes an input, `ready` gives what the world must do after a turn of them.
+//!
+//! Here stand the rules that hold for every message, whatever the role: how terms are compared and adopted (thesis 3.3).
+//! What a message means in its term is in `election.rs`, `follower.rs` and `leader.rs`.
 
 use crate::config::Config;
-use crate::entry::Entry;
-use crate::ready::{Input, Ready};
-use crate::status::{Role, Status};
+use crate::entry::{Entry, HardState};
+use crate::invariants;
+use crate::log::Log;
+use crate::message::{Envelope, Message};
+use crate::ready::{Barrier, Fact, Fetch, Input, Ready, Refusal, Write};
+use crate::rng::Rng;
+use crate::role::{Follower, RoleState};
+use crate::status::{PeerState, PeerStatus, Role, Status};
 use crate::stored::Stored;
-use crate::types::{EntryId, Index, NodeId, Term};
+use crate::types::{EntryId, Index, NodeId, Term, WriteNumber};
 
-/// The protocol of one node.
+/// The protocol of one node. Synchronous and deterministic: the same inputs give the same outputs, for ever.
+///
+/// A turn is any number of [`Raft::step`] and then one [`Raft::ready`]; all that the turn appended goes into one write and,
+/// where the window allows, one message for each peer.
 #[derive(Clone)]
 pub struct Raft {
-    config: Config,
-    stored: Stored,
+    pub(crate) config: Config,
+    pub(crate) rng: Rng,
+    /// Term and vote. Invariant: the term never falls, the vote within a term never changes once given.
+    pub(crate) hard_state: HardState,
+    /// Whether `hard_state` changed since the last write.
+    pub(crate) hard_state_is_new: bool,
+    pub(crate) log: Log,
+    /// Invariant: never falls, at most the last entry.
+    pub(crate) commit: Index,
+    /// Invariant: never falls, at most `commit`.
+    pub(crate) applied: Index,
+    pub(crate) role: RoleState,
+    /// Ticks since the election timer was restarted. Runs in every role but leader.
+    pub(crate) election_elapsed_ticks: u64,
+    /// When the election timer fires: between one and two election timeouts.
+    pub(crate) election_due_ticks: u64,
+    /// The wall clock as last told.
+    pub(crate) wall_ms: u64,
+    /// The number of the last write that was handed out.
+    pub(crate) write_number: WriteNumber,
+    pub(crate) out: Outbox,
+}
+
+/// What the inputs of a turn ask of the world, until `ready` takes it.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Outbox {
+    /// Messages that promise nothing.
+    pub(crate) send: Vec<Envelope>,
+    /// Messages that promise something that may not be durable yet. All are of the current term: a node that has moved on
+    /// makes no promise in an older one.
+    pub(crate) promises: Vec<Envelope>,
+    pub(crate) accepted: Vec<(u64, EntryId)>,
+    pub(crate) refused: Vec<(u64, Refusal)>,
+    pub(crate) reads: Vec<(u64, Index)>,
+    pub(crate) fetches: Vec<Fetch>,
+    pub(crate) facts: Vec<Fact>,
 }
 
 impl Raft {
-    /// A follower with what its disk holds.
+    /// A follower with what its disk holds. It knows no leader, and waits a random election timeout before it stands for
+    /// election, as every follower does.
+    ///
+    /// # Panics
+    /// If the configuration is not valid or what was stored contradicts itself.
     pub fn new(config: Config, stored: Stored) -> Raft {
-        Raft { config, stored }
+        if let Err(error) = config.validate() {
+            panic!("the configuration is valid: {error}");
+        }
+        let hard_state = stored.hard_state;
+        assert!(hard_state.term >= stored.last.term, "the term of a node is at least that of its last entry");
+        let base = stored.base;
+        let mut raft = Raft {
+            rng: Rng::new(config.seed),
+            hard_state,
+            hard_state_is_new: false,
+            log: Log::new(stored, config.window_bytes_max),
+            commit: base.index,
+            applied: base.index,
+            role: RoleState::Follower(Follower::default()),
+            election_elapsed_ticks: 0,
+            election_due_ticks: config.election_timeout_ticks,
+            wall_ms: 0,
+            write_number: WriteNumber(0),
+            out: Outbox::default(),
+            config,
+        };
+        raft.restart_election_timer();
+        invariants::check_watermarks(&raft);
+        raft
     }
 
     /// Takes one input.
-    pub fn step(&mut self, _input: Input) {
-        unimplemented!()
+    pub fn step(&mut self, input: Input) {
+        match input {
+            Input::Tick { elapsed, wall_ms } => self.on_tick(elapsed, wall_ms),
+            Input::Received(envelope) => self.on_envelope(envelope),
+            Input::Propose { ticket, command, timestamp_ms } => {
+                self.on_propose(ticket, command, timestamp_ms)
+            }
+            Input::ReadIndex { ticket } => self.on_read_index(ticket),
+            Input::Persisted(number) => self.on_persisted(number),
+            Input::Applied(index) => self.on_applied(index),
+            Input::Fetched { peer, entries } => self.on_fetched(peer, entries),
+            Input::Dropped { peer } => self.on_dropped(peer),
+            Input::Campaign => self.on_campaign(),
+        }
+        invariants::check_watermarks(self);
     }
 
     /// What the world must do after the inputs of this turn.
     pub fn ready(&mut self) -> Ready {
-        unimplemented!()
+        self.begin_read_round();
+        self.send_appends();
+        let promises = std::mem::take(&mut self.out.promises);
+        let Outbox { mut send, promises: _, accepted, refused, reads, fetches, facts } =
+            std::mem::take(&mut self.out);
+        let write = if self.hard_state_is_new || self.log.has_unwritten() {
+            Some(self.begin_write(promises))
+        } else if !promises.is_empty() && self.log.writes_under_way() > 0 {
+            // Nothing new to write, but the promises may rest on a write that is under way. Writes are carried out in
+            // order, so an empty one behind it holds them back until that one is durable.
+            Some(self.begin_write(promises))
+        } else {
+            send.extend(promises);
+            None
+        };
+        invariants::check_watermarks(self);
+        Ready { write, send, accepted, refused, reads, apply_through: self.apply_through(), fetches, facts }
     }
 
-    /// This node as it sees itself.
-    pub fn status(&self) -> Status {
-        unimplemented!()
+    /// Hands out all that is not on its way to the disk, with the messages that wait for it.
+    fn begin_write(&mut self, promises: Vec<Envelope>) -> Write {
+        self.write_number = WriteNumber(self.write_number.0.checked_add(1).expect("writes are never 2^64"));
+        let number = self.write_number;
+        let hard_state = std::mem::take(&mut self.hard_state_is_new).then_some(self.hard_state);
+        if let RoleState::Candidate(candidate) = &mut self.role {
+            candidate.own_vote_write.get_or_insert(number);
+        }
+        let entries = self.log.begin_write(number);
+        Write { number, hard_state, entries, barrier: Barrier::new(number, promises) }
+    }
+
+    /// All writes up to `number` are durable: the own vote may count, the leader's own copies may count, more may be applied.
+    fn on_persisted(&mut self, number: WriteNumber) {
+        assert!(number <= self.write_number, "only what was handed out becomes durable");
+        if !self.log.on_persisted(number) {
+            return;
+        }
+        self.log.evict(self.applied);
+        match &self.role {
+            RoleState::Candidate(_) => self.on_own_vote_persisted(number),
+            RoleState::Leader(_) => self.advance_commit(),
+            RoleState::Follower(_) | RoleState::PreCandidate(_) => {}
+        }
+    }
+
+    fn on_applied(&mut self, index: Index) {
+        assert!(index <= self.commit, "only what is committed is applied");
+        self.applied = self.applied.max(index);
+        self.log.evict(self.applied);
+    }
+
+    /// The rules of terms (thesis 3.3): a newer term is adopted, an older one is answered with the newer.
+    ///
+    /// Two kinds of message do not follow them. A pre-vote request and its grant speak of a term in which nobody stands yet.
+    /// And a vote request is not even heard while a leader is (thesis 4.2.3, 6.2): a node that comes back after a cut must
+    /// not depose a leader that serves its quorum.
+    fn on_envelope(&mut self, envelope: Envelope) {
+        let Envelope { from, to, term, message } = envelope;
+        if to != self.config.node || from == to {
+            self.ignore(from, "the addresses do not fit this node");
+            return;
+        }
+        match message {
+            Message::PreVoteRequest { last } => self.on_pre_vote_request(from, term, last),
+            Message::PreVoteResponse { granted: true } => self.on_pre_vote_granted(from, term),
+            Message::VoteRequest { .. } if term > self.hard_state.term && self.hears_leader() => {
+                self.send(from, Message::VoteResponse { granted: false });
+            }
+            message if term < self.hard_state.term => self.on_older_term(from, message),
+            message => {
+                if term > self.hard_state.term {
+                    self.adopt_term(term);
+                }
+                self.on_message_of_term(from, message);
+            }
+        }
+    }
+
+    /// A message of the current term.
+    fn on_message_of_term(&mut self, from: NodeId, message: Message) {
+        match message {
+            Message::PreVoteRequest { .. } => {
+                unreachable!("pre-vote requests were taken out before terms are compared")
+            }
+            Message::PreVoteResponse { granted } => self.on_pre_vote_refused(from, granted),
+            Message::VoteRequest { last } => self.on_vote_request(from, last),
+            Message::VoteResponse { granted } => self.on_vote_response(from, granted),
+            Message::AppendRequest { prev, entries, commit } => {
+                self.on_append_request(from, prev, entries, commit)
+            }
+            Message::AppendResponse { matched } => self.on_append_response(from, matched),
+            Message::AppendRejected { prev, hint } => self.on_append_rejected(from, prev, hint),
+            Message::Heartbeat { commit, round } => self.on_heartbeat(from, commit, round),
+            Message::HeartbeatResponse { round } => self.on_heartbeat_response(from, round),
+        }
+    }
+
+    /// A message of an older term: its sender learns of the newer one if it asked for anything. Without that, a node with a
+    /// higher term and its leader would ignore each other for ever (etcd #8243).
+    fn on_older_term(&mut self, from: NodeId, message: Message) {
+        match message {
+            Message::VoteRequest { .. } => self.send(from, Message::VoteResponse { granted: false }),
+            Message::AppendRequest { prev, .. } => {
+                self.send(from, Message::AppendRejected { prev: prev.index, hint: EntryId::ZERO });
+            }
+            Message::Heartbeat { round, .. } => self.send(from, Message::HeartbeatResponse { round }),
+            Message::PreVoteRequest { .. }
+            | Message::PreVoteResponse { .. }
+            | Message::VoteResponse { .. }
+            | Message::AppendResponse { .. }
+            | Message::AppendRejected { .. }
+            | Message::HeartbeatResponse { .. } => {}
+        }
+    }
+
+    /// Moves to a newer term without a vote in it. The election timer runs on: only a leader, a given vote or an own
+    /// campaign restarts it (thesis 3.4).
+    pub(crate) fn adopt_term(&mut self, term: Term) {
+        assert!(term > self.hard_state.term, "terms only rise");
+        self.become_follower(None, "a newer term was seen");
+        self.set_hard_state(HardState { term, vote: None });
+    }
+
+    /// Changes term and vote. What was promised in an older term is not said any more: it may be about entries or votes that
+    /// the write to come no longer holds.
+    pub(crate) fn set_hard_state(&mut self, hard_state: HardState) {
+        assert!(hard_state.term >= self.hard_state.term, "terms only rise");
+        if hard_state.term == self.hard_state.term {
+            assert!(self.hard_state.vote.is_none(), "a vote is given once for each term");
+        } else {
+            self.out.promises.clear();
+        }
+        self.hard_state = hard_state;
+        self.hard_state_is_new = true;
+    }
+
+    /// Sends a message that promises nothing, in the current term.
+    pub(crate) fn send(&mut self, to: NodeId, message: Message) {
+        let (from, term) = (self.config.node, self.hard_state.term);
+        self.out.send.push(Envelope { from, to, term, message });
+    }
+
+    /// Sends a message that may leave only once all that this node holds now is durable.
+    pub(crate) fn promise(&mut self, to: NodeId, message: Message) {
+        let (from, term) = (self.config.node, self.hard_state.term);
+        // Within a term a later acknowledgement to the same leader says all that the earlier one did: one for each turn.
+        if let (
+            Message::AppendResponse { matched },
+            Some(Envelope {
+                to: last_to, message: Message::AppendResponse { matched: last_matched }, ..
+            }),
+        ) = (&message, self.out.promises.last_mut())
+            && *last_to == to
+        {
+            *last_matched = (*last_matched).max(*matched);
+            return;
+        }
+        let envelope = Envelope { from, to, term, message };
+        if !self.out.promises.contains(&envelope) {
+            self.out.promises.push(envelope);
+        }
+    }
+
+    /// Notes that a message was dropped because no correct peer sends such a one.
+    pub(crate) fn ignore(&mut self, from: NodeId, reason: &'static str) {
+        self.out.facts.push(Fact::Ignored { from, reason });
+    }
+
+    /// All up to here may be applied. Not more than is on the own disk: else a restart could find a state machine that is
+    /// ahead of its log.
+    fn apply_through(&self) -> Index {
+        self.commit.min(self.log.persisted())
     }
 
     /// After how many ticks the next timer fires: at least 1.
     pub fn next_deadline_ticks(&self) -> u64 {
-        unimplemented!()
+        let left = match &self.role {
+            RoleState::Leader(leader) => {
+                self.config.heartbeat_ticks.saturating_sub(leader.heartbeat_elapsed_ticks)
+            }
+            RoleState::Follower(_) | RoleState::PreCandidate(_) | RoleState::Candidate(_) => {
+                self.election_due_ticks.saturating_sub(self.election_elapsed_ticks)
+            }
+        };
+        left.max(1)
     }
 
-    /// Entries from `from` up to `through`, at most `bytes_max` bytes but at least one entry. `None` when `from` lies
-    /// before the window in memory: then they are read from the log.
-    pub fn entries(&self, _from: Index, _through: Index, _bytes_max: usize) -> Option<Vec<Entry>> {
-        unimplemented!()
+    /// Entries from `from` up to `through`, at most `bytes_max` bytes but at least one entry if there is any. `None` when
+    /// `from` lies before the window in memory: then they are read from the log.
+    pub fn entries(&self, from: Index, through: Index, bytes_max: usize) -> Option<Vec<Entry>> {
+        self.log.entries(from, through, bytes_max)
+    }
+
+    /// This node as it sees itself.
+    pub fn status(&self) -> Status {
+        Status {
+            node: self.config.node,
+            role: self.role.name(),
+            term: self.hard_state.term,
+            vote: self.hard_state.vote,
+            leader: self.leader(),
+            last: self.log.last(),
+            commit: self.commit,
+            persisted: self.log.persisted(),
+            applied: self.applied,
+            window_bytes: self.log.window_bytes(),
+            peers: self.peer_statuses(),
+        }
+    }
+
+    fn peer_statuses(&self) -> Vec<PeerStatus> {
+        let RoleState::Leader(leader) = &self.role else { return Vec::new() };
+        let voter = |node| self.log.membership().is_some_and(|membership| membership.is_voter(node));
+        let status = |(node, progress): (&NodeId, &crate::progress::Progress)| PeerStatus {
+            node: *node,
+            voter: voter(*node),
+            matched: progress.matched(),
+            next: progress.next(),
+            state: match progress.sending {
+                crate::progress::Sending::Probe { .. } => PeerState::Probe,
+                crate::progress::Sending::Replicate { .. } => PeerState::Replicate,
+            },
+            inflight: progress.inflight_len(),
+            recently_active: progress.silent_ticks < self.config.election_timeout_ticks,
+        };
+        leader.peers.iter().map(status).collect()
     }
 
     /// This node.
@@ -53,26 +347,30 @@ impl Raft {
 
     /// Who leads the current term, as far as this node knows.
     pub fn leader(&self) -> Option<NodeId> {
-        unimplemented!()
+        match &self.role {
+            RoleState::Leader(_) => Some(self.config.node),
+            RoleState::Follower(follower) => follower.leader,
+            RoleState::PreCandidate(_) | RoleState::Candidate(_) => None,
+        }
     }
 
     /// The role of this node.
     pub fn role(&self) -> Role {
-        unimplemented!()
+        self.role.name()
     }
 
     /// The current term.
     pub fn term(&self) -> Term {
-        self.stored.hard_state.term
+        self.hard_state.term
     }
 
     /// All up to here is committed.
     pub fn commit_index(&self) -> Index {
-        unimplemented!()
+        self.commit
     }
 
     /// The last entry of the log.
     pub fn last(&self) -> EntryId {
-        self.stored.last
+        self.log.last()
     }
 }

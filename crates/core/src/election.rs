@@ -1,0 +1,275 @@
+//! Who leads (thesis 3.4, 3.6.1, 6.2, 9.6): the election timer, pre-votes, votes, and what makes a leader give up.
+//!
+//! Pre-vote and check-quorum stand together: a cut-off node raises no terms, and a leader that is cut off stops being one,
+//! so that nodes which still hear it elect another (Howard and Abraham 2020).
+
+use std::sync::Arc;
+
+use crate::entry::{Entry, HardState, Membership, Payload};
+use crate::message::Message;
+use crate::progress::Progress;
+use crate::quorum::{self, PollResult};
+use crate::raft::Raft;
+use crate::ready::{Fact, Refusal};
+use crate::role::{Candidate, Follower, Leader, PreCandidate, RoleState};
+use crate::types::{EntryId, NodeId, Term, WriteNumber};
+
+impl Raft {
+    /// Time has passed.
+    pub(crate) fn on_tick(&mut self, elapsed: u64, wall_ms: u64) {
+        self.wall_ms = wall_ms;
+        match &mut self.role {
+            RoleState::Leader(_) => return self.on_leader_tick(elapsed),
+            RoleState::Follower(follower) => {
+                follower.silent_ticks = follower.silent_ticks.saturating_add(elapsed);
+            }
+            RoleState::PreCandidate(_) | RoleState::Candidate(_) => {}
+        }
+        self.election_elapsed_ticks = self.election_elapsed_ticks.saturating_add(elapsed);
+        if self.election_elapsed_ticks >= self.election_due_ticks {
+            self.on_election_timeout();
+        }
+    }
+
+    /// No leader for a while: stand for election, if that makes sense.
+    fn on_election_timeout(&mut self) {
+        self.restart_election_timer();
+        if let RoleState::Candidate(candidate) = &self.role
+            && !candidate.votes.contains_key(&self.config.node)
+        {
+            // The own vote is not durable yet. Another term would not make the disk faster, only the terms higher.
+            return;
+        }
+        if self.may_campaign() {
+            self.pre_campaign();
+        } else {
+            self.become_follower(None, "the election timer fired");
+        }
+    }
+
+    /// Whether this node is a voter of the newest membership in its log.
+    fn may_campaign(&self) -> bool {
+        self.log.membership().is_some_and(|membership| membership.is_voter(self.config.node))
+    }
+
+    /// The members by the newest membership in the log. A node that leads or stands for election has one.
+    pub(crate) fn membership(&self) -> Arc<Membership> {
+        Arc::clone(
+            self.log.membership().expect("who leads or stands for election found itself in a membership"),
+        )
+    }
+
+    /// The voters but this node.
+    fn other_voters(&self) -> Vec<NodeId> {
+        let membership = self.membership();
+        membership
+            .members()
+            .into_iter()
+            .filter(|node| *node != self.config.node && membership.is_voter(*node))
+            .collect()
+    }
+
+    /// Starts the election timer anew, with a new random share, so that two nodes do not stay in step (thesis 3.4).
+    pub(crate) fn restart_election_timer(&mut self) {
+        let timeout = self.config.election_timeout_ticks;
+        self.election_elapsed_ticks = 0;
+        self.election_due_ticks = timeout + self.rng.below(timeout);
+        assert!(self.election_due_ticks < 2 * timeout, "the random share is below one timeout");
+    }
+
+    /// Whether a leader is alive as far as this node can tell: then votes are refused and terms are not raised by
+    /// candidates (thesis 4.2.3, 9.6). A leader counts itself: check-quorum bounds how long it may be wrong.
+    pub(crate) fn hears_leader(&self) -> bool {
+        match &self.role {
+            RoleState::Leader(_) => true,
+            RoleState::Follower(follower) => {
+                follower.leader.is_some() && follower.silent_ticks < self.config.election_timeout_ticks
+            }
+            RoleState::PreCandidate(_) | RoleState::Candidate(_) => false,
+        }
+    }
+
+    /// Follows `leader`, or nobody yet, in the current term. A leader that steps down answers all reads that wait.
+    pub(crate) fn become_follower(&mut self, leader: Option<NodeId>, reason: &'static str) {
+        if let RoleState::Leader(role) = &mut self.role {
+            assert!(leader.is_none(), "a term has one leader");
+            let reads = role.reads.drain();
+            self.out.refused.extend(reads.into_iter().map(|ticket| (ticket, Refusal::NotLeader { leader })));
+            self.out.facts.push(Fact::SteppedDown { term: self.hard_state.term, reason });
+            self.restart_election_timer();
+        }
+        if let Some(leader) = leader
+            && self.leader() != Some(leader)
+        {
+            assert!(self.leader().is_none(), "a term has one leader");
+            self.out.facts.push(Fact::Follows { term: self.hard_state.term, leader });
+        }
+        self.role = RoleState::Follower(Follower { leader, silent_ticks: 0 });
+    }
+
+    /// Asks whether this node would win, before any term is raised (thesis 9.6).
+    fn pre_campaign(&mut self) {
+        assert!(!matches!(self.role, RoleState::Leader(_)), "a leader does not stand for election");
+        let term = self.hard_state.term.next();
+        self.out.facts.push(Fact::PreCampaign(term));
+        let last = self.log.last();
+        for voter in self.other_voters() {
+            self.send(voter, Message::PreVoteRequest { last });
+            let envelope = self.out.send.last_mut().expect("it was pushed just now");
+            envelope.term = term;
+        }
+        let mut role = PreCandidate::default();
+        role.answers.insert(self.config.node, true);
+        self.role = RoleState::PreCandidate(role);
+        self.count_pre_votes();
+    }
+
+    /// Stands for election: a new term, a vote for itself, and requests that leave once both are durable.
+    fn campaign(&mut self) {
+        assert!(!matches!(self.role, RoleState::Leader(_)), "a leader does not stand for election");
+        assert!(self.may_campaign(), "only a voter stands for election");
+        let term = self.hard_state.term.next();
+        self.set_hard_state(HardState { term, vote: Some(self.config.node) });
+        self.restart_election_timer();
+        self.role = RoleState::Candidate(Candidate::default());
+        self.out.facts.push(Fact::Campaign(term));
+        let last = self.log.last();
+        for voter in self.other_voters() {
+            self.promise(voter, Message::VoteRequest { last });
+        }
+    }
+
+    /// Campaigns at once, without asking first. Ignored where it makes no sense: by a leader, by who has no vote, and by a
+    /// candidate whose own vote is not durable yet.
+    pub(crate) fn on_campaign(&mut self) {
+        let waits = match &self.role {
+            RoleState::Candidate(candidate) => !candidate.votes.contains_key(&self.config.node),
+            RoleState::Leader(_) => true,
+            RoleState::Follower(_) | RoleState::PreCandidate(_) => false,
+        };
+        if !waits && self.may_campaign() {
+            self.campaign();
+        }
+    }
+
+    /// "Would you vote for me in this term?" Nothing changes here, whatever the answer. A refusal carries this node's own
+    /// term, and the asker adopts it if it is higher: without that, nodes of a lower term could never get out of it.
+    pub(crate) fn on_pre_vote_request(&mut self, from: NodeId, term: Term, last: EntryId) {
+        let granted = term > self.hard_state.term && last >= self.log.last() && !self.hears_leader();
+        self.send(from, Message::PreVoteResponse { granted });
+        if granted {
+            let envelope = self.out.send.last_mut().expect("it was pushed just now");
+            envelope.term = term;
+        }
+    }
+
+    /// A grant counts only for the term that this node would campaign in now: one of an earlier round is void.
+    pub(crate) fn on_pre_vote_granted(&mut self, from: NodeId, term: Term) {
+        let current = self.hard_state.term.next();
+        if let RoleState::PreCandidate(role) = &mut self.role
+            && term == current
+        {
+            role.answers.insert(from, true);
+            self.count_pre_votes();
+        }
+    }
+
+    /// A refusal in the current term; one with a higher term has turned this node into a follower before it came here.
+    pub(crate) fn on_pre_vote_refused(&mut self, from: NodeId, granted: bool) {
+        assert!(!granted, "grants were taken out before terms are compared");
+        if let RoleState::PreCandidate(role) = &mut self.role {
+            role.answers.entry(from).or_insert(false);
+            self.count_pre_votes();
+        }
+    }
+
+    fn count_pre_votes(&mut self) {
+        let RoleState::PreCandidate(role) = &self.role else {
+            unreachable!("only a pre-candidate counts pre-votes")
+        };
+        match quorum::poll_result(&self.membership(), |node| role.answers.get(&node).copied()) {
+            PollResult::Won => self.campaign(),
+            PollResult::Lost => self.become_follower(None, "the pre-vote was lost"),
+            PollResult::Pending => {}
+        }
+    }
+
+    /// "Vote for me": at most one vote for each term, and only for a log that is at least as new as the own (thesis 3.6.1).
+    /// Logs are compared by the term of the last entry first, then by its index.
+    pub(crate) fn on_vote_request(&mut self, from: NodeId, last: EntryId) {
+        let free = match self.hard_state.vote {
+            None => self.leader().is_none(),
+            Some(voted_for) => voted_for == from,
+        };
+        if !free || last < self.log.last() {
+            self.send(from, Message::VoteResponse { granted: false });
+            return;
+        }
+        if self.hard_state.vote.is_none() {
+            self.set_hard_state(HardState { term: self.hard_state.term, vote: Some(from) });
+            self.restart_election_timer();
+        }
+        self.promise(from, Message::VoteResponse { granted: true });
+        assert!(self.hard_state.vote == Some(from), "a vote is remembered before it is told");
+    }
+
+    /// A voter's answer to this candidate. The first one stands.
+    pub(crate) fn on_vote_response(&mut self, from: NodeId, granted: bool) {
+        if let RoleState::Candidate(role) = &mut self.role {
+            role.votes.entry(from).or_insert(granted);
+            self.count_votes();
+        }
+    }
+
+    /// The own vote counts once the write that carries it is durable.
+    pub(crate) fn on_own_vote_persisted(&mut self, number: WriteNumber) {
+        let RoleState::Candidate(role) = &mut self.role else {
+            unreachable!("only a candidate waits for its vote")
+        };
+        if role.own_vote_write.is_some_and(|write| write <= number) {
+            role.votes.entry(self.config.node).or_insert(true);
+            self.count_votes();
+        }
+    }
+
+    fn count_votes(&mut self) {
+        let RoleState::Candidate(role) = &self.role else { unreachable!("only a candidate counts votes") };
+        match quorum::poll_result(&self.membership(), |node| role.votes.get(&node).copied()) {
+            PollResult::Won => self.become_leader(),
+            PollResult::Lost => self.become_follower(None, "the election was lost"),
+            PollResult::Pending => {}
+        }
+    }
+
+    /// Leads the term. Nothing is assumed of any disk, the own one included: what earlier terms had under way counts when it
+    /// is acknowledged. The no-op commits what earlier terms left (thesis 3.6.2) and opens reads (6.4).
+    fn become_leader(&mut self) {
+        assert!(matches!(self.role, RoleState::Candidate(_)), "only a candidate becomes leader");
+        assert!(self.hard_state.vote == Some(self.config.node), "a leader has voted for itself");
+        let last = self.log.last().index;
+        let others = self.membership().members().into_iter().filter(|node| *node != self.config.node);
+        self.role = RoleState::Leader(Box::new(Leader {
+            peers: others.map(|node| (node, Progress::new(last))).collect(),
+            heartbeat_elapsed_ticks: 0,
+            round: 0,
+            reads: crate::read_index::Reads::default(),
+            uncommitted_bytes: self.log.bytes_between(self.commit, last),
+            term_first: last.next(),
+        }));
+        self.out.facts.push(Fact::BecameLeader(self.hard_state.term));
+        let noop = self.append_own(Payload::Noop, self.wall_ms);
+        assert!(noop.term == self.hard_state.term, "the first entry of a leader is of its own term");
+    }
+
+    /// Appends an entry of this leader. Its timestamp is never lower than that of the entry before: `apply` sees no other
+    /// clock, and that one must not run backwards when the leader changes.
+    pub(crate) fn append_own(&mut self, payload: Payload, timestamp_ms: u64) -> EntryId {
+        let id = EntryId { term: self.hard_state.term, index: self.log.last().index.next() };
+        let timestamp_ms = timestamp_ms.max(self.log.last_timestamp_ms());
+        let entry = Entry { id, timestamp_ms, payload };
+        let RoleState::Leader(role) = &mut self.role else { unreachable!("only a leader makes entries") };
+        role.uncommitted_bytes += entry.window_bytes();
+        self.log.append(entry);
+        id
+    }
+}

@@ -1,0 +1,121 @@
+//! Taking entries from a leader (thesis 3.5): the consistency check, truncation of what conflicts, and how far a follower
+//! may commit. Every rule here holds for messages that are late, repeated or overtaken.
+
+use crate::entry::Entry;
+use crate::message::Message;
+use crate::raft::Raft;
+use crate::ready::Fact;
+use crate::role::RoleState;
+use crate::types::{EntryId, Index, NodeId};
+
+impl Raft {
+    /// The leader of this term was heard. A candidate gives up for it whatever else the message brings, also when the logs
+    /// do not fit yet.
+    ///
+    /// # Panics
+    /// If another node was known to lead this term: two leaders of one term are a broken election, and going on would let
+    /// two logs grow apart.
+    fn hear_leader(&mut self, leader: NodeId) {
+        assert!(self.leader().is_none_or(|known| known == leader), "a term has one leader");
+        match &mut self.role {
+            RoleState::Follower(follower) if follower.leader == Some(leader) => follower.silent_ticks = 0,
+            RoleState::Follower(_) | RoleState::PreCandidate(_) | RoleState::Candidate(_) => {
+                self.become_follower(Some(leader), "the leader of the term was heard");
+            }
+            RoleState::Leader(_) => {
+                unreachable!("a leader is known to itself, so it cannot hear another one")
+            }
+        }
+        self.election_elapsed_ticks = 0;
+    }
+
+    /// Entries, or a question without any. If the entry at `prev` is here, the logs agree up to it (Log Matching), and what
+    /// the request brings is appended; only an entry that contradicts it is cut away, with all behind it. A request that is
+    /// late brings what is here already and changes nothing.
+    pub(crate) fn on_append_request(
+        &mut self,
+        from: NodeId,
+        prev: EntryId,
+        entries: Vec<Entry>,
+        commit: Index,
+    ) {
+        if let Some(reason) = self.unsound(prev, &entries) {
+            self.ignore(from, reason);
+            return;
+        }
+        self.hear_leader(from);
+        if prev.index >= self.log.base().index && self.log.term_at(prev.index) != Some(prev.term) {
+            let hint = self.log.last_at_or_below(prev);
+            self.send(from, Message::AppendRejected { prev: prev.index, hint });
+            return;
+        }
+        let covered = self.append_new(prev, entries);
+        // Above what this request covers the log may still hold entries of a deposed leader: they are not committed here.
+        self.commit_through(commit.min(covered));
+        self.promise(from, Message::AppendResponse { matched: covered });
+    }
+
+    /// Appends those of `entries` that are not here. Returns the last index up to which the log is equal to the leader's.
+    fn append_new(&mut self, prev: EntryId, entries: Vec<Entry>) -> Index {
+        let mut covered = prev.index;
+        for entry in entries {
+            let id = entry.id;
+            if id.index <= self.log.last().index {
+                // Entries before the base are covered by what was compacted, which was committed.
+                if id.index <= self.log.base().index || self.log.term_at(id.index) == Some(id.term) {
+                    covered = id.index;
+                    continue;
+                }
+                assert!(id.index > self.commit, "what is committed is never truncated");
+                self.log.truncate(id.index);
+                self.out.facts.push(Fact::Truncated { from: id.index });
+            } else if self.log.is_full() {
+                // Neither the disk nor the state machine keeps up. The leader hears how far this node came, and asks again
+                // with its heartbeats.
+                break;
+            }
+            self.log.append(entry);
+            covered = id.index;
+        }
+        assert!(covered >= prev.index, "a request covers at least what it builds on");
+        covered
+    }
+
+    /// Why no correct leader sends such a request, if so. What comes from the wire must not reach an assertion.
+    fn unsound(&self, prev: EntryId, entries: &[Entry]) -> Option<&'static str> {
+        let mut before = prev;
+        let mut timestamp_ms = 0;
+        for entry in entries {
+            if before.index.0.checked_add(1) != Some(entry.id.index.0) {
+                return Some("entries are not consecutive");
+            }
+            if entry.id.term < before.term || entry.id.term > self.hard_state.term {
+                return Some("the terms of entries fall, or exceed the sender's");
+            }
+            if entry.timestamp_ms < timestamp_ms {
+                return Some("the timestamps of entries fall");
+            }
+            before = entry.id;
+            timestamp_ms = entry.timestamp_ms;
+        }
+        (prev.term > self.hard_state.term).then_some("the term of an entry exceeds the sender's")
+    }
+
+    /// "I still lead." The commit index in it is capped at what this node acknowledged in this term, so all up to it is
+    /// equal to the leader's log. The answer leaves at once: it promises nothing but that no newer term is known here.
+    pub(crate) fn on_heartbeat(&mut self, from: NodeId, commit: Index, round: u64) {
+        self.hear_leader(from);
+        if commit > self.log.last().index {
+            self.ignore(from, "the heartbeat commits what this node never acknowledged");
+        } else {
+            self.commit_through(commit);
+        }
+        self.send(from, Message::HeartbeatResponse { round });
+    }
+
+    /// All up to `index` is committed, if that is news.
+    fn commit_through(&mut self, index: Index) {
+        assert!(index <= self.log.last().index, "nothing is committed beyond the end of the log");
+        self.commit = self.commit.max(index);
+    }
+}

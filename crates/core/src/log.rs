@@ -1,0 +1,328 @@
+//! The log as the protocol sees it (thesis 3.3, 3.5): the newest entries in memory, the term of every entry, and how far the
+//! disk has come. It touches no disk: it counts the writes that were handed out and learns which of them are durable.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::entry::{Entry, Membership, Payload};
+use crate::stored::Stored;
+use crate::types::{EntryId, Index, Term, WriteNumber};
+
+/// The log. Entries up to the window's first live on disk only, but their terms are known here, as runs of equal terms.
+#[derive(Clone)]
+pub(crate) struct Log {
+    /// The entry before the first one.
+    base: EntryId,
+    /// The last entry; `base` if there is none.
+    last: EntryId,
+    /// The timestamp of the last entry that was appended, or 0.
+    last_timestamp_ms: u64,
+    /// The first entry of each run of equal terms. Invariant: terms and indices rise strictly, the first follows `base`.
+    term_starts: Vec<EntryId>,
+    /// The membership entries of the whole log. Invariant: indices rise strictly.
+    memberships: Vec<(Index, Arc<Membership>)>,
+    /// The newest entries. Invariant: consecutive, and the last of them, if any, is `last`.
+    window: VecDeque<Entry>,
+    /// The memory that the window accounts for.
+    window_bytes: usize,
+    /// Above this the window lets go of what is persisted and applied.
+    window_bytes_max: usize,
+    /// All up to here is on disk and equal to what stands here. Invariant: at most `last`.
+    persisted: Index,
+    /// The first entry that no write has carried yet. Invariant: at most one past `last`.
+    unwritten: Index,
+    /// Writes that are under way, in order of their numbers.
+    writes: VecDeque<WriteUnderWay>,
+}
+
+/// A write that was handed out and is not known to be durable.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct WriteUnderWay {
+    /// Its number.
+    pub(crate) number: WriteNumber,
+    /// The disk is equal to the log up to here once the write is durable. A truncation lowers it in all writes under way:
+    /// what they carry above was overtaken, and an entry of the same index that comes later is in a later write.
+    pub(crate) through: Index,
+}
+
+impl Log {
+    /// The log as the disk holds it.
+    ///
+    /// # Panics
+    /// If what was stored contradicts itself: the log's recovery must not hand out such a thing.
+    pub(crate) fn new(stored: Stored, window_bytes_max: usize) -> Log {
+        let Stored { hard_state: _, base, term_starts, memberships, tail, last } = stored;
+        assert!(last >= base, "the log ends where it begins, or later");
+        assert!(
+            term_starts.windows(2).all(|pair| pair[0].term < pair[1].term && pair[0].index < pair[1].index),
+            "runs of terms rise strictly"
+        );
+        match term_starts.first() {
+            Some(first) => assert!(first.index == base.index.next(), "the first run begins after the base"),
+            None => assert!(last == base, "only an empty log has no runs"),
+        }
+        assert!(memberships.windows(2).all(|pair| pair[0].0 < pair[1].0), "memberships stand in log order");
+        if let Some(entry) = tail.last() {
+            assert!(entry.id == last, "the window ends with the last entry");
+        }
+        assert!(
+            tail.windows(2).all(|pair| pair[0].id.index.next() == pair[1].id.index),
+            "entries in the window are consecutive"
+        );
+        Log {
+            base,
+            last,
+            last_timestamp_ms: tail.last().map_or(0, |entry| entry.timestamp_ms),
+            term_starts,
+            memberships,
+            window_bytes: tail.iter().map(Entry::window_bytes).sum(),
+            window: tail.into(),
+            window_bytes_max,
+            persisted: last.index,
+            unwritten: last.index.next(),
+            writes: VecDeque::new(),
+        }
+    }
+
+    /// The last entry.
+    pub(crate) fn last(&self) -> EntryId {
+        self.last
+    }
+
+    /// The timestamp of the last entry that was appended.
+    pub(crate) fn last_timestamp_ms(&self) -> u64 {
+        self.last_timestamp_ms
+    }
+
+    /// All up to here is on disk.
+    pub(crate) fn persisted(&self) -> Index {
+        self.persisted
+    }
+
+    /// The members by the newest membership entry in the log, committed or not (thesis 4.1).
+    pub(crate) fn membership(&self) -> Option<&Arc<Membership>> {
+        self.memberships.last().map(|(_, membership)| membership)
+    }
+
+    /// The first index in the window; one past the last entry when the window is empty.
+    pub(crate) fn window_first(&self) -> Index {
+        self.window.front().map_or_else(|| self.last.index.next(), |entry| entry.id.index)
+    }
+
+    /// The memory that the window accounts for.
+    pub(crate) fn window_bytes(&self) -> usize {
+        self.window_bytes
+    }
+
+    /// Whether the window takes no more entries: the state machine or the disk is so far behind that nothing can go.
+    pub(crate) fn is_full(&self) -> bool {
+        self.window_bytes >= self.window_bytes_max.saturating_mul(2)
+    }
+
+    /// The term of the entry at `index`, also of the place before the first entry; `None` outside the log.
+    pub(crate) fn term_at(&self, index: Index) -> Option<Term> {
+        if index < self.base.index || index > self.last.index {
+            return None;
+        }
+        let runs = self.term_starts.partition_point(|first| first.index <= index);
+        Some(if runs == 0 { self.base.term } else { self.term_starts[runs - 1].term })
+    }
+
+    /// The last entry with an index of at most `id.index` and a term of at most `id.term`: the newest place where this log
+    /// may still agree with one that holds `id` (thesis 3.5, the conflict hints). The base if there is none.
+    pub(crate) fn last_at_or_below(&self, id: EntryId) -> EntryId {
+        let runs = self.term_starts.partition_point(|first| first.index <= id.index && first.term <= id.term);
+        if runs == 0 {
+            return self.base;
+        }
+        let run_last = match self.term_starts.get(runs) {
+            Some(following) => following.index.prev(),
+            None => self.last.index,
+        };
+        EntryId { term: self.term_starts[runs - 1].term, index: run_last.min(id.index) }
+    }
+
+    /// Adds an entry at the end.
+    ///
+    /// # Panics
+    /// If it does not follow the last entry, or its term or timestamp is lower.
+    pub(crate) fn append(&mut self, entry: Entry) {
+        assert!(entry.id.index == self.last.index.next(), "the log has no gaps");
+        assert!(entry.id.term >= self.last.term, "terms never fall along the log");
+        if self.last.index == self.base.index || entry.id.term > self.last.term {
+            self.term_starts.push(entry.id);
+        }
+        if let Payload::Membership(membership) = &entry.payload {
+            self.memberships.push((entry.id.index, Arc::clone(membership)));
+        }
+        self.last = entry.id;
+        self.last_timestamp_ms = entry.timestamp_ms;
+        self.window_bytes += entry.window_bytes();
+        self.window.push_back(entry);
+        assert!(self.unwritten <= self.last.index, "a new entry waits for its write");
+    }
+
+    /// Drops the entry at `from` and all after it. The caller appends others in the same step.
+    ///
+    /// # Panics
+    /// If `from` is outside the log.
+    pub(crate) fn truncate(&mut self, from: Index) {
+        assert!(from > self.base.index && from <= self.last.index, "only what is there is truncated");
+        let keep = from.prev();
+        let term = self.term_at(keep).expect("the place before an entry of the log has a term");
+        while self.window.back().is_some_and(|entry| entry.id.index >= from) {
+            let entry = self.window.pop_back().expect("it was looked at just now");
+            self.window_bytes -= entry.window_bytes();
+        }
+        self.term_starts.truncate(self.term_starts.partition_point(|first| first.index < from));
+        self.memberships.truncate(self.memberships.partition_point(|(index, _)| *index < from));
+        self.last = EntryId { term, index: keep };
+        self.persisted = self.persisted.min(keep);
+        self.unwritten = self.unwritten.min(from);
+        // A write under way may carry entries that just went. Its acknowledgement must never count for the entries that
+        // take their indices (the "append ABA race" of etcd/raft).
+        for write in &mut self.writes {
+            write.through = write.through.min(keep);
+        }
+    }
+
+    /// Whether entries wait for a write.
+    pub(crate) fn has_unwritten(&self) -> bool {
+        self.unwritten <= self.last.index
+    }
+
+    /// How many writes are not known to be durable.
+    pub(crate) fn writes_under_way(&self) -> usize {
+        self.writes.len()
+    }
+
+    /// Hands out the entries that no write has carried, as part of write `number`.
+    pub(crate) fn begin_write(&mut self, number: WriteNumber) -> Vec<Entry> {
+        assert!(self.writes.back().is_none_or(|write| write.number < number), "numbers of writes only rise");
+        let entries = if self.has_unwritten() {
+            assert!(self.unwritten >= self.window_first(), "what is not written is in memory");
+            let skip = self.window_position(self.unwritten);
+            self.window.range(skip..).cloned().collect()
+        } else {
+            Vec::new()
+        };
+        self.unwritten = self.last.index.next();
+        self.writes.push_back(WriteUnderWay { number, through: self.last.index });
+        entries
+    }
+
+    /// All writes up to `number` are durable. Returns whether that is news.
+    pub(crate) fn on_persisted(&mut self, number: WriteNumber) -> bool {
+        let mut news = false;
+        while self.writes.front().is_some_and(|write| write.number <= number) {
+            let write = self.writes.pop_front().expect("it was looked at just now");
+            self.persisted = self.persisted.max(write.through);
+            news = true;
+        }
+        assert!(self.persisted <= self.last.index, "nothing is persisted beyond the end of the log");
+        news
+    }
+
+    /// Lets go of the oldest entries while the window is above its limit: only of what is persisted and applied, so that
+    /// what was never written and what waits for the state machine is always at hand.
+    pub(crate) fn evict(&mut self, applied: Index) {
+        let bound = applied.min(self.persisted);
+        while self.window_bytes > self.window_bytes_max
+            && self.window.front().is_some_and(|entry| entry.id.index <= bound)
+        {
+            let entry = self.window.pop_front().expect("it was looked at just now");
+            self.window_bytes -= entry.window_bytes();
+        }
+    }
+
+    /// Entries from `from` up to `through`, at most `bytes_max` bytes but at least one entry if there is any; `None` when
+    /// `from` lies before the window.
+    pub(crate) fn entries(&self, from: Index, through: Index, bytes_max: usize) -> Option<Vec<Entry>> {
+        if from < self.window_first() {
+            return None;
+        }
+        let through = through.min(self.last.index);
+        if from > through {
+            return Some(Vec::new());
+        }
+        let (first, last) = (self.window_position(from), self.window_position(through));
+        let mut bytes = 0;
+        let mut end = first;
+        for entry in self.window.range(first..=last) {
+            bytes += entry.window_bytes();
+            if bytes > bytes_max && end > first {
+                break;
+            }
+            end += 1;
+        }
+        Some(self.window.range(first..end).cloned().collect())
+    }
+
+    /// The bytes of the entries in the window with an index above `after` and up to `through`.
+    pub(crate) fn bytes_between(&self, after: Index, through: Index) -> usize {
+        let first = after.next().max(self.window_first());
+        if first > through {
+            return 0;
+        }
+        self.window
+            .range(self.window_position(first)..=self.window_position(through))
+            .map(Entry::window_bytes)
+            .sum()
+    }
+
+    /// The place of `index` in the window.
+    fn window_position(&self, index: Index) -> usize {
+        let first = self.window_first();
+        assert!(index >= first && index <= self.last.index, "the index is in the window");
+        usize::try_from(index.0 - first.0).expect("the window is in memory, so its length fits a usize")
+    }
+
+    /// The runs of terms, for the invariants.
+    pub(crate) fn term_starts(&self) -> &[EntryId] {
+        &self.term_starts
+    }
+
+    /// The membership entries, for the invariants.
+    pub(crate) fn memberships(&self) -> &[(Index, Arc<Membership>)] {
+        &self.memberships
+    }
+
+    /// The window, for the invariants.
+    pub(crate) fn window(&self) -> &VecDeque<Entry> {
+        &self.window
+    }
+
+    /// The writes under way, for the invariants.
+    pub(crate) fn writes(&self) -> &VecDeque<WriteUnderWay> {
+        &self.writes
+    }
+
+    /// The first entry that no write has carried, for the invariants.
+    pub(crate) fn unwritten(&self) -> Index {
+        self.unwritten
+    }
+
+    /// The entry before the first one.
+    pub(crate) fn base(&self) -> EntryId {
+        self.base
+    }
+}
+
+impl Entry {
+    /// The memory that an entry accounts for: its payload and a flat sum for the rest.
+    pub(crate) fn window_bytes(&self) -> usize {
+        ENTRY_OVERHEAD_BYTES
+            + match &self.payload {
+                Payload::Noop => 0,
+                Payload::Command(command) => command.len(),
+                Payload::Membership(membership) => {
+                    8 * (membership.voters.len()
+                        + membership.voters_outgoing.len()
+                        + membership.learners.len())
+                }
+            }
+    }
+}
+
+/// What an entry costs besides its payload: the struct itself and its share of a buffer.
+const ENTRY_OVERHEAD_BYTES: usize = 64;

@@ -1,0 +1,57 @@
+//! Who decides, as pure functions over a membership: a majority of the voters, and while a change is under way a majority
+//! of each of the two voter sets (joint consensus, thesis 4.3). Learners never count.
+
+use std::collections::BTreeSet;
+
+use crate::entry::Membership;
+use crate::types::{Index, NodeId};
+
+/// How a poll stands.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum PollResult {
+    /// A quorum said yes.
+    Won,
+    /// No quorum can say yes any more.
+    Lost,
+    /// Answers are missing.
+    Pending,
+}
+
+/// Whether the nodes for which `holds` are a quorum.
+pub fn has_quorum(membership: &Membership, holds: impl Fn(NodeId) -> bool) -> bool {
+    let majority = |voters: &BTreeSet<NodeId>| {
+        let yes = voters.iter().filter(|voter| holds(**voter)).count();
+        yes > voters.len() / 2
+    };
+    majority(&membership.voters)
+        && (membership.voters_outgoing.is_empty() || majority(&membership.voters_outgoing))
+}
+
+/// How a poll stands in which `answer` gives what each node said so far.
+pub fn poll_result(membership: &Membership, answer: impl Fn(NodeId) -> Option<bool>) -> PollResult {
+    if has_quorum(membership, |node| answer(node) == Some(true)) {
+        PollResult::Won
+    } else if has_quorum(membership, |node| answer(node) != Some(false)) {
+        PollResult::Pending
+    } else {
+        PollResult::Lost
+    }
+}
+
+/// The highest index that a quorum holds, where `matched` gives the last index that each node holds; 0 without voters.
+///
+/// Quadratic in the number of voters, which is small, and free of allocation: it runs for every acknowledgement.
+pub fn commit_index(membership: &Membership, matched: impl Fn(NodeId) -> Index) -> Index {
+    let of_majority = |voters: &BTreeSet<NodeId>| {
+        let held_by_majority = |index: &Index| {
+            voters.iter().filter(|voter| matched(**voter) >= *index).count() > voters.len() / 2
+        };
+        voters.iter().map(|voter| matched(*voter)).filter(held_by_majority).max().unwrap_or_default()
+    };
+    let incoming = of_majority(&membership.voters);
+    if membership.voters_outgoing.is_empty() {
+        incoming
+    } else {
+        incoming.min(of_majority(&membership.voters_outgoing))
+    }
+}

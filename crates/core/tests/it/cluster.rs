@@ -1,0 +1,312 @@
+//! A handful of cores that pass messages by hand: the smallest cluster in which a rule of the thesis can be shown. Every
+//! message goes through the codec, every step is checked against the invariants, and nothing that is not durable survives a
+//! crash. Failures that are drawn at random, and many more of them, are the business of the simulator.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::{Bytes, BytesMut};
+use quorate_core::config::Config;
+use quorate_core::entry::{Entry, HardState, Membership};
+use quorate_core::invariants;
+use quorate_core::message::Envelope;
+use quorate_core::raft::Raft;
+use quorate_core::ready::{Durable, Fact, Input, Ready, Refusal, Write};
+use quorate_core::status::Role;
+use quorate_core::stored::Stored;
+use quorate_core::types::{EntryId, Index, NodeId, Term};
+
+/// Shorthand for node ids.
+pub(crate) fn id(number: u64) -> NodeId {
+    NodeId::new(number)
+}
+
+/// What a node's disk holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Disk {
+    pub(crate) hard_state: HardState,
+    pub(crate) entries: Vec<Entry>,
+}
+
+impl Disk {
+    fn write(&mut self, write: &Write) {
+        if let Some(hard_state) = write.hard_state {
+            self.hard_state = hard_state;
+        }
+        if let Some(first) = write.entries.first() {
+            let keep = usize::try_from(first.id.index.0 - 1).expect("small");
+            assert!(keep <= self.entries.len(), "a write leaves no gap");
+            self.entries.truncate(keep);
+            self.entries.extend(write.entries.iter().cloned());
+        }
+    }
+}
+
+/// One node: its core, its disk, and what it was seen to do.
+pub(crate) struct Node {
+    pub(crate) raft: Raft,
+    pub(crate) config: Config,
+    pub(crate) disk: Disk,
+    /// Writes that were handed out and are not carried out yet.
+    pub(crate) writes: VecDeque<Write>,
+    pub(crate) up: bool,
+    pub(crate) accepted: Vec<(u64, EntryId)>,
+    pub(crate) refused: Vec<(u64, Refusal)>,
+    pub(crate) reads: Vec<(u64, Index)>,
+    pub(crate) facts: Vec<Fact>,
+}
+
+/// The cluster.
+pub(crate) struct Cluster {
+    pub(crate) nodes: BTreeMap<NodeId, Node>,
+    /// Messages under way, oldest first.
+    pub(crate) network: VecDeque<Envelope>,
+    /// Nodes whose writes are not carried out by themselves.
+    pub(crate) slow_disks: BTreeSet<NodeId>,
+    /// Directed links that lose everything.
+    pub(crate) cuts: BTreeSet<(NodeId, NodeId)>,
+    /// Every term's leader, over the whole history.
+    leaders: BTreeMap<Term, NodeId>,
+    /// What was applied at each index, by anybody, ever.
+    applied: BTreeMap<Index, Entry>,
+}
+
+/// Small limits, so that tests reach them.
+pub(crate) fn small_config(node: u64) -> Config {
+    Config { seed: node, election_timeout_ticks: 10, heartbeat_ticks: 2, ..Config::new(id(node)) }
+}
+
+impl Cluster {
+    /// A cluster of `count` voters that all start with the same bootstrap entry.
+    pub(crate) fn new(count: u64) -> Cluster {
+        let membership = Membership::of_voters((1..=count).map(id));
+        let bootstrap = vec![Entry::bootstrap(membership)];
+        Cluster::of_logs(
+            (1..=count).map(|node| (small_config(node), HardState::default(), bootstrap.clone())),
+        )
+    }
+
+    /// A cluster of nodes with these settings and disks.
+    pub(crate) fn of_logs(nodes: impl IntoIterator<Item = (Config, HardState, Vec<Entry>)>) -> Cluster {
+        let node = |(config, hard_state, entries): (Config, HardState, Vec<Entry>)| {
+            let disk = Disk { hard_state, entries };
+            let raft = Raft::new(config.clone(), Stored::of_entries(disk.hard_state, disk.entries.clone()));
+            let node = Node {
+                raft,
+                config,
+                disk,
+                writes: VecDeque::new(),
+                up: true,
+                accepted: Vec::new(),
+                refused: Vec::new(),
+                reads: Vec::new(),
+                facts: Vec::new(),
+            };
+            (node.config.node, node)
+        };
+        Cluster {
+            nodes: nodes.into_iter().map(node).collect(),
+            network: VecDeque::new(),
+            slow_disks: BTreeSet::new(),
+            cuts: BTreeSet::new(),
+            leaders: BTreeMap::new(),
+            applied: BTreeMap::new(),
+        }
+    }
+
+    /// Gives a node one input and carries out what it asks for. Returns what it sent at once.
+    pub(crate) fn step(&mut self, number: u64, input: Input) {
+        self.turn(number, vec![input]);
+    }
+
+    /// Gives a node several inputs in one turn.
+    pub(crate) fn turn(&mut self, number: u64, inputs: Vec<Input>) {
+        let node = self.nodes.get_mut(&id(number)).expect("the node exists");
+        if !node.up {
+            return;
+        }
+        for input in inputs {
+            let before = node.raft.clone();
+            node.raft.step(input);
+            invariants::check(&node.raft);
+            invariants::check_step(&before, &node.raft);
+        }
+        let before = node.raft.clone();
+        let ready = node.raft.ready();
+        invariants::check(&node.raft);
+        invariants::check_step(&before, &node.raft);
+        self.carry_out(number, ready);
+    }
+
+    fn carry_out(&mut self, number: u64, ready: Ready) {
+        let node = self.nodes.get_mut(&id(number)).expect("the node exists");
+        for fact in &ready.facts {
+            if let Fact::BecameLeader(term) = fact {
+                let first = *self.leaders.entry(*term).or_insert(id(number));
+                assert_eq!(first, id(number), "election safety: a term has one leader");
+                for (index, entry) in &self.applied {
+                    let own = node.raft.entries(*index, *index, 0).expect("the window holds all in tests");
+                    assert_eq!(
+                        own.first(),
+                        Some(entry),
+                        "leader completeness: {} leads {term} without it",
+                        id(number)
+                    );
+                }
+            }
+        }
+        node.accepted.extend(ready.accepted);
+        node.refused.extend(ready.refused);
+        node.reads.extend(ready.reads);
+        node.facts.extend(ready.facts);
+        self.network.extend(ready.send.into_iter().map(through_codec));
+        node.writes.extend(ready.write);
+        // What may be applied is applied at once, after a look at what others applied there.
+        let from = node.raft.status().applied.next();
+        if ready.apply_through >= from
+            && let Some(entries) = node.raft.entries(from, ready.apply_through, usize::MAX)
+        {
+            for entry in entries {
+                let first = self.applied.entry(entry.id.index).or_insert_with(|| entry.clone());
+                assert_eq!(*first, entry, "state machine safety: one entry for each index, ever");
+            }
+            node.raft.step(Input::Applied(ready.apply_through));
+        }
+        if !self.slow_disks.contains(&id(number)) {
+            self.persist(number, usize::MAX);
+        }
+    }
+
+    /// Carries out up to `count` of the writes that wait at a node, and tells it.
+    pub(crate) fn persist(&mut self, number: u64, count: usize) {
+        let node = self.nodes.get_mut(&id(number)).expect("the node exists");
+        let mut last = None;
+        for _ in 0..count {
+            let Some(write) = node.writes.pop_front() else { break };
+            node.disk.write(&write);
+            let number = write.number;
+            self.network
+                .extend(write.barrier.release(Durable::attest(number)).into_iter().map(through_codec));
+            last = Some(number);
+        }
+        if let Some(last) = last {
+            self.step(number, Input::Persisted(last));
+        }
+    }
+
+    /// Delivers the oldest message. Returns whether there was one.
+    pub(crate) fn deliver_one(&mut self) -> bool {
+        let Some(envelope) = self.network.pop_front() else { return false };
+        self.deliver(envelope);
+        true
+    }
+
+    /// Delivers this message, unless its way is cut.
+    pub(crate) fn deliver(&mut self, envelope: Envelope) {
+        if !self.cuts.contains(&(envelope.from, envelope.to)) && self.nodes.contains_key(&envelope.to) {
+            self.step(envelope.to.get(), Input::Received(envelope));
+        }
+    }
+
+    /// Delivers messages until none is left.
+    pub(crate) fn settle(&mut self) {
+        let mut budget = 1_000_000;
+        while self.deliver_one() {
+            budget -= 1;
+            assert!(budget > 0, "the cluster does not come to rest");
+        }
+    }
+
+    /// Lets a tick pass at every node, then settles; `count` times.
+    pub(crate) fn tick(&mut self, count: u64) {
+        for _ in 0..count {
+            for number in self.numbers() {
+                self.step(number, Input::Tick { elapsed: 1, wall_ms: 0 });
+            }
+            self.settle();
+        }
+    }
+
+    /// Makes a node campaign, and settles.
+    pub(crate) fn elect(&mut self, number: u64) {
+        self.step(number, Input::Campaign);
+        self.settle();
+        assert_eq!(self.raft(number).role(), Role::Leader, "{}", self.raft(number).status());
+    }
+
+    /// Proposes a command at a node; the ticket is its length.
+    pub(crate) fn propose(&mut self, number: u64, command: &'static [u8]) {
+        let ticket = command.len() as u64;
+        self.step(number, Input::Propose { ticket, command: Bytes::from_static(command), timestamp_ms: 0 });
+    }
+
+    /// Cuts a node off from all others, both ways.
+    pub(crate) fn cut(&mut self, number: u64) {
+        for other in self.numbers() {
+            self.cuts.insert((id(number), id(other)));
+            self.cuts.insert((id(other), id(number)));
+        }
+    }
+
+    /// Lets everybody reach everybody again.
+    pub(crate) fn heal(&mut self) {
+        self.cuts.clear();
+    }
+
+    /// Stops a node; what was not durable is lost, and so are messages to it.
+    pub(crate) fn crash(&mut self, number: u64) {
+        let node = self.nodes.get_mut(&id(number)).expect("the node exists");
+        node.up = false;
+        node.writes.clear();
+        self.network.retain(|envelope| envelope.to != id(number));
+    }
+
+    /// Starts a node with what its disk holds.
+    pub(crate) fn restart(&mut self, number: u64) {
+        let node = self.nodes.get_mut(&id(number)).expect("the node exists");
+        let stored = Stored::of_entries(node.disk.hard_state, node.disk.entries.clone());
+        node.raft = Raft::new(node.config.clone(), stored);
+        node.up = true;
+        invariants::check(&node.raft);
+    }
+
+    /// The core of a node.
+    pub(crate) fn raft(&self, number: u64) -> &Raft {
+        &self.nodes[&id(number)].raft
+    }
+
+    /// A node.
+    pub(crate) fn node(&self, number: u64) -> &Node {
+        &self.nodes[&id(number)]
+    }
+
+    /// The ids of a node's log, as terms from index 1 on.
+    pub(crate) fn terms(&self, number: u64) -> Vec<u64> {
+        let raft = self.raft(number);
+        let entries =
+            raft.entries(Index(1), raft.last().index, usize::MAX).expect("the window holds all in tests");
+        entries.iter().map(|entry| entry.id.term.0).collect()
+    }
+
+    /// The numbers of all nodes.
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        self.nodes.keys().map(|node| node.get()).collect()
+    }
+
+    /// The nodes that lead, each in its term.
+    pub(crate) fn leaders(&self) -> Vec<u64> {
+        self.numbers()
+            .into_iter()
+            .filter(|number| self.node(*number).up && self.raft(*number).role() == Role::Leader)
+            .collect()
+    }
+}
+
+/// A message as the receiver sees it.
+fn through_codec(envelope: Envelope) -> Envelope {
+    let mut bytes = BytesMut::new();
+    envelope.encode(&mut bytes);
+    assert_eq!(bytes.len(), envelope.encoded_len(), "the length is known before");
+    let decoded = Envelope::decode(&mut bytes.freeze()).expect("what was encoded decodes");
+    assert_eq!(decoded, envelope);
+    decoded
+}

@@ -1,0 +1,4 @@
+//! Tests of the protocol through its two interfaces: inputs go in, what must be done comes out.
+
+mod cluster;
+mod properties;

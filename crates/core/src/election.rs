@@ -253,7 +253,6 @@ impl Raft {
             heartbeat_elapsed_ticks: 0,
             round: 0,
             reads: crate::read_index::Reads::default(),
-            uncommitted_bytes: self.log.bytes_between(self.commit, last),
             term_first: last.next(),
         }));
         self.out.facts.push(Fact::BecameLeader(self.hard_state.term));
@@ -267,8 +266,7 @@ impl Raft {
         let id = EntryId { term: self.hard_state.term, index: self.log.last().index.next() };
         let timestamp_ms = timestamp_ms.max(self.log.last_timestamp_ms());
         let entry = Entry { id, timestamp_ms, payload };
-        let RoleState::Leader(role) = &mut self.role else { unreachable!("only a leader makes entries") };
-        role.uncommitted_bytes += entry.window_bytes();
+        assert!(matches!(self.role, RoleState::Leader(_)), "only a leader makes entries");
         self.log.append(entry);
         id
     }

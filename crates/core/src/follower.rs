@@ -112,10 +112,4 @@ impl Raft {
         }
         self.send(from, Message::HeartbeatResponse { round });
     }
-
-    /// All up to `index` is committed, if that is news.
-    fn commit_through(&mut self, index: Index) {
-        assert!(index <= self.log.last().index, "nothing is committed beyond the end of the log");
-        self.commit = self.commit.max(index);
-    }
 }

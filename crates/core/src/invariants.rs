@@ -8,6 +8,7 @@ use crate::log::Log;
 use crate::progress::{Progress, Sending};
 use crate::raft::Raft;
 use crate::role::{Leader, RoleState};
+use crate::types::Index;
 
 /// What can be seen from a handful of numbers.
 pub(crate) fn check_watermarks(raft: &Raft) {
@@ -31,7 +32,7 @@ pub(crate) fn check_watermarks(raft: &Raft) {
 /// If it does not: then the code is wrong, and what the node would do next may lose data.
 pub fn check(raft: &Raft) {
     check_watermarks(raft);
-    check_log(&raft.log);
+    check_log(&raft.log, raft.commit);
     for promise in &raft.out.promises {
         assert!(promise.term == raft.hard_state.term, "promises are made in the current term only");
     }
@@ -45,7 +46,7 @@ pub fn check(raft: &Raft) {
     }
 }
 
-fn check_log(log: &Log) {
+fn check_log(log: &Log, commit: Index) {
     let starts = log.term_starts();
     assert!(
         starts.windows(2).all(|pair| pair[0].term < pair[1].term && pair[0].index < pair[1].index),
@@ -54,6 +55,7 @@ fn check_log(log: &Log) {
     let mut expected = log.window_first();
     let mut timestamp_ms = 0;
     let mut bytes = 0;
+    let mut uncommitted_bytes = 0;
     for entry in log.window() {
         assert!(entry.id.index == expected, "entries in the window are consecutive");
         assert!(
@@ -67,10 +69,14 @@ fn check_log(log: &Log) {
         }
         timestamp_ms = entry.timestamp_ms;
         bytes += entry.window_bytes();
+        if entry.id.index > commit {
+            uncommitted_bytes += entry.window_bytes();
+        }
         expected = expected.next();
     }
     assert!(expected == log.last().index.next(), "the window ends with the log");
     assert!(bytes == log.window_bytes(), "the bytes of the window are counted");
+    assert!(uncommitted_bytes == log.uncommitted_bytes(), "the uncommitted bytes are counted");
     assert!(log.term_at(log.last().index) == Some(log.last().term), "the last entry is the last");
     assert!(log.unwritten() <= log.last().index.next(), "what is not written is in the log");
     assert!(log.persisted() < log.unwritten(), "only what was written is persisted");
@@ -93,8 +99,6 @@ fn check_leader(raft: &Raft, leader: &Leader) {
         "the term began with an own entry"
     );
     assert!(!leader.peers.contains_key(&raft.config.node), "a leader is no peer of itself");
-    let uncommitted = raft.log.bytes_between(raft.commit, last.index);
-    assert!(leader.uncommitted_bytes == uncommitted, "the uncommitted bytes are counted");
     assert!(leader.reads.len() <= raft.config.reads_len_max, "the number of waiting reads is bounded");
     let rounds = leader.reads.rounds();
     assert!(rounds.iter().all(|read| read.round <= leader.round), "reads wait for rounds that began");

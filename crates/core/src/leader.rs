@@ -17,15 +17,13 @@ use crate::types::{EntryId, Index, NodeId, Term};
 impl Raft {
     /// A command: it gets a place in the log, or is refused before anything happened.
     pub(crate) fn on_propose(&mut self, ticket: u64, command: Bytes, timestamp_ms: u64) {
-        let RoleState::Leader(leader) = &self.role else {
-            let refusal = Refusal::NotLeader { leader: self.leader() };
-            self.out.refused.push((ticket, refusal));
-            return;
-        };
-        // One command is always taken, however large the limits allow it to be: else it could never be.
-        let over_budget = leader.uncommitted_bytes > 0
-            && leader.uncommitted_bytes.saturating_add(command.len()) > self.config.uncommitted_bytes_max;
-        let refusal = if command.len() > self.config.command_bytes_max {
+        // One command is always taken, however small the budget: else it could never be.
+        let uncommitted_bytes = self.log.uncommitted_bytes();
+        let over_budget = uncommitted_bytes > 0
+            && uncommitted_bytes.saturating_add(command.len()) > self.config.uncommitted_bytes_max;
+        let refusal = if !matches!(self.role, RoleState::Leader(_)) {
+            Refusal::NotLeader { leader: self.leader() }
+        } else if command.len() > self.config.command_bytes_max {
             Refusal::TooLarge
         } else if over_budget || self.log.is_full() {
             Refusal::Overloaded
@@ -177,17 +175,14 @@ impl Raft {
     /// one of the quorum like any other: with what is on its disk.
     pub(crate) fn advance_commit(&mut self) {
         let membership = self.membership();
-        let RoleState::Leader(leader) = &mut self.role else { unreachable!("only a leader counts copies") };
+        let RoleState::Leader(leader) = &self.role else { unreachable!("only a leader counts copies") };
         let (node, persisted, peers) = (self.config.node, self.log.persisted(), &leader.peers);
         let held = quorum::commit_index(&membership, |voter| {
             if voter == node { persisted } else { peers.get(&voter).map_or(Index(0), Progress::matched) }
         });
         assert!(held <= self.log.last().index, "no quorum holds more than the leader");
         if held > self.commit && self.log.term_at(held) == Some(self.hard_state.term) {
-            let bytes = self.log.bytes_between(self.commit, held);
-            assert!(leader.uncommitted_bytes >= bytes, "what is committed was counted as uncommitted");
-            leader.uncommitted_bytes -= bytes;
-            self.commit = held;
+            self.commit_through(held);
         }
     }
 

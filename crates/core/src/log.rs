@@ -25,6 +25,8 @@ pub(crate) struct Log {
     window: VecDeque<Entry>,
     /// The memory that the window accounts for.
     window_bytes: usize,
+    /// The part of it that belongs to committed entries.
+    committed_bytes: usize,
     /// Above this the window lets go of what is persisted and applied.
     window_bytes_max: usize,
     /// All up to here is on disk and equal to what stands here. Invariant: at most `last`.
@@ -77,6 +79,7 @@ impl Log {
             memberships,
             window_bytes: tail.iter().map(Entry::window_bytes).sum(),
             window: tail.into(),
+            committed_bytes: 0,
             window_bytes_max,
             persisted: last.index,
             unwritten: last.index.next(),
@@ -114,9 +117,28 @@ impl Log {
         self.window_bytes
     }
 
-    /// Whether the window takes no more entries: the state machine or the disk is so far behind that nothing can go.
+    /// The memory of entries that are not known to be committed.
+    pub(crate) fn uncommitted_bytes(&self) -> usize {
+        self.window_bytes - self.committed_bytes
+    }
+
+    /// Whether the window takes no more entries: the disk or the state machine is so far behind that nothing can go.
+    ///
+    /// Only what is committed counts, because that goes by itself in time. What is not committed may need more entries
+    /// before it can be: to refuse those would be a deadlock. The leader bounds it by `uncommitted_bytes_max`.
     pub(crate) fn is_full(&self) -> bool {
-        self.window_bytes >= self.window_bytes_max.saturating_mul(2)
+        self.committed_bytes >= self.window_bytes_max.saturating_mul(2)
+    }
+
+    /// The entries above `before` up to `commit` are committed now.
+    pub(crate) fn on_committed(&mut self, before: Index, commit: Index) {
+        assert!(before <= commit && commit <= self.last.index, "the commit index rises within the log");
+        let first = before.next().max(self.window_first());
+        if first <= commit {
+            let range = self.window_position(first)..=self.window_position(commit);
+            self.committed_bytes += self.window.range(range).map(Entry::window_bytes).sum::<usize>();
+        }
+        assert!(self.committed_bytes <= self.window_bytes, "what is committed is part of the window");
     }
 
     /// The term of the entry at `index`, also of the place before the first entry; `None` outside the log.
@@ -232,6 +254,7 @@ impl Log {
         {
             let entry = self.window.pop_front().expect("it was looked at just now");
             self.window_bytes -= entry.window_bytes();
+            self.committed_bytes -= entry.window_bytes();
         }
     }
 
@@ -256,18 +279,6 @@ impl Log {
             end += 1;
         }
         Some(self.window.range(first..end).cloned().collect())
-    }
-
-    /// The bytes of the entries in the window with an index above `after` and up to `through`.
-    pub(crate) fn bytes_between(&self, after: Index, through: Index) -> usize {
-        let first = after.next().max(self.window_first());
-        if first > through {
-            return 0;
-        }
-        self.window
-            .range(self.window_position(first)..=self.window_position(through))
-            .map(Entry::window_bytes)
-            .sum()
     }
 
     /// The place of `index` in the window.

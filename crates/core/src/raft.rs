@@ -280,6 +280,15 @@ impl Raft {
         self.out.facts.push(Fact::Ignored { from, reason });
     }
 
+    /// All up to `index` is committed, if that is news.
+    pub(crate) fn commit_through(&mut self, index: Index) {
+        if index > self.commit {
+            self.log.on_committed(self.commit, index);
+            self.commit = index;
+        }
+        assert!(self.commit >= index, "the commit index never falls");
+    }
+
     /// All up to here may be applied. Not more than is on the own disk: else a restart could find a state machine that is
     /// ahead of its log.
     fn apply_through(&self) -> Index {

@@ -58,8 +58,6 @@ pub(crate) struct Leader {
     pub(crate) round: u64,
     /// Reads that wait.
     pub(crate) reads: Reads,
-    /// The bytes of entries that are not committed.
-    pub(crate) uncommitted_bytes: usize,
     /// The no-op that opened the term. Once it is committed, the commit index is the newest of all (thesis 6.4).
     pub(crate) term_first: Index,
 }

@@ -8,9 +8,9 @@ use bytes::{Bytes, BytesMut};
 use quorate_core::config::Config;
 use quorate_core::entry::{Entry, HardState, Membership};
 use quorate_core::invariants;
-use quorate_core::message::Envelope;
+use quorate_core::message::{Envelope, Message};
 use quorate_core::raft::Raft;
-use quorate_core::ready::{Durable, Fact, Input, Ready, Refusal, Write};
+use quorate_core::ready::{Durable, Fact, Fetch, Input, Ready, Refusal, Write};
 use quorate_core::status::Role;
 use quorate_core::stored::Stored;
 use quorate_core::types::{EntryId, Index, NodeId, Term};
@@ -28,17 +28,26 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    fn write(&mut self, write: &Write) {
+    pub(crate) fn write(&mut self, write: &Write) {
         if let Some(hard_state) = write.hard_state {
             self.hard_state = hard_state;
         }
         if let Some(first) = write.entries.first() {
-            let keep = usize::try_from(first.id.index.0 - 1).expect("small");
+            let keep = place(first.id.index);
             assert!(keep <= self.entries.len(), "a write leaves no gap");
             self.entries.truncate(keep);
             self.entries.extend(write.entries.iter().cloned());
         }
     }
+
+    fn holds(&self, entry: EntryId) -> bool {
+        entry == EntryId::ZERO || self.entries.get(place(entry.index)).is_some_and(|own| own.id == entry)
+    }
+}
+
+/// Where the entry of an index stands in a list that begins with index 1.
+fn place(index: Index) -> usize {
+    usize::try_from(index.0 - 1).expect("test logs are short")
 }
 
 /// One node: its core, its disk, and what it was seen to do.
@@ -46,8 +55,14 @@ pub(crate) struct Node {
     pub(crate) raft: Raft,
     pub(crate) config: Config,
     pub(crate) disk: Disk,
+    /// What the disk will hold once all writes that were handed out are carried out.
+    pub(crate) written: Disk,
     /// Writes that were handed out and are not carried out yet.
     pub(crate) writes: VecDeque<Write>,
+    /// Reads from the log that were asked for and are not answered yet.
+    pub(crate) fetches: VecDeque<Fetch>,
+    /// How far the node may apply.
+    pub(crate) apply_through: Index,
     pub(crate) up: bool,
     pub(crate) accepted: Vec<(u64, EntryId)>,
     pub(crate) refused: Vec<(u64, Refusal)>,
@@ -62,12 +77,18 @@ pub(crate) struct Cluster {
     pub(crate) network: VecDeque<Envelope>,
     /// Nodes whose writes are not carried out by themselves.
     pub(crate) slow_disks: BTreeSet<NodeId>,
+    /// Nodes that neither apply nor read their log back by themselves.
+    pub(crate) slow_appliers: BTreeSet<NodeId>,
     /// Directed links that lose everything.
     pub(crate) cuts: BTreeSet<(NodeId, NodeId)>,
     /// Every term's leader, over the whole history.
     leaders: BTreeMap<Term, NodeId>,
     /// What was applied at each index, by anybody, ever.
-    applied: BTreeMap<Index, Entry>,
+    pub(crate) applied: BTreeMap<Index, Entry>,
+    /// Whom each node voted for in each term, as far as it told.
+    votes: BTreeMap<(NodeId, Term), NodeId>,
+    /// For each read that waits: what was committed anywhere when it came in.
+    read_floors: BTreeMap<u64, Index>,
 }
 
 /// Small limits, so that tests reach them.
@@ -93,8 +114,11 @@ impl Cluster {
             let node = Node {
                 raft,
                 config,
+                written: disk.clone(),
                 disk,
                 writes: VecDeque::new(),
+                fetches: VecDeque::new(),
+                apply_through: Index(0),
                 up: true,
                 accepted: Vec::new(),
                 refused: Vec::new(),
@@ -107,9 +131,12 @@ impl Cluster {
             nodes: nodes.into_iter().map(node).collect(),
             network: VecDeque::new(),
             slow_disks: BTreeSet::new(),
+            slow_appliers: BTreeSet::new(),
             cuts: BTreeSet::new(),
             leaders: BTreeMap::new(),
             applied: BTreeMap::new(),
+            votes: BTreeMap::new(),
+            read_floors: BTreeMap::new(),
         }
     }
 
@@ -125,11 +152,18 @@ impl Cluster {
             return;
         }
         for input in inputs {
+            if let Input::ReadIndex { ticket } = input {
+                let committed = self.nodes.values().map(|node| node.raft.commit_index()).max();
+                self.read_floors.insert(ticket, committed.expect("there are nodes"));
+            }
+            let node = self.nodes.get_mut(&id(number)).expect("the node exists");
             let before = node.raft.clone();
             node.raft.step(input);
             invariants::check(&node.raft);
             invariants::check_step(&before, &node.raft);
+            self.check_commit(number, before.commit_index());
         }
+        let node = self.nodes.get_mut(&id(number)).expect("the node exists");
         let before = node.raft.clone();
         let ready = node.raft.ready();
         invariants::check(&node.raft);
@@ -139,14 +173,17 @@ impl Cluster {
 
     fn carry_out(&mut self, number: u64, ready: Ready) {
         let node = self.nodes.get_mut(&id(number)).expect("the node exists");
+        if let Some(write) = &ready.write {
+            node.written.write(write);
+        }
         for fact in &ready.facts {
             if let Fact::BecameLeader(term) = fact {
                 let first = *self.leaders.entry(*term).or_insert(id(number));
                 assert_eq!(first, id(number), "election safety: a term has one leader");
                 for (index, entry) in &self.applied {
-                    let own = node.raft.entries(*index, *index, 0).expect("the window holds all in tests");
+                    let own = node.written.entries.get(place(*index));
                     assert_eq!(
-                        own.first(),
+                        own,
                         Some(entry),
                         "leader completeness: {} leads {term} without it",
                         id(number)
@@ -154,25 +191,80 @@ impl Cluster {
                 }
             }
         }
+        for (ticket, index) in &ready.reads {
+            let floor = self.read_floors.remove(ticket).expect("a read is served once");
+            assert!(
+                *index >= floor,
+                "a read sees all that was committed before it came in: {index} < {floor}"
+            );
+        }
         node.accepted.extend(ready.accepted);
         node.refused.extend(ready.refused);
         node.reads.extend(ready.reads);
         node.facts.extend(ready.facts);
-        self.network.extend(ready.send.into_iter().map(through_codec));
         node.writes.extend(ready.write);
-        // What may be applied is applied at once, after a look at what others applied there.
-        let from = node.raft.status().applied.next();
-        if ready.apply_through >= from
-            && let Some(entries) = node.raft.entries(from, ready.apply_through, usize::MAX)
-        {
-            for entry in entries {
-                let first = self.applied.entry(entry.id.index).or_insert_with(|| entry.clone());
-                assert_eq!(*first, entry, "state machine safety: one entry for each index, ever");
-            }
-            node.raft.step(Input::Applied(ready.apply_through));
+        node.fetches.extend(ready.fetches);
+        node.apply_through = ready.apply_through;
+        self.put_on_network(ready.send);
+        if !self.slow_appliers.contains(&id(number)) {
+            self.apply(number);
+            self.serve_fetches(number);
         }
         if !self.slow_disks.contains(&id(number)) {
             self.persist(number, usize::MAX);
+        }
+    }
+
+    /// What a leader commits by counting is on the disks of a majority, its own perhaps among them.
+    fn check_commit(&self, number: u64, before: Index) {
+        let raft = self.raft(number);
+        if raft.role() != Role::Leader || raft.commit_index() == before {
+            return;
+        }
+        let entry =
+            self.node(number).written.entries.get(place(raft.commit_index())).expect("it was handed out").id;
+        let holders = self.nodes.values().filter(|node| node.disk.holds(entry)).count();
+        assert!(holders > self.nodes.len() / 2, "{entry} is committed and on {holders} disks only");
+    }
+
+    /// Puts messages on the network, after a look at what they promise.
+    fn put_on_network(&mut self, messages: Vec<Envelope>) {
+        for envelope in messages {
+            let vote = match envelope.message {
+                Message::VoteResponse { granted: true } => Some(envelope.to),
+                Message::VoteRequest { .. } => Some(envelope.from),
+                _ => None,
+            };
+            if let Some(voted_for) = vote {
+                let first = *self.votes.entry((envelope.from, envelope.term)).or_insert(voted_for);
+                assert_eq!(first, voted_for, "a node votes once in a term, also over a crash");
+            }
+            self.network.push_back(through_codec(envelope));
+        }
+    }
+
+    /// Applies what a node may apply, after a look at what others applied there.
+    pub(crate) fn apply(&mut self, number: u64) {
+        let node = self.nodes.get_mut(&id(number)).expect("the node exists");
+        let from = node.raft.status().applied.next();
+        for index in from.0..=node.apply_through.0 {
+            let entry = &node.disk.entries[place(Index(index))];
+            let first = self.applied.entry(entry.id.index).or_insert_with(|| entry.clone());
+            assert_eq!(first, entry, "state machine safety: one entry for each index, ever");
+        }
+        if node.apply_through >= from {
+            node.raft.step(Input::Applied(node.apply_through));
+        }
+    }
+
+    /// Reads back what a node asked for, from its disk, one entry or more as the limit allows.
+    pub(crate) fn serve_fetches(&mut self, number: u64) {
+        while let Some(fetch) = self.nodes.get_mut(&id(number)).expect("the node exists").fetches.pop_front()
+        {
+            let entries = &self.node(number).disk.entries[place(fetch.from)..=place(fetch.through)];
+            let count = (fetch.bytes_max / 100).clamp(1, entries.len());
+            let entries = entries[..count].to_vec();
+            self.step(number, Input::Fetched { peer: fetch.peer, entries });
         }
     }
 
@@ -257,6 +349,7 @@ impl Cluster {
         let node = self.nodes.get_mut(&id(number)).expect("the node exists");
         node.up = false;
         node.writes.clear();
+        node.fetches.clear();
         self.network.retain(|envelope| envelope.to != id(number));
     }
 
@@ -265,6 +358,8 @@ impl Cluster {
         let node = self.nodes.get_mut(&id(number)).expect("the node exists");
         let stored = Stored::of_entries(node.disk.hard_state, node.disk.entries.clone());
         node.raft = Raft::new(node.config.clone(), stored);
+        node.written = node.disk.clone();
+        node.apply_through = Index(0);
         node.up = true;
         invariants::check(&node.raft);
     }
@@ -279,12 +374,18 @@ impl Cluster {
         &self.nodes[&id(number)]
     }
 
-    /// The ids of a node's log, as terms from index 1 on.
+    /// The terms of a node's log, from index 1 on.
     pub(crate) fn terms(&self, number: u64) -> Vec<u64> {
-        let raft = self.raft(number);
-        let entries =
-            raft.entries(Index(1), raft.last().index, usize::MAX).expect("the window holds all in tests");
-        entries.iter().map(|entry| entry.id.term.0).collect()
+        self.node(number).written.entries.iter().map(|entry| entry.id.term.0).collect()
+    }
+
+    /// Log matching (thesis 3.5): two logs that hold the same id are equal up to it.
+    pub(crate) fn check_logs_match(&self) {
+        for (a, b) in self.nodes.values().flat_map(|a| self.nodes.values().map(move |b| (a, b))) {
+            let (a, b) = (&a.written.entries, &b.written.entries);
+            let same = a.iter().zip(b).rposition(|(x, y)| x.id == y.id).map_or(0, |place| place + 1);
+            assert_eq!(a[..same], b[..same], "log matching");
+        }
     }
 
     /// The numbers of all nodes.

@@ -1,4 +1,5 @@
 //! Tests of the protocol through its two interfaces: inputs go in, what must be done comes out.
 
+mod chance;
 mod cluster;
 mod properties;

@@ -119,7 +119,8 @@ impl Cluster {
     /// # Errors
     /// When it does not run.
     pub fn kill(&mut self, node: usize) -> Result<()> {
-        let mut child = self.processes[node].take().with_context(|| format!("node {} does not run", node + 1))?;
+        let mut child =
+            self.processes[node].take().with_context(|| format!("node {} does not run", node + 1))?;
         child.kill()?;
         child.wait()?;
         Ok(())

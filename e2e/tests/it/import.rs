@@ -21,7 +21,9 @@ fn must(output: Output) -> Value {
 fn import_args(rejected: &std::path::Path) -> Vec<String> {
     let csv = data("incidents-sample.csv").display().to_string();
     let rejected = rejected.display().to_string();
-    ["-o", "json", "import", &csv, "--machine", "incident", "--rejected", &rejected].map(String::from).to_vec()
+    ["-o", "json", "import", &csv, "--machine", "incident", "--rejected", &rejected]
+        .map(String::from)
+        .to_vec()
 }
 
 fn import(endpoints: &str, rejected: &std::path::Path) -> Value {
@@ -35,11 +37,17 @@ fn check(endpoints: &str, report: &Value, rejected: &std::path::Path) {
     let expected = expected();
     assert_eq!(report["committed"], expected["committed"], "{report}");
     assert_eq!(report["rejected"], expected["rejected"], "{report}");
-    let rows = std::fs::read_to_string(rejected).expect("rejected rows are written to a file").lines().count();
-    assert_eq!(rows as u64, expected["rejected"].as_u64().expect("a number") + 1, "a header and each rejected row");
+    let rows =
+        std::fs::read_to_string(rejected).expect("rejected rows are written to a file").lines().count();
+    assert_eq!(
+        rows as u64,
+        expected["rejected"].as_u64().expect("a number") + 1,
+        "a header and each rejected row"
+    );
     let count = must(cli(endpoints, &["-o", "json", "count", "incident"]).expect("quorate runs"));
     let states = count["states"].as_object().expect("counts by state").clone();
-    let states: serde_json::Map<String, Value> = states.into_iter().filter(|(_, count)| *count != 0).collect();
+    let states: serde_json::Map<String, Value> =
+        states.into_iter().filter(|(_, count)| *count != 0).collect();
     assert_eq!(Value::Object(states), expected["final_states"]);
 }
 
@@ -88,7 +96,8 @@ impl Dev {
         let mut endpoints = Vec::new();
         while endpoints.len() < 3 {
             let line = lines.next().expect("dev prints three addresses").expect("text");
-            endpoints.extend(line.split_whitespace().filter(|word| word.starts_with("http://")).map(String::from));
+            endpoints
+                .extend(line.split_whitespace().filter(|word| word.starts_with("http://")).map(String::from));
             endpoints.dedup();
         }
         // Whatever else it prints must not block it.
@@ -114,7 +123,8 @@ fn a_dev_cluster_killed_whole_and_started_again_goes_on_with_the_repeated_import
     // Some of it must have happened when everything dies.
     loop {
         let count = must(cli(&dev.endpoints, &["-o", "json", "count", "incident"]).expect("quorate runs"));
-        if count["total"].as_u64().expect("a number") >= 50 || running.try_wait().expect("a child").is_some() {
+        if count["total"].as_u64().expect("a number") >= 50 || running.try_wait().expect("a child").is_some()
+        {
             break;
         }
     }

@@ -56,7 +56,10 @@ async fn every_acknowledged_proposal_survives_a_minute_of_kills_exactly_once_on_
     }
     let total: usize = acknowledged.iter().map(|client| client.keys.len()).sum();
     println!("{kills} kills, {total} proposals acknowledged");
-    assert!(kills >= 10 && total >= 100, "a test that met nothing proves nothing: {kills} kills, {total} acknowledged");
+    assert!(
+        kills >= 10 && total >= 100,
+        "a test that met nothing proves nothing: {kills} kills, {total} acknowledged"
+    );
     for node in 0..3 {
         for client in &acknowledged {
             verify(&cluster.endpoint(node), client).await;
@@ -70,7 +73,10 @@ async fn client(endpoints: String, number: usize, stop: Arc<AtomicBool>) -> Ackn
     let id = format!("job-{number}");
     loop {
         let create = CreateInstance { id: Some(id.clone()), ..CreateInstance::default() };
-        let options = WriteOptions { request_id: Some(RequestId::Key(format!("create-{number}"))), ..WriteOptions::default() };
+        let options = WriteOptions {
+            request_id: Some(RequestId::Key(format!("create-{number}"))),
+            ..WriteOptions::default()
+        };
         if let Ok(Creation::Created(_)) = client.create("lifecycle", &create, &options).await {
             break;
         }
@@ -80,7 +86,8 @@ async fn client(endpoints: String, number: usize, stop: Arc<AtomicBool>) -> Ackn
         let event = EVENTS[keys.len() % EVENTS.len()];
         let key = format!("{number}-{}", keys.len());
         let propose = Propose { event: Some(event.to_string()), ..Propose::default() };
-        let options = WriteOptions { request_id: Some(RequestId::Key(key.clone())), ..WriteOptions::default() };
+        let options =
+            WriteOptions { request_id: Some(RequestId::Key(key.clone())), ..WriteOptions::default() };
         loop {
             match client.propose("lifecycle", &id, &propose, &options).await {
                 Ok(answer) => match answer.outcome {
@@ -109,11 +116,16 @@ async fn verify(endpoint: &str, acknowledged: &Acknowledged) {
     let client = connect(endpoint);
     let Acknowledged { id, keys } = acknowledged;
     let instance = client.instance("lifecycle", id).await.expect("every node serves reads");
-    assert_eq!(instance.revision, 1 + keys.len() as u64, "{id} at {endpoint}: one revision for each acknowledgement");
+    assert_eq!(
+        instance.revision,
+        1 + keys.len() as u64,
+        "{id} at {endpoint}: one revision for each acknowledgement"
+    );
     let mut from = instance.revision.saturating_sub(CHECKED_LEN).max(1);
     let mut seen = Vec::new();
     loop {
-        let page = client.history("lifecycle", id, Some(from), Some(500)).await.expect("every node serves reads");
+        let page =
+            client.history("lifecycle", id, Some(from), Some(500)).await.expect("every node serves reads");
         for record in &page.records {
             match &record.what {
                 HistoryKind::Committed { .. } => {
@@ -128,7 +140,8 @@ async fn verify(endpoint: &str, acknowledged: &Acknowledged) {
             None => break,
         }
     }
-    let wanted = (2..).zip(keys.iter()).filter(|(revision, _)| *revision >= seen.first().map_or(0, |first| first.0));
+    let wanted =
+        (2..).zip(keys.iter()).filter(|(revision, _)| *revision >= seen.first().map_or(0, |first| first.0));
     let wanted: Vec<(u64, String)> = wanted.map(|(revision, key)| (revision, key.clone())).collect();
     assert!(!seen.is_empty() || keys.is_empty(), "{id} at {endpoint}: there is a history");
     assert_eq!(seen, wanted, "{id} at {endpoint}: each key once, in the order of the client");

@@ -65,7 +65,8 @@ impl Cluster {
     pub(crate) async fn try_start(&mut self, id: u64) -> Result<Node<Words>, StartError> {
         let config = Config { election_timeout: Duration::from_millis(300), ..Config::default() };
         let config = Config { heartbeat: Duration::from_millis(50), ..config };
-        let builder = Node::builder(self.folder(id)).id(id).cluster("tests").peers(self.members.clone()).config(config);
+        let builder =
+            Node::builder(self.folder(id)).id(id).cluster("tests").peers(self.members.clone()).config(config);
         let place = usize::try_from(id - 1).expect("a small id");
         let builder = match self.listeners[place].take() {
             Some(listener) => {

@@ -17,7 +17,10 @@ async fn a_panic_in_apply_stops_the_node_with_the_cause_and_no_caller_waits_for_
         assert!(matches!(after, ProposeError::Stopped { .. }), "{after}");
     }
     let cause = bounded(node.stopped()).await;
-    assert!(matches!(&cause, NodeError::Panicked { part: "applier", message } if message.contains("told to panic")), "{cause}");
+    assert!(
+        matches!(&cause, NodeError::Panicked { part: "applier", message } if message.contains("told to panic")),
+        "{cause}"
+    );
     assert!(bounded(node.read(|words| words.0.len())).await.is_err());
 }
 
@@ -61,7 +64,10 @@ async fn a_wiped_node_under_a_known_id_is_refused_by_name() {
     std::fs::remove_dir_all(cluster.folder(3)).expect("the folder is free");
     let wiped = cluster.start(3).await;
     let refused = |status: &quorate::NodeStatus| {
-        status.peers.iter().any(|peer| peer.last_error.contains("incarnation") || peer.last_error.contains("store"))
+        status
+            .peers
+            .iter()
+            .any(|peer| peer.last_error.contains("incarnation") || peer.last_error.contains("store"))
     };
     let status = bounded(wiped.wait(refused)).await.expect("the node runs");
     assert_eq!(status.leader, 0, "it takes no part: it has forgotten whom it voted for");
@@ -70,12 +76,15 @@ async fn a_wiped_node_under_a_known_id_is_refused_by_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_that_make_no_sense_are_named() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let check = async |id: u64, members: Vec<(u64, &str)>, wanted: &str| {
-        match Node::builder(dir.path()).id(id).peers(members).start(Words::default()).await {
-            Err(StartError::Config(what)) => assert!(what.contains(wanted), "{what}"),
-            Err(other) => panic!("another error: {other}"),
-            Ok(_) => panic!("it started without {wanted}"),
-        }
+    let check = async |id: u64, members: Vec<(u64, &str)>, wanted: &str| match Node::builder(dir.path())
+        .id(id)
+        .peers(members)
+        .start(Words::default())
+        .await
+    {
+        Err(StartError::Config(what)) => assert!(what.contains(wanted), "{what}"),
+        Err(other) => panic!("another error: {other}"),
+        Ok(_) => panic!("it started without {wanted}"),
     };
     check(0, vec![(1, "127.0.0.1:0")], "from 1").await;
     check(2, vec![(1, "127.0.0.1:0")], "not among the members").await;
@@ -87,7 +96,8 @@ async fn a_port_in_use_and_a_folder_that_cannot_be_made_are_told_apart() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("bound").to_string();
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let in_use = Node::builder(dir.path().join("a")).peers([(1, address.clone())]).start(Words::default()).await;
+    let in_use =
+        Node::builder(dir.path().join("a")).peers([(1, address.clone())]).start(Words::default()).await;
     match in_use {
         Err(error @ StartError::Listen { .. }) => assert!(error.to_string().contains(&address), "{error}"),
         Err(other) => panic!("another error: {other}"),

@@ -16,7 +16,11 @@ async fn any_node_takes_proposals_and_every_node_reads_what_was_answered() {
         let reply = bounded(node.propose(format!("from {count}"))).await.expect("a quorum is there");
         assert_eq!(reply, count);
         for reader in &nodes {
-            assert_eq!(words(reader).await.len() as u64, count, "a read sees every proposal answered before it");
+            assert_eq!(
+                words(reader).await.len() as u64,
+                count,
+                "a read sees every proposal answered before it"
+            );
         }
     }
 }
@@ -117,7 +121,8 @@ async fn a_thousand_proposals_in_flight_are_each_applied_once() {
     for task in tasks {
         bounded(task).await.expect("no client panics").expect("a quorum is there");
     }
-    let mut seen: Vec<usize> = words(&nodes[0]).await.iter().map(|word| word.parse().expect("a number")).collect();
+    let mut seen: Vec<usize> =
+        words(&nodes[0]).await.iter().map(|word| word.parse().expect("a number")).collect();
     seen.sort_unstable();
     assert_eq!(seen, (0..1000).collect::<Vec<_>>());
 }

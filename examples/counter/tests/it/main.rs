@@ -38,7 +38,10 @@ fn three_counters_agree_and_the_example_has_at_most_forty_lines() {
             let mut lines = BufReader::new(node.0.stdout.take().expect("piped")).lines();
             let mut total = || {
                 let line = lines.next().expect("the example prints two lines").expect("it prints text");
-                line.rsplit(' ').next().and_then(|word| word.parse::<u64>().ok()).expect("a total ends the line")
+                line.rsplit(' ')
+                    .next()
+                    .and_then(|word| word.parse::<u64>().ok())
+                    .expect("a total ends the line")
             };
             let (added, read) = (total(), total());
             assert!(read >= added, "a read sees the proposal before it: {read} after {added}");

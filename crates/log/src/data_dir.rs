@@ -1,11 +1,15 @@
 //! The folder of one node, held by a lock as long as it is in use.
 
+use std::io;
+
 use crate::disk::Disk;
 use crate::error::LogError;
+use crate::segment::SEGMENT_DIR;
 
 /// A node's data folder, locked against every other process until it (or the [`crate::Log`] that took it over) is dropped.
 pub struct DataDir<D: Disk> {
     disk: D,
+    /// Held, never read: the lock goes when the file is closed.
     _lock: D::File,
 }
 
@@ -15,8 +19,16 @@ impl<D: Disk> DataDir<D> {
     /// # Errors
     /// [`LogError::InUse`] if another process has it, [`LogError::NotWritable`] if it cannot be written.
     pub fn open(disk: D) -> Result<DataDir<D>, LogError> {
-        let _ = disk;
-        unimplemented!()
+        let lock = disk.lock(LOCK_FILE).map_err(|source| {
+            if source.kind() == io::ErrorKind::WouldBlock {
+                LogError::InUse
+            } else {
+                LogError::NotWritable { source }
+            }
+        })?;
+        let prepared = disk.create_dir(SEGMENT_DIR).and_then(|()| disk.sync_dir(""));
+        prepared.map_err(|source| LogError::NotWritable { source })?;
+        Ok(DataDir { disk, _lock: lock })
     }
 
     /// The disk under it.
@@ -24,3 +36,5 @@ impl<D: Disk> DataDir<D> {
         &self.disk
     }
 }
+
+const LOCK_FILE: &str = "LOCK";

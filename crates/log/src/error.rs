@@ -102,6 +102,12 @@ pub enum LogError {
         /// What it showed.
         shown: u128,
     },
+    /// No further peer can be remembered.
+    #[error("this node has met {max} other nodes, more than it can remember")]
+    TooManyPeers {
+        /// How many it can remember.
+        max: usize,
+    },
 }
 
 impl LogError {

@@ -1,12 +1,15 @@
-//! Who owns a data folder (file NODE), and which stores of its peers a node has met (file PEERS).
+//! Who owns a data folder (file NODE), and which stores of its peers a node has met (file PEERS). A node whose disk is gone has
+//! forgotten its votes: under its old id it could vote twice. So every store has a random incarnation, and peers remember it.
 
 use std::collections::BTreeMap;
 
+use bytes::{Buf, BufMut};
 use quorate_core::types::{ClusterId, NodeId};
 
 use crate::data_dir::DataDir;
 use crate::disk::Disk;
 use crate::error::LogError;
+use crate::small_file;
 
 /// Whose folder the caller believes it to be.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -23,6 +26,7 @@ pub struct Identity<D: Disk> {
     disk: D,
     wanted: Wanted,
     incarnation: u128,
+    /// Invariant: equal to what the file PEERS holds.
     peers: BTreeMap<NodeId, u128>,
 }
 
@@ -31,14 +35,31 @@ impl<D: Disk + Clone> Identity<D> {
     /// created now.
     ///
     /// # Errors
-    /// [`LogError::OtherCluster`] and [`LogError::OtherNode`] if the folder is not the wanted one's.
+    /// [`LogError::OtherCluster`] and [`LogError::OtherNode`] if the folder is not the wanted one's; [`LogError::Corrupt`] if one of the
+    /// two files is damaged.
     pub fn open_or_create(
         dir: &DataDir<D>,
         wanted: Wanted,
         fresh_incarnation: u128,
     ) -> Result<(Identity<D>, bool), LogError> {
-        let _ = (dir, wanted, fresh_incarnation);
-        unimplemented!()
+        let disk = dir.disk().clone();
+        let (incarnation, created) = match small_file::read(&disk, NODE_FILE, NODE_MAGIC)? {
+            Some(body) => (read_node(&body, wanted)?, false),
+            None => {
+                let mut body = owner(wanted);
+                body.put_u128_le(fresh_incarnation);
+                small_file::replace(&disk, NODE_FILE, NODE_MAGIC, &body)?;
+                (fresh_incarnation, true)
+            }
+        };
+        let peers = match small_file::read(&disk, PEERS_FILE, PEERS_MAGIC)? {
+            Some(body) => read_peers(&body, wanted)?,
+            None => BTreeMap::new(),
+        };
+        if created {
+            assert!(incarnation == fresh_incarnation, "a new store has the incarnation that it was given");
+        }
+        Ok((Identity { disk, wanted, incarnation, peers }, created))
     }
 
     /// The cluster.
@@ -64,9 +85,83 @@ impl<D: Disk + Clone> Identity<D> {
     /// Remembers durably which store stands behind a peer's id. Writes only when the peer is new.
     ///
     /// # Errors
-    /// [`LogError::OtherIncarnation`] if another store is known under this id: then nothing changes.
+    /// [`LogError::OtherIncarnation`] if another store is known under this id: then nothing changes. [`LogError::TooManyPeers`] when
+    /// [`PEERS_LEN_MAX`] are known. [`LogError::Io`].
     pub fn remember(&mut self, node: NodeId, incarnation: u128) -> Result<(), LogError> {
-        let _ = (&self.disk, node, incarnation);
-        unimplemented!()
+        match self.known_incarnation(node) {
+            Some(known) if known == incarnation => return Ok(()),
+            Some(known) => return Err(LogError::OtherIncarnation { node, known, shown: incarnation }),
+            None => {}
+        }
+        if self.peers.len() >= PEERS_LEN_MAX {
+            return Err(LogError::TooManyPeers { max: PEERS_LEN_MAX });
+        }
+        let mut peers = self.peers.clone();
+        peers.insert(node, incarnation);
+        let mut body = owner(self.wanted);
+        for (node, incarnation) in &peers {
+            body.put_u64_le(node.get());
+            body.put_u128_le(*incarnation);
+        }
+        small_file::replace(&self.disk, PEERS_FILE, PEERS_MAGIC, &body)?;
+        self.peers = peers;
+        assert!(self.known_incarnation(node) == Some(incarnation), "what was remembered is known");
+        Ok(())
     }
 }
+
+/// What both files begin with.
+fn owner(wanted: Wanted) -> Vec<u8> {
+    let mut body = wanted.cluster.0.to_vec();
+    body.put_u64_le(wanted.node.get());
+    body
+}
+
+/// Reads the owner of a file off the front of its body and compares it with the wanted one.
+fn check_owner(file: &str, body: &mut &[u8], wanted: Wanted) -> Result<(), LogError> {
+    if body.len() < OWNER_LEN {
+        return Err(LogError::corrupt(file, 0, "the file is too short"));
+    }
+    let mut found = ClusterId([0; 16]);
+    body.copy_to_slice(&mut found.0);
+    let node =
+        NodeId::checked(body.get_u64_le()).ok_or_else(|| LogError::corrupt(file, 0, "node id zero"))?;
+    if found != wanted.cluster {
+        return Err(LogError::OtherCluster { file: file.to_owned(), found, wanted: wanted.cluster });
+    }
+    if node != wanted.node {
+        return Err(LogError::OtherNode { found: node, wanted: wanted.node });
+    }
+    Ok(())
+}
+
+fn read_node(mut body: &[u8], wanted: Wanted) -> Result<u128, LogError> {
+    check_owner(NODE_FILE, &mut body, wanted)?;
+    match <[u8; 16]>::try_from(body) {
+        Ok(bytes) => Ok(u128::from_le_bytes(bytes)),
+        Err(_) => Err(LogError::corrupt(NODE_FILE, 0, "the file has another length than an identity")),
+    }
+}
+
+fn read_peers(mut body: &[u8], wanted: Wanted) -> Result<BTreeMap<NodeId, u128>, LogError> {
+    check_owner(PEERS_FILE, &mut body, wanted)?;
+    let mut peers = BTreeMap::new();
+    for mut peer in body.chunks(PEER_LEN) {
+        if peer.len() < PEER_LEN || peers.len() >= PEERS_LEN_MAX {
+            return Err(LogError::corrupt(PEERS_FILE, 0, "the file has another length than a list of peers"));
+        }
+        let node = NodeId::checked(peer.get_u64_le())
+            .ok_or_else(|| LogError::corrupt(PEERS_FILE, 0, "node id zero"))?;
+        peers.insert(node, peer.get_u128_le());
+    }
+    Ok(peers)
+}
+
+/// How many peers a node remembers at most, over its whole life.
+pub const PEERS_LEN_MAX: usize = 4096;
+const NODE_FILE: &str = "NODE";
+const NODE_MAGIC: [u8; 8] = *b"QRTENOD\n";
+const PEERS_FILE: &str = "PEERS";
+const PEERS_MAGIC: [u8; 8] = *b"QRTEPEE\n";
+const OWNER_LEN: usize = 24;
+const PEER_LEN: usize = 24;

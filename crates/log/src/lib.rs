@@ -17,11 +17,22 @@
 pub mod disk;
 pub mod error;
 
+mod batch;
+mod record;
+mod segment;
+
+mod index;
 pub mod log;
 pub mod read;
 
+mod open;
+mod recovery;
+mod scan;
+mod tail;
+
 pub mod data_dir;
 pub mod identity;
+mod small_file;
 
 pub mod inspect;
 pub mod real_disk;

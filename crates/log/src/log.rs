@@ -5,10 +5,15 @@ use quorate_core::ready::{Durable, Write};
 use quorate_core::stored::Stored;
 use quorate_core::types::{ClusterId, EntryId, GroupId, Index, WriteNumber};
 
+use crate::batch::{Encoder, seal};
 use crate::data_dir::DataDir;
 use crate::disk::Disk;
 use crate::error::LogError;
-use crate::read::ReadPlan;
+use crate::index::LogIndex;
+use crate::open::Opened;
+use crate::read::{EXTENTS_MAX, ReadPlan};
+use crate::record::{SECTOR, Seed};
+use crate::segment::{Position, SegmentHeader, create, segment_name};
 
 /// The settings of a log.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -59,17 +64,56 @@ impl<'a> From<&'a Write> for Content<'a> {
 
 /// The write-ahead log of one node.
 pub struct Log<D: Disk> {
+    /// Holds the lock as long as the log lives.
     dir: DataDir<D>,
+    options: LogOptions,
+    /// The last segment, the only one that is written.
+    file: D::File,
+    segment_len: u64,
+    /// Where the next batch goes. Invariant: a sector boundary in the last segment, behind all that was written.
+    end: Position,
+    /// All before this place is durable. Invariant: at most `end`, and in the same segment.
+    durable: Position,
+    next_batch: u64,
+    encoder: Encoder,
+    index: LogIndex,
+    hard_state: HardState,
+    /// The last write that was taken.
+    written: WriteNumber,
+    /// Once a write or a sync has failed, what a later one says is worth nothing. Never goes back to false.
+    poisoned: bool,
 }
 
 impl<D: Disk> Log<D> {
-    /// Opens the log in the folder, or makes a new one that starts with `options.bootstrap`; repairs what a crash left.
+    /// Opens the log in the folder, or makes a new one that starts with `options.bootstrap`; repairs what a crash left. What it
+    /// returns is durable.
     ///
     /// # Errors
     /// [`LogError::Corrupt`], [`LogError::OtherCluster`], [`LogError::NewerFormat`]: nothing was changed. [`LogError::Io`].
+    ///
+    /// # Panics
+    /// If `options.segment_bytes` is not a multiple of 512 between 4,096 and 1 GiB.
     pub fn open(dir: DataDir<D>, options: LogOptions) -> Result<(Log<D>, Stored), LogError> {
-        let _ = (dir, options);
-        unimplemented!()
+        let (opened, stored) = crate::open::open(dir.disk(), &options)?;
+        let Opened { file, segment_len, end, next_batch, index, hard_state } = opened;
+        let encoder = Encoder::new(options.group, Seed::new(options.cluster, end.segment));
+        let written = WriteNumber(0);
+        let log = Log {
+            dir,
+            options,
+            file,
+            segment_len,
+            end,
+            durable: end,
+            next_batch,
+            encoder,
+            index,
+            hard_state,
+            written,
+            poisoned: false,
+        };
+        assert!(log.end.offset <= log.segment_len, "the log ends within its last segment");
+        Ok((log, stored))
     }
 
     /// Writes several writes as one batch: one write to the file. Nothing of it is promised before [`Log::sync`].
@@ -80,8 +124,23 @@ impl<D: Disk> Log<D> {
     /// # Panics
     /// If the numbers do not rise, the entries are not consecutive or leave a gap after the log, or a term falls.
     pub fn write(&mut self, contents: &[Content<'_>]) -> Result<(), LogError> {
-        let _ = contents;
-        unimplemented!()
+        self.check_healthy()?;
+        let mut written = self.written;
+        for content in contents {
+            assert!(content.number > written, "the numbers of writes only ever rise");
+            written = content.number;
+        }
+        if contents.iter().any(|content| content.hard_state.is_some() || !content.entries.is_empty()) {
+            self.encode(contents);
+            if !self.fits(contents) {
+                self.rotate()?;
+                self.encode(contents);
+                assert!(self.fits(contents), "a fresh segment has room for the batch that it was made for");
+            }
+            self.write_batch(contents)?;
+        }
+        self.written = written;
+        Ok(())
     }
 
     /// Makes all writes so far durable and attests it.
@@ -89,18 +148,145 @@ impl<D: Disk> Log<D> {
     /// # Errors
     /// After any error every later call fails with [`LogError::Poisoned`].
     pub fn sync(&mut self) -> Result<Durable, LogError> {
-        unimplemented!()
+        self.check_healthy()?;
+        self.sync_segment()?;
+        assert!(self.durable == self.end, "only what was synced is attested");
+        Ok(Durable::attest(self.written))
     }
 
     /// The last entry, written but perhaps not yet durable.
     pub fn last(&self) -> EntryId {
-        unimplemented!()
+        self.index.last()
     }
 
     /// Where to read the entries `from..=through`, up to about `bytes_max` bytes but at least one; `None` if `from` is not in the log.
     /// The plan may be carried out on another thread while this log goes on writing.
     pub fn plan(&self, from: Index, through: Index, bytes_max: usize) -> Option<ReadPlan> {
-        let _ = (&self.dir, from, through, bytes_max);
-        unimplemented!()
+        let extents = self.index.extents(from, through, EXTENTS_MAX);
+        if extents.is_empty() {
+            return None;
+        }
+        Some(ReadPlan { cluster: self.options.cluster, extents, from, through, bytes_max })
+    }
+
+    /// The disk that the log is on.
+    pub fn disk(&self) -> &D {
+        self.dir.disk()
+    }
+
+    fn check_healthy(&self) -> Result<(), LogError> {
+        if self.poisoned { Err(LogError::Poisoned) } else { Ok(()) }
+    }
+
+    fn encode(&mut self, contents: &[Content<'_>]) {
+        let seed = Seed::new(self.options.cluster, self.end.segment);
+        self.encoder.begin(seed, self.end.offset, self.durable, self.next_batch);
+        for content in contents {
+            if let Some(hard_state) = content.hard_state {
+                self.encoder.hard_state(hard_state);
+            }
+            for entry in content.entries {
+                self.encoder.entry(entry);
+            }
+        }
+        self.encoder.finish();
+    }
+
+    /// Whether what was encoded fits the segment. Entries leave room for hard state at its end, so that a node can still vote when the
+    /// disk has no space for another segment; all leave room for the seal.
+    fn fits(&self, contents: &[Content<'_>]) -> bool {
+        let has_entries = contents.iter().any(|content| !content.entries.is_empty());
+        let reserve = if has_entries { reserve_bytes(self.segment_len) } else { SECTOR as u64 };
+        self.end.offset + self.encoder.bytes().len() as u64 + reserve <= self.segment_len
+    }
+
+    fn write_batch(&mut self, contents: &[Content<'_>]) -> Result<(), LogError> {
+        let mut offsets = self.encoder.entry_offsets().iter();
+        for content in contents {
+            self.hard_state = content.hard_state.unwrap_or(self.hard_state);
+            for (place, entry) in content.entries.iter().enumerate() {
+                if place > 0 {
+                    assert!(
+                        entry.id.index == self.index.last().index.next(),
+                        "the entries of a write are consecutive"
+                    );
+                }
+                let offset = *offsets.next().expect("the encoder notes one place for each entry");
+                self.index.append(entry.id, Position { segment: self.end.segment, offset });
+            }
+        }
+        let bytes = self.encoder.bytes();
+        if let Err(error) = self.dir.disk().write_at(&self.file, bytes, self.end.offset) {
+            self.poisoned = true;
+            return Err(LogError::io("cannot write", &segment_name(self.end.segment), error));
+        }
+        self.end.offset += bytes.len() as u64;
+        self.next_batch = self.encoder.next_number();
+        Ok(())
+    }
+
+    /// Syncs the last segment, the only one that has anything to sync: it is the file in which all since the last sync was written,
+    /// because [`Log::rotate`] syncs before it goes on.
+    fn sync_segment(&mut self) -> Result<(), LogError> {
+        assert!(self.durable.segment == self.end.segment, "an earlier segment was synced before it was left");
+        if self.durable < self.end {
+            if let Err(error) = self.dir.disk().sync(&self.file) {
+                self.poisoned = true;
+                return Err(LogError::io("cannot sync", &segment_name(self.end.segment), error));
+            }
+            self.durable = self.end;
+        }
+        Ok(())
+    }
+
+    /// Goes on in a new segment that has room for what was encoded. The old one is synced first, the new one has its name durably
+    /// before the old one is sealed, and the seal is durable before the new one is written: so a crash at any point leaves a
+    /// log without a hole, and a segment that disappears later is missed.
+    fn rotate(&mut self) -> Result<(), LogError> {
+        self.sync_segment()?;
+        let needed = (SECTOR + self.encoder.bytes().len()) as u64;
+        let mut len = self.options.segment_bytes;
+        if needed + reserve_bytes(len) > len {
+            len = needed + reserve_bytes(u64::MAX);
+        }
+        let header = SegmentHeader {
+            cluster: self.options.cluster,
+            group: self.options.group,
+            segment: self.end.segment + 1,
+            len,
+            previous_end: self.end.offset,
+            previous: self.index.last(),
+            batch: self.next_batch,
+            hard_state: self.hard_state,
+        };
+        let created = create(self.dir.disk(), &header);
+        self.poisoned = matches!(&created, Err(error) if !matches!(error, LogError::Full { .. }));
+        let file = created?;
+        if let Err(error) = self.seal(header.segment) {
+            self.poisoned = true;
+            return Err(LogError::io("cannot seal", &segment_name(self.end.segment), error));
+        }
+        self.file = file;
+        self.segment_len = len;
+        self.end = Position { segment: header.segment, offset: SECTOR as u64 };
+        self.durable = self.end;
+        Ok(())
+    }
+
+    fn seal(&self, next_segment: u64) -> std::io::Result<()> {
+        assert!(self.end.offset + SECTOR as u64 <= self.segment_len, "room for the seal is kept free");
+        let seed = Seed::new(self.options.cluster, self.end.segment);
+        let sector = seal(seed, self.end.offset, self.options.group, next_segment);
+        self.dir.disk().write_at(&self.file, &sector, self.end.offset)?;
+        self.dir.disk().sync(&self.file)
     }
 }
+
+/// What entries leave free at the end of a segment of this length, in bytes: the seal's sector, and room for hard state.
+fn reserve_bytes(segment_len: u64) -> u64 {
+    let sector = SECTOR as u64;
+    sector + (segment_len / 8).min(HARD_STATE_RESERVE_BYTES) / sector * sector
+}
+
+/// Room for at least 64 votes at the end of a large segment, in bytes.
+const HARD_STATE_RESERVE_BYTES: u64 = 64 << 10;

@@ -27,7 +27,10 @@ impl RealDisk {
     /// [`LogError::NotWritable`].
     pub fn open(path: impl AsRef<Path>) -> Result<RealDisk, LogError> {
         let path = path.as_ref();
-        make_dir(path).and_then(|()| check_dir(path)).map_err(|source| LogError::NotWritable { source })?;
+        make_dir(path)
+            .and_then(|()| check_dir(path))
+            .and_then(|()| sync_parent(path))
+            .map_err(|source| LogError::NotWritable { source })?;
         Ok(RealDisk { dir: path.into(), writable: true })
     }
 
@@ -137,6 +140,17 @@ fn make_dir(path: &Path) -> io::Result<()> {
 
 fn check_dir(path: &Path) -> io::Result<()> {
     if std::fs::metadata(path)?.is_dir() { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) }
+}
+
+/// Makes the folder's own name durable. A parent that this user may not read was not made by this node: it needs no sync.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    let path = path.canonicalize()?;
+    let Some(parent) = path.parent() else { return Ok(()) };
+    match File::open(parent) {
+        Ok(parent) => parent.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Preallocation on file systems that have none: zeros, written out.

@@ -1,0 +1,354 @@
+//! What a start finds: the whole log read and checked without a change (`examine`), then what a crash left put in order (`repair`).
+//! The cases have the numbers of `docs/log-format.md`.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use quorate_core::entry::{HardState, Membership};
+use quorate_core::types::{ClusterId, EntryId, GroupId, Index, NodeId, Term};
+
+use crate::batch::seal;
+use crate::disk::Disk;
+use crate::error::LogError;
+use crate::index::LogIndex;
+use crate::record::{Kind, Record, SECTOR, Seed, is_zero};
+use crate::scan::{Batch, Case, Scanned, SegmentBytes};
+use crate::segment::{Position, SEGMENT_DIR, SegmentHeader, segment_name};
+use crate::tail;
+
+/// Whose log is read, and how much of its end is wanted.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Expected {
+    pub(crate) cluster: ClusterId,
+    pub(crate) group: GroupId,
+    pub(crate) window_bytes_max: usize,
+}
+
+/// What was found.
+pub(crate) struct Examined {
+    pub(crate) replay: Replay,
+    /// The header of the last segment.
+    pub(crate) header: SegmentHeader,
+    /// Where the last whole batch ends.
+    pub(crate) end: Position,
+    /// The batches that nobody calls durable: their place in the last segment and their bytes.
+    unproven: (u64, Vec<u8>),
+    /// Sectors of the torn tail.
+    cut: Vec<Range<usize>>,
+    /// Where the seal of the segment before the last one stands or must stand, when the last one is still empty.
+    seal: Option<Position>,
+}
+
+/// The state of the log as its records are read in the order in which they were written.
+pub(crate) struct Replay {
+    pub(crate) index: LogIndex,
+    pub(crate) hard_state: HardState,
+    pub(crate) memberships: Vec<(Index, Arc<Membership>)>,
+    pub(crate) next_batch: u64,
+    /// How many batches were read.
+    pub(crate) batches: u64,
+    /// The furthest place that a batch calls durable.
+    durable: Position,
+    window: Window,
+}
+
+/// The sizes of the newest entries.
+struct Window {
+    bytes_max: usize,
+    bytes: usize,
+    sizes: VecDeque<usize>,
+}
+
+/// How a segment ends.
+struct SegmentEnd {
+    at: usize,
+    sealed: bool,
+    cut: Vec<Range<usize>>,
+}
+
+/// Reads all segments, which are consecutive and at least one, and changes nothing.
+pub(crate) fn examine<D: Disk>(disk: &D, expected: Expected, segments: &[u64]) -> Result<Examined, LogError> {
+    let mut replay = Replay::new(expected.window_bytes_max);
+    let mut before: Option<Position> = None;
+    let mut before_sealed = true;
+    for (place, segment) in segments.iter().enumerate() {
+        let file = segment_name(*segment);
+        let is_last = place + 1 == segments.len();
+        let bytes = read_whole(disk, &file)?;
+        let header = check_header(&file, &bytes, *segment, expected)?;
+        replay.check_follows(&file, &header, before)?;
+        let seed = Seed::new(expected.cluster, *segment);
+        let view =
+            SegmentBytes { file: &file, segment: *segment, group: expected.group, seed, bytes: &bytes };
+        if !before_sealed && !is_zero(&bytes[SECTOR..]) {
+            let before = before.expect("only a segment that was read can lack its seal");
+            let what = "the segment has no seal, but the one after it is in use"; // D10
+            return Err(LogError::corrupt(&segment_name(before.segment), before.offset, what));
+        }
+        let end = replay.read_segment(&view, is_last)?;
+        let position = Position { segment: *segment, offset: end.at as u64 };
+        if is_last {
+            let from = if replay.durable.segment == *segment { replay.durable.offset } else { SECTOR as u64 };
+            let from = usize::try_from(from).unwrap_or(end.at).clamp(SECTOR, end.at);
+            let seal = before.filter(|_| end.at == SECTOR);
+            let unproven = (from as u64, bytes[from..end.at].to_vec());
+            return Ok(Examined { replay, header, end: position, unproven, cut: end.cut, seal });
+        }
+        before = Some(position);
+        before_sealed = end.sealed;
+    }
+    Err(LogError::corrupt(SEGMENT_DIR, 0, "the log has no segment"))
+}
+
+/// Puts in order what a crash left, durably, before anything new is written, and opens the last segment.
+///
+/// What no later batch calls durable is written once more, byte for byte: after a failed sync the system may show pages as clean that
+/// never reached the disk, and a later sync would say yes without writing them.
+pub(crate) fn repair<D: Disk>(
+    disk: &D,
+    expected: Expected,
+    examined: &Examined,
+) -> Result<D::File, LogError> {
+    if let Some(at) = examined.seal {
+        let name = segment_name(at.segment);
+        let failed = |error| LogError::io("cannot repair", &name, error);
+        let file = disk.open(&name).map_err(failed)?;
+        let seed = Seed::new(expected.cluster, at.segment);
+        let sector = seal(seed, at.offset, expected.group, examined.end.segment);
+        disk.write_at(&file, &sector, at.offset).map_err(failed)?;
+        disk.sync(&file).map_err(failed)?;
+    }
+    let name = segment_name(examined.end.segment);
+    let failed = |error| LogError::io("cannot repair", &name, error);
+    let file = disk.open(&name).map_err(failed)?;
+    let (at, bytes) = &examined.unproven;
+    if !bytes.is_empty() {
+        disk.write_at(&file, bytes, *at).map_err(failed)?;
+    }
+    for range in &examined.cut {
+        assert!(range.start as u64 >= examined.end.offset, "what is cut stands behind the last whole batch");
+        disk.write_at(&file, &vec![0; range.len()], range.start as u64).map_err(failed)?;
+    }
+    disk.sync(&file).map_err(failed)?;
+    disk.sync_dir(SEGMENT_DIR).map_err(|error| LogError::io("cannot repair", SEGMENT_DIR, error))?;
+    Ok(file)
+}
+
+impl Examined {
+    /// The index of the first entry that fits the window.
+    pub(crate) fn window_from(&self) -> Index {
+        let kept = self.replay.window.sizes.len() as u64;
+        Index(self.replay.index.last().index.0 + 1 - kept)
+    }
+
+    /// Which bytes of the last segment the next start will cut.
+    pub(crate) fn cut(&self) -> &[Range<usize>] {
+        &self.cut
+    }
+}
+
+impl Replay {
+    fn new(window_bytes_max: usize) -> Replay {
+        Replay {
+            index: LogIndex::new(EntryId::ZERO),
+            hard_state: HardState::default(),
+            memberships: Vec::new(),
+            next_batch: 1,
+            batches: 0,
+            durable: Position { segment: 0, offset: 0 },
+            window: Window { bytes_max: window_bytes_max, bytes: 0, sizes: VecDeque::new() },
+        }
+    }
+
+    /// D9: a segment says what the log was when it was begun. An older or a foreign copy says something else.
+    fn check_follows(
+        &self,
+        file: &str,
+        header: &SegmentHeader,
+        before: Option<Position>,
+    ) -> Result<(), LogError> {
+        let follows = header.previous_end == before.map_or(0, |before| before.offset)
+            && header.previous == self.index.last()
+            && header.batch == self.next_batch
+            && header.hard_state == self.hard_state;
+        if follows {
+            Ok(())
+        } else {
+            Err(LogError::corrupt(
+                file,
+                0,
+                "the segment does not follow the one before it: one of the two is not the file that was here",
+            ))
+        }
+    }
+
+    fn read_segment(&mut self, segment: &SegmentBytes<'_>, is_last: bool) -> Result<SegmentEnd, LogError> {
+        let mut at = SECTOR;
+        loop {
+            match segment.scan(at) {
+                Scanned::Batch(batch) => {
+                    self.apply(segment, at, &batch)?;
+                    at = batch.end;
+                }
+                Scanned::Seal(next) => {
+                    if is_last || next != segment.segment + 1 {
+                        let what = format!("the log goes on in {}, which is missing", segment_name(next)); // D7
+                        return Err(segment.damage(at, what));
+                    }
+                    if !is_zero(&segment.bytes[at + SECTOR..]) {
+                        return Err(segment.damage(at + SECTOR, "bytes behind the seal of the segment"));
+                    }
+                    return Ok(SegmentEnd { at, sealed: true, cut: Vec::new() });
+                }
+                Scanned::Broken(broken) if is_last => {
+                    let cut = tail::judge(segment, at, &broken)?;
+                    return Ok(SegmentEnd { at, sealed: false, cut });
+                }
+                Scanned::Broken(broken) => {
+                    // D6: the segment after this one was begun only when all of this one was durable. Only the seal may lack.
+                    if broken.case == Case::NoStart && is_zero(&segment.bytes[at..]) {
+                        return Ok(SegmentEnd { at, sealed: false, cut: Vec::new() });
+                    }
+                    return Err(
+                        segment.damage(broken.at, format!("{}, but a later segment follows", broken.what))
+                    );
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, segment: &SegmentBytes<'_>, at: usize, batch: &Batch) -> Result<(), LogError> {
+        if batch.head.number != self.next_batch {
+            let what = format!("batch {} where batch {} must stand", batch.head.number, self.next_batch); // D5
+            return Err(segment.damage(at, what));
+        }
+        let here = Position { segment: segment.segment, offset: at as u64 };
+        if batch.head.durable > here {
+            return Err(segment.damage(at, "a batch that calls itself durable"));
+        }
+        for (place, record) in &batch.records {
+            self.apply_record(segment, *place, record)?;
+        }
+        self.durable = self.durable.max(batch.head.durable);
+        self.next_batch += 1;
+        self.batches += 1;
+        Ok(())
+    }
+
+    fn apply_record(
+        &mut self,
+        segment: &SegmentBytes<'_>,
+        at: usize,
+        record: &Record,
+    ) -> Result<(), LogError> {
+        let mut body = &segment.bytes[record.body.clone()];
+        let membership = match record.head.kind {
+            Kind::HardState => {
+                if body.len() != HARD_STATE_LEN {
+                    return Err(segment.damage(at, "a hard state of another length"));
+                }
+                let term = Term(body.get_u64_le());
+                self.hard_state = HardState { term, vote: NodeId::checked(body.get_u64_le()) };
+                return Ok(());
+            }
+            Kind::Membership => {
+                let mut bytes = Bytes::copy_from_slice(body);
+                let decoded = Membership::decode(&mut bytes)
+                    .map_err(|error| segment.damage(at, format!("a membership: {error}")))?;
+                if !bytes.is_empty() {
+                    return Err(segment.damage(at, "bytes are left over after a membership"));
+                }
+                Some(Arc::new(decoded))
+            }
+            Kind::Noop if !body.is_empty() => return Err(segment.damage(at, "a no-op with a body")),
+            Kind::Noop | Kind::Command | Kind::Start | Kind::Footer | Kind::Seal => None,
+        };
+        let id = EntryId::new(record.head.term, record.head.index);
+        if let Some(why) = self.index.refuses(id) {
+            return Err(segment.damage(at, why)); // D8
+        }
+        let cut_len = self.index.last().index.0 + 1 - id.index.0;
+        self.window.truncate(cut_len);
+        self.window.push(body.len());
+        while self.memberships.last().is_some_and(|(index, _)| *index >= id.index) {
+            self.memberships.pop();
+        }
+        if let Some(membership) = membership {
+            self.memberships.push((id.index, membership));
+        }
+        self.index.append(id, Position { segment: segment.segment, offset: at as u64 });
+        Ok(())
+    }
+}
+
+impl Window {
+    /// Forgets the newest `len` entries.
+    fn truncate(&mut self, len: u64) {
+        for _ in 0..len.min(self.sizes.len() as u64) {
+            self.bytes -= self.sizes.pop_back().unwrap_or(0);
+        }
+    }
+
+    /// Takes in an entry and lets go of the oldest that no longer fit.
+    fn push(&mut self, payload_bytes: usize) {
+        let size = payload_bytes + crate::read::ENTRY_OVERHEAD_BYTES;
+        self.sizes.push_back(size);
+        self.bytes += size;
+        while self.bytes > self.bytes_max && self.sizes.len() > 1 {
+            self.bytes -= self.sizes.pop_front().unwrap_or(0);
+        }
+        assert!(!self.sizes.is_empty(), "the last entry is always in the window");
+    }
+}
+
+/// Reads a whole segment file.
+pub(crate) fn read_whole<D: Disk>(disk: &D, file: &str) -> Result<Vec<u8>, LogError> {
+    let failed = |error| LogError::io("cannot read", file, error);
+    let handle = disk.open(file).map_err(failed)?;
+    let len = disk.len(&handle).map_err(failed)?;
+    let len = usize::try_from(len).ok().filter(|len| *len <= SEGMENT_BYTES_MAX);
+    let Some(len) = len else {
+        return Err(LogError::corrupt(file, 0, "the file is longer than a segment can be"));
+    };
+    let chunk = crate::read::read_chunk(disk, &handle, 0, len).map_err(failed)?;
+    Ok(Vec::from(chunk))
+}
+
+/// D4: the header is that of this segment of this log, and the file has its length.
+fn check_header(
+    file: &str,
+    bytes: &[u8],
+    segment: u64,
+    expected: Expected,
+) -> Result<SegmentHeader, LogError> {
+    let Some(sector) = bytes.first_chunk::<SECTOR>() else {
+        return Err(LogError::corrupt(file, 0, "the file is shorter than a segment's header"));
+    };
+    let header = SegmentHeader::decode(file, sector)?;
+    if header.cluster != expected.cluster {
+        return Err(LogError::OtherCluster {
+            file: file.to_owned(),
+            found: header.cluster,
+            wanted: expected.cluster,
+        });
+    }
+    if header.segment != segment {
+        let what = format!("the file has the name of segment {segment} and holds segment {}", header.segment);
+        return Err(LogError::corrupt(file, 0, what));
+    }
+    if header.group != expected.group {
+        return Err(LogError::corrupt(file, 0, "the segment belongs to another group"));
+    }
+    if header.len != bytes.len() as u64 {
+        let what = format!("the file has {} bytes instead of {}", bytes.len(), header.len);
+        return Err(LogError::corrupt(file, bytes.len() as u64, what));
+    }
+    Ok(header)
+}
+
+/// The length of a hard state's record body in bytes.
+pub(crate) const HARD_STATE_LEN: usize = 16;
+/// No segment is longer, in bytes: recovery holds one in memory.
+pub(crate) const SEGMENT_BYTES_MAX: usize = 1 << 30;

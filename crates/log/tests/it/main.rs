@@ -1,0 +1,5 @@
+//! The log as its callers see it: what was attested is there after every crash, and damage is named.
+
+mod kit;
+
+mod real_disk;

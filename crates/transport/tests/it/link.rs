@@ -192,3 +192,52 @@ async fn a_link_ends_with_its_handle_and_with_its_node() {
     until(|| listener.status().connected.is_empty().then_some(())).await;
     two.stopped().await;
 }
+
+/// R09, R33: sending to one peer at a time, a node once let a slow peer hold up what the others were waiting for. Here each
+/// link has its own task and queue, and nobody waits for a link.
+#[tokio::test]
+async fn a_peer_that_hangs_holds_up_no_other() {
+    let mut one = Node::new(identity(1), config());
+    let deaf = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let to_deaf = one.link(2, deaf.local_addr().expect("bound"));
+    let _stream = answer(&deaf, identity(2)).await;
+    one.up().await;
+    while to_deaf.try_send(frame(1, vec![0; 1_000_000])) != Err(SendError::Full) {
+        tokio::task::yield_now().await;
+    }
+    let mut three = Node::new(identity(3), config());
+    let to_three = one.link(3, three.listen().await.local_addr());
+    one.up().await;
+    assert_eq!(to_three.try_send(frame(1, "x")), Ok(()));
+    assert_eq!(three.frames().await.1, [frame(1, "x")]);
+    one.stopped().await;
+    three.stopped().await;
+}
+
+/// R34: events about connections once waited behind messages in a bounded queue whose reader waited for a connection. Here the
+/// reader of the inbox never waits for a link, so a full inbox delays an event and loses none.
+#[tokio::test]
+async fn an_event_waits_for_a_full_inbox() {
+    let mut one = Node::new(identity(1), config());
+    let mut links = Vec::new();
+    for number in 2..8 {
+        let peer = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let link = one.link(number, peer.local_addr().expect("bound"));
+        drop(answer(&peer, identity(number)).await);
+        links.push(link);
+    }
+    // The inbox takes four events; the links that do not find room wait without being told anything by anybody.
+    until(|| links.iter().all(|link| link.status().connected || link.status().failures > 0).then_some(()))
+        .await;
+    assert!(one.inbox.len() == 4, "the inbox is full");
+    let mut ups = 0;
+    let mut downs = 0;
+    while ups < 6 || downs < 6 {
+        match one.event().await {
+            Event::Link(LinkEvent::Up { .. }) => ups += 1,
+            Event::Link(LinkEvent::Down { .. }) => downs += 1,
+            Event::Inbound(other) => panic!("nobody sends, but {other:?} came"),
+        }
+    }
+    one.stopped().await;
+}

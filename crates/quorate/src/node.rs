@@ -288,8 +288,10 @@ impl<S> Node<S> {
     /// When the node ends before.
     pub async fn wait(&self, mut wanted: impl FnMut(&NodeStatus) -> bool) -> Result<NodeStatus, NodeError> {
         let mut published = self.inner.published.clone();
-        match published.wait_for(|published| wanted(&published.status)).await {
-            Ok(published) => Ok(published.status.clone()),
+        // Copied out at once: a look into the channel may not be kept while the node's end is waited for.
+        let found = published.wait_for(|published| wanted(&published.status)).await.map(|found| found.status.clone());
+        match found {
+            Ok(status) => Ok(status),
             Err(_) => Err(self.stopped().await),
         }
     }

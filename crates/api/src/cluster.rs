@@ -5,8 +5,6 @@ use serde::{Deserialize, Serialize};
 /// The answer to `GET /v1/cluster`: every member that was reached, and those that were not, with the reason.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ClusterStatus {
-    /// The cluster's id, in hex.
-    pub cluster: String,
     /// The leader, as far as the reached members know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader: Option<u64>,

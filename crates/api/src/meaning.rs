@@ -97,8 +97,12 @@ pub enum ProblemCode {
     VersionConflict,
     /// The request id was used before for another request.
     KeyReused,
+    /// The cluster keeps as many as it may.
+    LimitReached,
     /// What was asked for is no longer kept.
     Compacted,
+    /// The request's body did not arrive in time.
+    TooSlow,
     /// The body is larger than the server takes.
     TooLarge,
     /// The body's media type is not one that this route reads.
@@ -199,6 +203,8 @@ impl ProblemCode {
             ProblemCode::MethodNotAllowed => of(405, Exit::Error),
             ProblemCode::UnknownMachine | ProblemCode::UnknownInstance => of(404, Exit::NotFound),
             ProblemCode::VersionConflict | ProblemCode::KeyReused => of(409, Exit::Conflict),
+            ProblemCode::LimitReached => of(409, Exit::Rejected),
+            ProblemCode::TooSlow => of(408, Exit::Unavailable),
             ProblemCode::Compacted => of(410, Exit::Error),
             ProblemCode::TooLarge => of(413, Exit::Usage),
             ProblemCode::UnsupportedMediaType => of(415, Exit::Usage),

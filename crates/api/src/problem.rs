@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::HealthCheck;
 use crate::definition::Fault;
 use crate::meaning::ProblemCode;
 
@@ -29,6 +30,9 @@ pub struct Problem {
     /// Every fault of a definition that was refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
+    /// Every check of a probe that failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<HealthCheck>,
 }
 
 /// What a failed request may have done.
@@ -73,6 +77,7 @@ impl Problem {
             leader: None,
             place: None,
             faults: Vec::new(),
+            checks: Vec::new(),
         }
     }
 }

@@ -1,0 +1,198 @@
+//! The one map from errors to problems: what a caller is told, and nothing of the server's inside with it.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use quorate::{Fate, ProposeError, ReadError};
+use quorate_api::meaning::ProblemCode;
+use quorate_api::problem::{self, LeaderHint, MEDIA_TYPE, Place, Problem};
+use quorate_machine::QueryError;
+use serde::Serialize;
+
+use crate::config::MemberSettings;
+
+/// A request that ends in a problem.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    problem: Box<Problem>,
+    allow: Option<HeaderValue>,
+}
+
+impl Failure {
+    /// A problem that left nothing behind.
+    pub(crate) fn new(code: ProblemCode, detail: impl Into<String>, hint: impl Into<String>) -> Failure {
+        Failure { problem: Box::new(Problem::new(code, detail, hint)), allow: None }
+    }
+
+    /// A request that cannot be read.
+    pub(crate) fn malformed(detail: impl Into<String>, hint: impl Into<String>) -> Failure {
+        Failure::new(ProblemCode::Malformed, detail, hint)
+    }
+
+    /// A body that is no such JSON. The line and the column are those that serde_json names.
+    pub(crate) fn json(error: &serde_json::Error) -> Failure {
+        let mut failure = Failure::malformed(
+            format!("the body cannot be read: {error}"),
+            "correct the body; the fields of each request are in the description of the API",
+        );
+        failure.problem.place =
+            Some(Place { line: error.line() as u64, column: error.column().max(1) as u64 });
+        failure
+    }
+
+    /// Something that a later version does.
+    pub(crate) fn not_supported(feature: &str) -> Failure {
+        Failure::new(
+            ProblemCode::NotSupported,
+            format!("{feature}: not in this version ({})", env!("CARGO_PKG_VERSION")),
+            "the changelog says which version brings it; `GET /` lists what this one has",
+        )
+    }
+
+    /// A proposal that the state machine did not answer.
+    pub(crate) fn propose(error: &ProposeError, members: &[MemberSettings]) -> Failure {
+        let (code, hint) = match error {
+            ProposeError::NoLeader { .. } => {
+                (ProblemCode::NoLeader, "try again; `GET /v1/cluster` shows which nodes are reached")
+            }
+            ProposeError::Overloaded => {
+                (ProblemCode::Overloaded, "try again later, with fewer requests at a time")
+            }
+            ProposeError::TooLarge { .. } => (ProblemCode::TooLarge, "send less data with one proposal"),
+            ProposeError::TimedOut => (ProblemCode::TimedOut, RETRY_SAME_ID),
+            ProposeError::Forgotten => (
+                ProblemCode::Forgotten,
+                "it was applied once and never will be again: read the instance to see what it did",
+            ),
+            ProposeError::SessionUnknown => (
+                ProblemCode::SessionUnknown,
+                "open the session with POST /v1/sessions; if it was open, read before you send again",
+            ),
+            ProposeError::KeyReused => (ProblemCode::KeyReused, "use a new key for each different request"),
+            ProposeError::Malformed(_) => {
+                (ProblemCode::Internal, "the nodes of the cluster may run different versions")
+            }
+            ProposeError::Stopped { sent: false } => (ProblemCode::Stopping, "ask another node"),
+            ProposeError::Stopped { sent: true } => (ProblemCode::TimedOut, RETRY_SAME_ID),
+        };
+        let mut failure = Failure::new(code, error.to_string(), hint);
+        failure.problem.fate = fate(error.fate());
+        if let ProposeError::NoLeader { leader } = error {
+            failure.problem.leader = leader.map(|leader| leader_hint(leader.get(), members));
+        }
+        failure
+    }
+
+    /// A read that was not served. It changes nothing, so its fate is never in doubt.
+    pub(crate) fn read(error: &ReadError, members: &[MemberSettings]) -> Failure {
+        let (code, hint) = match error {
+            ReadError::NoLeader { .. } | ReadError::TimedOut => {
+                (ProblemCode::NoLeader, "try again; `GET /v1/cluster` shows which nodes are reached")
+            }
+            ReadError::Overloaded => {
+                (ProblemCode::Overloaded, "try again later, with fewer requests at a time")
+            }
+            ReadError::Stopped => (ProblemCode::Stopping, "ask another node"),
+        };
+        let mut failure = Failure::new(code, error.to_string(), hint);
+        if let ReadError::NoLeader { leader } = error {
+            failure.problem.leader = leader.map(|leader| leader_hint(leader.get(), members));
+        }
+        failure
+    }
+
+    /// A question that the registry has no answer to.
+    pub(crate) fn query(error: &QueryError) -> Failure {
+        let (code, hint) = match error {
+            QueryError::UnknownMachine { .. } => {
+                (ProblemCode::UnknownMachine, "`GET /v1/machines` lists all".to_owned())
+            }
+            QueryError::UnknownVersion { .. } => {
+                (ProblemCode::UnknownMachine, "leave `version` out for the newest".to_owned())
+            }
+            QueryError::UnknownInstance { machine, .. } => {
+                (ProblemCode::UnknownInstance, format!("`GET /v1/machines/{machine}/instances` lists all"))
+            }
+            QueryError::UnknownState { machine, .. } => {
+                (ProblemCode::Malformed, format!("`GET /v1/machines/{machine}/count` names all states"))
+            }
+            QueryError::Compacted { oldest_revision, .. } => {
+                (ProblemCode::Compacted, format!("begin at from={oldest_revision}"))
+            }
+        };
+        Failure::new(code, error.to_string(), hint)
+    }
+
+    /// A bug of the server. What it was stands in the log, never in the answer.
+    pub(crate) fn internal(fate: problem::Fate) -> Failure {
+        let mut failure = Failure::new(
+            ProblemCode::Internal,
+            "the server met an error of its own; its log says which",
+            "report it with the lines of the log around this time",
+        );
+        failure.problem.fate = fate;
+        failure
+    }
+
+    /// The same failure with the methods that the route has.
+    pub(crate) fn allowing(mut self, methods: HeaderValue) -> Failure {
+        self.allow = Some(methods);
+        self
+    }
+
+    /// The problem, to be completed.
+    pub(crate) fn problem_mut(&mut self) -> &mut Problem {
+        &mut self.problem
+    }
+
+    /// The problem's code, for the metrics.
+    pub(crate) fn code(&self) -> ProblemCode {
+        self.problem.code
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status = self.problem.meaning().status;
+        let mut response = answer(status, MEDIA_TYPE, &self.problem);
+        if matches!(status, 429 | 503) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let Some(methods) = self.allow {
+            response.headers_mut().insert(header::ALLOW, methods);
+        }
+        response
+    }
+}
+
+/// A JSON answer.
+pub(crate) fn json<T: Serialize>(status: u16, body: &T) -> Response {
+    answer(status, "application/json", body)
+}
+
+fn answer<T: Serialize>(status: u16, media_type: &'static str, body: &T) -> Response {
+    // The types of the interface hold nothing that JSON cannot: text keys, integers, no maps with other keys.
+    let (status, bytes) = match serde_json::to_vec(body) {
+        Ok(bytes) => (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), bytes),
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written as JSON");
+            (StatusCode::INTERNAL_SERVER_ERROR, Vec::new())
+        }
+    };
+    (status, [(header::CONTENT_TYPE, media_type)], bytes).into_response()
+}
+
+fn fate(fate: Fate) -> problem::Fate {
+    match fate {
+        Fate::NotAccepted => problem::Fate::NotAccepted,
+        Fate::Unknown => problem::Fate::Unknown,
+        Fate::Applied => problem::Fate::Applied,
+    }
+}
+
+/// Where the leader is, as far as the settings say.
+fn leader_hint(id: u64, members: &[MemberSettings]) -> LeaderHint {
+    let api = members.iter().find(|member| member.id == id).and_then(|member| member.api.clone());
+    LeaderHint { id, api }
+}
+
+const RETRY_SAME_ID: &str = "it may have been applied: send it again with the same Idempotency-Key or Quorate-Request, or read before you do";

@@ -1,0 +1,119 @@
+//! Three nodes: any of them takes proposals and reads, and tells how all of them are.
+
+use serde_json::json;
+
+use crate::support::{Cluster, get, post};
+
+const INSTANCES: &str = "/v1/machines/lifecycle/instances";
+
+fn leader(cluster: &Cluster) -> usize {
+    let id = cluster.servers[0].node().status().leader;
+    usize::try_from(id).unwrap() - 1
+}
+
+#[tokio::test]
+async fn any_node_takes_proposals_and_any_node_reads_what_was_answered() {
+    let cluster = Cluster::three().await;
+    assert_eq!(cluster.post(INSTANCES, r#"{"id":"a"}"#).await.0, 201);
+    let steps = ["start", "stop", "reset", "start", "stop", "reset"];
+    for (turn, event) in steps.into_iter().enumerate() {
+        let body = json!({ "event": event }).to_string();
+        let (status, outcome) =
+            cluster.check_on(turn % 3, post(&format!("{INSTANCES}/a/proposals"), &body)).await;
+        assert_eq!((status, outcome["outcome"].as_str()), (200, Some("committed")), "{outcome}");
+        for server in 0..3 {
+            let (status, shown) = cluster.check_on(server, get(&format!("{INSTANCES}/a"))).await;
+            assert_eq!(
+                (status, &shown["state"]),
+                (200, &outcome["to"]),
+                "a read sees what was answered before it"
+            );
+            assert_eq!(shown["revision"], outcome["revision"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_known_on_every_node() {
+    let cluster = Cluster::three().await;
+    let ask = post(INSTANCES, "{}").header("Idempotency-Key", "k");
+    let first = cluster.check_on(0, ask.clone()).await;
+    assert_eq!(first.0, 201, "{}", first.1);
+    for server in 1..3 {
+        assert_eq!(cluster.check_on(server, ask.clone()).await, first);
+    }
+}
+
+#[tokio::test]
+async fn a_follower_explains_that_it_asked_the_leader() {
+    let cluster = Cluster::three().await;
+    cluster.post(INSTANCES, r#"{"id":"a"}"#).await;
+    let leader = leader(&cluster);
+    let follower = (leader + 1) % 3;
+    let ask = post(&format!("{INSTANCES}/a/proposals?explain=true"), r#"{"event":"start"}"#);
+    let (status, outcome) = cluster.check_on(follower, ask).await;
+    assert_eq!(status, 200);
+    let steps = outcome["explain"].as_array().unwrap();
+    assert_eq!(
+        (&steps[0]["step"], &steps[0]["node"]),
+        (&json!("accepted"), &json!(follower + 1)),
+        "{outcome}"
+    );
+    assert_eq!(
+        (&steps[1]["step"], &steps[1]["leader"]),
+        (&json!("forwarded"), &json!(leader + 1)),
+        "{outcome}"
+    );
+    let acknowledged = steps.iter().filter(|step| step["step"] == "acknowledged").count();
+    assert!(acknowledged >= 2, "a quorum of three: {outcome}");
+}
+
+#[tokio::test]
+async fn the_status_names_every_node_and_each_that_is_down() {
+    let mut cluster = Cluster::three().await;
+    cluster.post(INSTANCES, r#"{"id":"a"}"#).await;
+    let (status, told) = cluster.get("/v1/cluster").await;
+    assert_eq!(status, 200);
+    let members = told["members"].as_array().unwrap();
+    assert_eq!(members.len(), 3, "{told}");
+    assert_eq!(told["failed"], json!([]));
+    let leaders: Vec<_> = members.iter().filter(|member| member["role"] == "leader").collect();
+    assert_eq!(leaders.len(), 1, "{told}");
+    assert_eq!(leaders[0]["id"], told["leader"]);
+    for (member, server) in members.iter().zip(&cluster.servers) {
+        assert_eq!(member["api"], server.api_address().to_string());
+        assert_eq!(member["peer"], server.peer_address().to_string());
+        assert_eq!((&member["voter"], &member["version"]), (&json!(true), &json!(env!("CARGO_PKG_VERSION"))));
+        assert!(member["fsync_p99_us"].as_u64().unwrap() > 0);
+    }
+
+    cluster.servers.remove(2).shutdown().await;
+    let (status, told) = cluster.get("/v1/cluster?timeout=500ms").await;
+    assert_eq!(status, 200, "what was reached is told: {told}");
+    assert_eq!(told["members"].as_array().unwrap().len(), 2, "{told}");
+    assert_eq!(told["failed"][0]["id"], 3, "{told}");
+    assert!(!told["failed"][0]["reason"].as_str().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn without_a_quorum_nothing_is_promised() {
+    let mut cluster = Cluster::three().await;
+    cluster.post(INSTANCES, r#"{"id":"a"}"#).await;
+    for server in cluster.servers.drain(1..) {
+        server.shutdown().await;
+    }
+    let ask = post(&format!("{INSTANCES}/a/proposals?timeout=300ms"), r#"{"event":"start"}"#);
+    let (status, problem) = cluster.check(ask).await;
+    assert!(
+        (status == 504 && problem["fate"] == "unknown")
+            || (status == 503 && problem["fate"] == "not_accepted"),
+        "{status} {problem}"
+    );
+    let (status, problem) = cluster.get(&format!("{INSTANCES}/a?timeout=300ms")).await;
+    assert_eq!(
+        (status, problem["code"].as_str()),
+        (503, Some("no_leader")),
+        "a read is never stale: {problem}"
+    );
+    assert_eq!(problem["fate"], "not_accepted");
+}

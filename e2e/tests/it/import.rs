@@ -12,7 +12,7 @@ fn expected() -> Value {
     serde_json::from_str(&text).expect("they are JSON")
 }
 
-fn must(output: Output) -> Value {
+fn must(output: &Output) -> Value {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "exit {:?}\n{stdout}\n{stderr}", output.status.code());
     serde_json::from_str(&stdout).unwrap_or(Value::Null)
@@ -29,7 +29,7 @@ fn import_args(rejected: &std::path::Path) -> Vec<String> {
 fn import(endpoints: &str, rejected: &std::path::Path) -> Value {
     let args = import_args(rejected);
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    must(cli(endpoints, &args).expect("quorate runs"))
+    must(&cli(endpoints, &args).expect("quorate runs"))
 }
 
 /// The counts by state, zeros aside, and the sums of the import.
@@ -44,7 +44,7 @@ fn check(endpoints: &str, report: &Value, rejected: &std::path::Path) {
         expected["rejected"].as_u64().expect("a number") + 1,
         "a header and each rejected row"
     );
-    let count = must(cli(endpoints, &["-o", "json", "count", "incident"]).expect("quorate runs"));
+    let count = must(&cli(endpoints, &["-o", "json", "count", "incident"]).expect("quorate runs"));
     let states = count["states"].as_object().expect("counts by state").clone();
     let states: serde_json::Map<String, Value> =
         states.into_iter().filter(|(_, count)| *count != 0).collect();
@@ -53,7 +53,7 @@ fn check(endpoints: &str, report: &Value, rejected: &std::path::Path) {
 
 fn apply(endpoints: &str) {
     let definition = data("incident.toml").display().to_string();
-    must(cli(endpoints, &["-o", "json", "apply", &definition]).expect("quorate runs"));
+    must(&cli(endpoints, &["-o", "json", "apply", &definition]).expect("quorate runs"));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn an_import_gives_the_same_figures_when_the_leader_is_killed_twice_and_when_it_
         cluster.run(leader).expect("a killed node starts again");
         cluster.wait_ready(leader).expect("and gets ready again");
     }
-    let report = must(running.wait_with_output().expect("the import ends"));
+    let report = must(&running.wait_with_output().expect("the import ends"));
     check(&cluster.endpoints(), &report, &rejected);
     let again = import(&cluster.endpoints(), &rejected);
     check(&cluster.endpoints(), &again, &rejected);
@@ -122,7 +122,7 @@ fn a_dev_cluster_killed_whole_and_started_again_goes_on_with_the_repeated_import
     let mut running = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the import starts");
     // Some of it must have happened when everything dies.
     loop {
-        let count = must(cli(&dev.endpoints, &["-o", "json", "count", "incident"]).expect("quorate runs"));
+        let count = must(&cli(&dev.endpoints, &["-o", "json", "count", "incident"]).expect("quorate runs"));
         if count["total"].as_u64().expect("a number") >= 50 || running.try_wait().expect("a child").is_some()
         {
             break;

@@ -121,7 +121,7 @@ pub enum ProblemCode {
     NotReady,
     /// No answer in time: the outcome is unknown.
     TimedOut,
-    /// The request was answered before; the answer is no longer kept, and it is never applied again.
+    /// The answer is no longer kept: the request may have been applied before, and is not applied from now on.
     Forgotten,
     /// The session is not open (never opened, or expired).
     SessionUnknown,

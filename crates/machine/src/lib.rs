@@ -9,7 +9,6 @@
 
 #![forbid(unsafe_code)]
 
-mod any_object;
 mod canonical;
 mod command;
 mod definition;

@@ -50,10 +50,9 @@ pub(crate) fn watch_over<S: StateMachine>(
         links_stop.cancel();
         tasks.close();
         tasks.wait().await;
-        if cause == NodeError::Stopped {
-            tracing::info!(node = node.get(), "stopped");
-        } else {
-            tracing::error!(node = node.get(), %cause, "stopped");
+        match &cause {
+            NodeError::Stopped => tracing::info!(node = node.get(), "stopped"),
+            cause => tracing::error!(node = node.get(), %cause, "stopped"),
         }
         ended_sender.send_replace(Some(cause));
     });

@@ -74,11 +74,11 @@ fn protocol(app: &App) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(app.timeouts.header)
-        .max_buf_size(HEAD_BYTES_MAX)
+        .max_buf_size(HEAD_BYTES_MAX as usize)
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(app.limits.streams_len_max)
-        .max_header_list_size(HEAD_BYTES_MAX as u32)
+        .max_header_list_size(HEAD_BYTES_MAX)
         .keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
     builder
@@ -156,7 +156,7 @@ const TOO_MANY: &str = concat!(
     r#""hint":"try again later, or use fewer connections","fate":"not_accepted"}"#,
 );
 /// The largest head of a request, in bytes.
-const HEAD_BYTES_MAX: usize = 64 << 10;
+const HEAD_BYTES_MAX: u32 = 64 << 10;
 /// Connections that are being told that they are too many; the next one is closed without a word.
 const FAREWELLS_LEN_MAX: usize = 64;
 /// How long that may take.

@@ -186,6 +186,10 @@ impl Call {
     /// page that somebody visits can propose to a server on the same machine.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         match self.media_type().as_deref() {
+            // The library would read an array as an object whose names are left out.
+            Some("application/json") if self.body.trim_ascii_start().starts_with(b"[") => {
+                Err(Failure::malformed("the body is an array", "send a JSON object"))
+            }
             Some("application/json") => {
                 serde_json::from_slice(&self.body).map_err(|error| Failure::json(&error))
             }

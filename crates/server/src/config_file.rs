@@ -32,7 +32,12 @@ impl Reader<'_> {
         for (section, value) in document {
             match value.get_ref() {
                 DeValue::Table(table) => self.section(section.get_ref(), table),
-                _ => {
+                DeValue::String(_)
+                | DeValue::Integer(_)
+                | DeValue::Float(_)
+                | DeValue::Boolean(_)
+                | DeValue::Datetime(_)
+                | DeValue::Array(_) => {
                     let what = format!(
                         "unknown key `{}`: settings stand in sections, as in [listen]",
                         section.get_ref()

@@ -38,7 +38,7 @@ pub(crate) async fn create(State(app): State<App>, call: Call) -> Result<Respons
                 }
                 Reply::Defined(_) | Reply::Outcome(_) => return Err(translate::strange_reply()),
             },
-            Err(error) => Creation::Rejected(proposals::refused(error, &app)?),
+            Err(error) => Creation::Rejected(proposals::refused(&error, &app)?),
         },
     };
     app.telemetry.count_outcome(translate::creation_word(&creation));
@@ -129,7 +129,10 @@ fn read_cursor(cursor: &str) -> Result<String, Failure> {
     let wrong = || {
         Failure::malformed("the cursor is none of ours", "give back the `cursor` of the last page unchanged")
     };
-    if cursor.is_empty() || cursor.len() % 2 != 0 || !cursor.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if cursor.is_empty()
+        || !cursor.len().is_multiple_of(2)
+        || !cursor.bytes().all(|byte| byte.is_ascii_hexdigit())
+    {
         return Err(wrong());
     }
     let byte = |place: usize| u8::from_str_radix(&cursor[place..place + 2], 16).map_err(|_| wrong());

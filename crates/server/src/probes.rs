@@ -15,7 +15,7 @@ use crate::problem::{Failure, json};
 pub(crate) async fn livez(State(app): State<App>, call: Call) -> Result<Response, Failure> {
     call.allow(&["verbose", "exclude"])?;
     let verbose = call.flag("verbose")?;
-    report(verbose, select(&call, &["loop"])?, vec![check_loop(&app).await])
+    report(verbose, &select(&call, &["loop"])?, vec![check_loop(&app).await])
 }
 
 /// `GET /readyz`: fails while requests to this node would only wait or fail.
@@ -24,7 +24,7 @@ pub(crate) async fn readyz(State(app): State<App>, call: Call) -> Result<Respons
     let verbose = call.flag("verbose")?;
     let excluded = select(&call, &["loop", "leader", "applied", "disk"])?;
     let (running, applied) = tokio::join!(check_loop(&app), check_applied(&app));
-    report(verbose, excluded, vec![running, check_leader(&app), applied, check_disk(&app)])
+    report(verbose, &excluded, vec![running, check_leader(&app), applied, check_disk(&app)])
 }
 
 /// The checks that the caller leaves out: `?exclude=disk,applied`.
@@ -45,7 +45,7 @@ fn select(call: &Call, known: &[&str]) -> Result<Vec<String>, Failure> {
     }
 }
 
-fn report(verbose: bool, excluded: Vec<String>, mut checks: Vec<HealthCheck>) -> Result<Response, Failure> {
+fn report(verbose: bool, excluded: &[String], mut checks: Vec<HealthCheck>) -> Result<Response, Failure> {
     checks.retain(|check| !excluded.contains(&check.name));
     if checks.iter().all(|check| check.ok) {
         let checks = if verbose { checks } else { Vec::new() };

@@ -61,7 +61,7 @@ impl Failure {
             ProposeError::TimedOut => (ProblemCode::TimedOut, RETRY_SAME_ID),
             ProposeError::Forgotten => (
                 ProblemCode::Forgotten,
-                "it was applied once and never will be again: read the instance to see what it did",
+                "it will never be applied from now on: read the instance to see whether it was",
             ),
             ProposeError::SessionUnknown => (
                 ProblemCode::SessionUnknown,

@@ -31,7 +31,7 @@ pub(crate) async fn submit(State(app): State<App>, call: Call) -> Result<Respons
                 Reply::Defined(_) | Reply::Created(_) => return Err(translate::strange_reply()),
             },
             Err(error) => {
-                let outcome = Outcome::Rejected(refused(error, &app)?);
+                let outcome = Outcome::Rejected(refused(&error, &app)?);
                 Answer { outcome, explain: None }
             }
         },
@@ -77,7 +77,7 @@ pub(crate) fn check(command: &Command) -> Result<Result<(), Rejection>, Failure>
 }
 
 /// What the node answered instead of the machine: some of it is a rejection by the closed list, the rest a problem.
-pub(crate) fn refused(error: ProposeError, app: &App) -> Result<Rejection, Failure> {
+pub(crate) fn refused(error: &ProposeError, app: &App) -> Result<Rejection, Failure> {
     match error {
         ProposeError::KeyReused => {
             Ok(translate::early_rejection(RejectionCode::KeyReused, error.to_string()))
@@ -92,7 +92,7 @@ pub(crate) fn refused(error: ProposeError, app: &App) -> Result<Rejection, Failu
         | ProposeError::SessionUnknown
         | ProposeError::Malformed(_)
         | ProposeError::Stopped { .. } => {
-            let failure = Failure::propose(&error, &app.members);
+            let failure = Failure::propose(error, &app.members);
             app.telemetry.count_outcome(translate::problem_word(failure.code()));
             Err(failure)
         }

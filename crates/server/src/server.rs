@@ -214,14 +214,14 @@ fn bound(
 fn listen_help(error: &io::Error, setting: &str) -> String {
     let variable = setting.to_ascii_uppercase().replace('.', "__");
     let choose = format!("choose another address with {setting} (QUORATE_{variable})");
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            format!("another program uses this port, perhaps another node; stop it, or {choose}")
-        }
-        io::ErrorKind::AddrNotAvailable => format!("this machine has no such address; {choose}"),
-        io::ErrorKind::PermissionDenied => {
-            format!("the system does not allow it (ports below 1024 need rights); {choose}")
-        }
-        _ => format!("{error}; {choose}"),
+    let kind = error.kind();
+    if kind == io::ErrorKind::AddrInUse {
+        format!("another program uses this port, perhaps another node; stop it, or {choose}")
+    } else if kind == io::ErrorKind::AddrNotAvailable {
+        format!("this machine has no such address; {choose}")
+    } else if kind == io::ErrorKind::PermissionDenied {
+        format!("the system does not allow it (ports below 1024 need rights); {choose}")
+    } else {
+        format!("{error}; {choose}")
     }
 }

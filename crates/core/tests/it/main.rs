@@ -3,5 +3,3 @@
 mod chance;
 mod cluster;
 mod properties;
-mod quorum_exhaustive;
-mod thesis;

@@ -9,7 +9,6 @@
 
 mod canonical;
 mod codec;
-mod documentation;
 mod fire;
 mod incidents;
 mod parse;

@@ -72,7 +72,7 @@ async fn a_session_is_opened_once_and_its_requests_are_applied_once() {
     let forgotten = start(r#"{"event":"start"}"#).header("Quorate-Request", &format!("{SESSION}:1"));
     let (status, problem) = cluster.check(forgotten).await;
     assert_eq!((status, problem["code"].as_str()), (504, Some("forgotten")), "{problem}");
-    assert_eq!(problem["fate"], "applied");
+    assert_eq!(problem["fate"], "unknown");
 }
 
 #[tokio::test]

@@ -62,6 +62,9 @@ impl Cluster {
     pub(crate) async fn one_with(change: impl FnOnce(&mut ServerConfig)) -> Cluster {
         let directory = tempfile::tempdir().unwrap();
         let mut config = settings(&directory.path().join("1"));
+        // Nobody competes for the lead, so nothing is lost by hurry.
+        config.replication.election_timeout = Duration::from_millis(50);
+        config.replication.heartbeat = Duration::from_millis(10);
         change(&mut config);
         let server = Server::start(config).await.unwrap();
         server.node().ready().await.unwrap();

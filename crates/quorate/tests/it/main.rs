@@ -1,5 +1,0 @@
-//! The library as an application sees it: real threads, real sockets, real files.
-
-mod cluster;
-mod failures;
-mod proposals;

@@ -29,7 +29,7 @@ impl Backoff {
         Duration::from_millis(self.random() % bound_ms.saturating_add(1))
     }
 
-    /// To be called when a connection was made.
+    /// To be called when a connection has lasted.
     pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }

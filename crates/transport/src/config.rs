@@ -24,7 +24,7 @@ pub struct TransportConfig {
     pub inbound_batch_len_max: usize,
     /// How many connections may be in their handshake. Further ones wait in the operating system's backlog.
     pub handshakes_max: usize,
-    /// How long one attempt to resolve and connect may take, in milliseconds.
+    /// How long it may take to look an address up, and then to connect to one of those found, in milliseconds.
     pub connect_timeout_ms: u64,
     /// How long a handshake may take, in milliseconds, for either side.
     pub handshake_timeout_ms: u64,
@@ -125,6 +125,10 @@ impl TransportConfig {
 
     pub(crate) fn handshake_timeout(&self) -> Duration {
         Duration::from_millis(self.handshake_timeout_ms)
+    }
+
+    pub(crate) fn backoff_max(&self) -> Duration {
+        Duration::from_millis(self.backoff_max_ms)
     }
 
     pub(crate) fn write_timeout(&self) -> Duration {

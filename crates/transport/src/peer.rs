@@ -3,16 +3,17 @@
 //! A link that is down takes nothing, and a link that goes down drops what it holds: messages from before a pause would be
 //! stale when they arrive, and the core sends fresh ones as soon as it hears that the link is up.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::BytesMut;
 use quorate_core::types::NodeId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -203,7 +204,14 @@ impl Worker {
         let work = async {
             while !self.waiting.is_closed() {
                 match self.connect().await {
-                    Ok((stream, incarnation)) => self.serve(stream, incarnation, &inbox, &wrap).await,
+                    Ok((stream, incarnation)) => {
+                        let since = Instant::now();
+                        self.serve(stream, incarnation, &inbox, &wrap).await;
+                        // Two nodes that cannot get on with each other would else connect many times a second for ever.
+                        if since.elapsed() >= self.endpoint.config.backoff_max() {
+                            self.backoff.reset();
+                        }
+                    }
                     Err(error) => self.note_failure(&error),
                 }
                 tokio::time::sleep(self.backoff.next_wait()).await;
@@ -226,7 +234,6 @@ impl Worker {
         wrap: &impl Fn(LinkEvent) -> M,
     ) {
         let peer = self.shared.peer;
-        self.backoff.reset();
         *self.shared.last_error.lock().unwrap_or_else(PoisonError::into_inner) = None;
         // Before the event, so that whoever hears it can send at once.
         self.shared.connected.store(true, Ordering::Release);
@@ -243,11 +250,7 @@ impl Worker {
     /// One attempt: look up, connect, shake hands.
     async fn connect(&self) -> Result<(TcpStream, u128), LinkError> {
         let config = &self.endpoint.config;
-        let address = self.shared.address.as_str();
-        let mut stream = timeout(config.connect_timeout(), TcpStream::connect(address))
-            .await
-            .map_err(|_| LinkError::Timeout { doing: "connecting", after_ms: config.connect_timeout_ms })?
-            .map_err(|source| LinkError::Io { doing: "connecting", source })?;
+        let mut stream = self.open().await?;
         socket::prepare(&stream, config)
             .map_err(|source| LinkError::Io { doing: "setting up the socket", source })?;
         let welcome =
@@ -258,6 +261,28 @@ impl Worker {
                 }
             })??;
         Ok((stream, welcome.incarnation))
+    }
+
+    /// Looks the address up and tries what is found, one after the other: a name may stand for an address that is out of
+    /// reach and for one that answers.
+    async fn open(&self) -> Result<TcpStream, LinkError> {
+        const DOING: &str = "connecting";
+        const LOOKING: &str = "looking the address up";
+        let config = &self.endpoint.config;
+        let after_ms = config.connect_timeout_ms;
+        let addresses = timeout(config.connect_timeout(), lookup_host(self.shared.address.as_str()))
+            .await
+            .map_err(|_| LinkError::Timeout { doing: LOOKING, after_ms })?
+            .map_err(|source| LinkError::Io { doing: LOOKING, source })?;
+        let mut last = LinkError::Io { doing: LOOKING, source: io::ErrorKind::NotFound.into() };
+        for address in addresses.take(ADDRESSES_MAX) {
+            match timeout(config.connect_timeout(), TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(source)) => last = LinkError::Io { doing: DOING, source },
+                Err(_) => last = LinkError::Timeout { doing: DOING, after_ms },
+            }
+        }
+        Err(last)
     }
 
     async fn shake_hands(&self, stream: &mut TcpStream) -> Result<Welcome, LinkError> {
@@ -381,6 +406,9 @@ async fn watch(read: &mut ReadHalf<'_>) -> LinkError {
         Err(source) => LinkError::Io { doing: "reading", source },
     }
 }
+
+/// How many addresses of one name are tried.
+const ADDRESSES_MAX: usize = 8;
 
 /// How many frames one wake-up takes from the queue. What they hold in bytes is bounded by the queue's own limit.
 const FRAMES_PER_WAKE_UP_MAX: usize = 1_024;

@@ -130,7 +130,7 @@ async fn a_newer_connection_of_a_peer_replaces_the_older() {
 async fn a_full_inbox_slows_the_sender_down() {
     let mut one = Node::new(identity(1), TransportConfig { peer_queue_len_max: 16, ..config() });
     let mut two = Node::new(identity(2), TransportConfig { inbound_batch_len_max: 2, ..config() });
-    let link = one.link(2, two.listen().await.local_addr());
+    let link = one.link(2, two.listen().await.local_addr().to_string());
     one.up().await;
     let mut accepted = 0u32;
     while link.try_send(frame(1, accepted.to_le_bytes().repeat(16_000))) != Err(SendError::Full) {

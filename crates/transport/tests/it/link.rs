@@ -7,10 +7,26 @@ use tokio::net::TcpListener;
 use crate::support::{Event, Node, answer, config, failed_with, frame, identity, until};
 
 #[tokio::test]
+async fn a_name_is_looked_up_until_one_of_its_addresses_answers() {
+    let mut one = Node::new(identity(1), config());
+    let mut two = Node::new(identity(2), config());
+    // On many machines the name stands for ::1 first, where nobody listens.
+    let port = two.listen().await.local_addr().port();
+    let link = one.link(2, format!("localhost:{port}"));
+    one.up().await;
+    assert_eq!(link.try_send(frame(1, "x")), Ok(()));
+    assert_eq!(two.frames().await.1, [frame(1, "x")]);
+    let nobody = one.link(3, "an address without a port");
+    failed_with(&nobody, "looking the address up").await;
+    one.stopped().await;
+    two.stopped().await;
+}
+
+#[tokio::test]
 async fn frames_arrive_in_order_and_unaltered() {
     let mut one = Node::new(identity(1), config());
     let mut two = Node::new(identity(2), config());
-    let link = one.link(2, two.listen().await.local_addr());
+    let link = one.link(2, two.listen().await.local_addr().to_string());
     one.up().await;
     // Small ones are joined in one write, large ones fill several reads; when the inbox of two is full, one has to wait.
     let bodies: Vec<Vec<u8>> =
@@ -48,7 +64,7 @@ async fn frames_arrive_in_order_and_unaltered() {
 async fn check_refused(caller: Identity, called: Identity, words: &str) {
     let one = Node::new(caller, config());
     let two = Node::new(called, config());
-    let link = one.link(2, two.listen().await.local_addr());
+    let link = one.link(2, two.listen().await.local_addr().to_string());
     let status = failed_with(&link, words).await;
     assert!(!status.connected && status.failures > 0, "{status:?}");
     assert_eq!(link.try_send(frame(1, "x")), Err(SendError::Down));
@@ -72,7 +88,7 @@ async fn a_wrong_peer_is_refused_by_name_with_what_to_do() {
 async fn a_node_that_answers_under_another_id_is_refused() {
     let one = Node::new(identity(1), config());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let link = one.link(2, listener.local_addr().expect("bound"));
+    let link = one.link(2, listener.local_addr().expect("bound").to_string());
     let _stream = answer(&listener, identity(3)).await;
     failed_with(&link, "looked for n2, n3 answers").await;
     one.stopped().await;
@@ -83,7 +99,7 @@ async fn a_link_comes_back_when_its_peer_does() {
     let mut one = Node::new(identity(1), config());
     let two = Node::new(identity(2), config());
     let address = two.listen().await.local_addr();
-    let link = one.link(2, address);
+    let link = one.link(2, address.to_string());
     one.up().await;
     two.stopped().await;
     let reason = one.down().await;
@@ -110,7 +126,7 @@ async fn check_overflow(config: TransportConfig, body_len: usize) {
     let (len_max, bytes_max) = (config.peer_queue_len_max, config.peer_queue_bytes_max);
     let mut one = Node::new(identity(1), config);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let link = one.link(2, listener.local_addr().expect("bound"));
+    let link = one.link(2, listener.local_addr().expect("bound").to_string());
     let deaf = answer(&listener, identity(2)).await;
     one.up().await;
     let mut accepted = 0u64;
@@ -146,7 +162,7 @@ async fn a_full_queue_says_so_by_count_and_by_bytes() {
 async fn a_frame_above_the_limit_is_refused_before_it_is_sent() {
     let mut one = Node::new(identity(1), TransportConfig { frame_body_bytes_max: 100, ..config() });
     let two = Node::new(identity(2), config());
-    let link = one.link(2, two.listen().await.local_addr());
+    let link = one.link(2, two.listen().await.local_addr().to_string());
     one.up().await;
     assert_eq!(link.try_send(frame(1, vec![0; 101])), Err(SendError::TooLarge));
     assert_eq!(link.try_send(frame(1, vec![0; 100])), Ok(()));
@@ -158,7 +174,7 @@ async fn a_frame_above_the_limit_is_refused_before_it_is_sent() {
 async fn a_write_that_stands_still_ends_the_connection() {
     let mut one = Node::new(identity(1), TransportConfig { write_timeout_ms: 20, ..config() });
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let link = one.link(2, listener.local_addr().expect("bound"));
+    let link = one.link(2, listener.local_addr().expect("bound").to_string());
     let _deaf = answer(&listener, identity(2)).await;
     one.up().await;
     let reason = loop {
@@ -179,14 +195,14 @@ async fn a_link_ends_with_its_handle_and_with_its_node() {
     let mut one = Node::new(identity(1), config());
     let two = Node::new(identity(2), config());
     let listener = two.listen().await;
-    let link = one.link(2, listener.local_addr());
+    let link = one.link(2, listener.local_addr().to_string());
     one.up().await;
     until(|| (listener.status().connected == [identity(1).node]).then_some(())).await;
     drop(link);
     until(|| listener.status().connected.is_empty().then_some(())).await;
     one.down().await;
 
-    let _link = one.link(2, listener.local_addr());
+    let _link = one.link(2, listener.local_addr().to_string());
     one.up().await;
     one.stopped().await;
     until(|| listener.status().connected.is_empty().then_some(())).await;
@@ -199,14 +215,14 @@ async fn a_link_ends_with_its_handle_and_with_its_node() {
 async fn a_peer_that_hangs_holds_up_no_other() {
     let mut one = Node::new(identity(1), config());
     let deaf = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let to_deaf = one.link(2, deaf.local_addr().expect("bound"));
+    let to_deaf = one.link(2, deaf.local_addr().expect("bound").to_string());
     let _stream = answer(&deaf, identity(2)).await;
     one.up().await;
     while to_deaf.try_send(frame(1, vec![0; 1_000_000])) != Err(SendError::Full) {
         tokio::task::yield_now().await;
     }
     let mut three = Node::new(identity(3), config());
-    let to_three = one.link(3, three.listen().await.local_addr());
+    let to_three = one.link(3, three.listen().await.local_addr().to_string());
     one.up().await;
     assert_eq!(to_three.try_send(frame(1, "x")), Ok(()));
     assert_eq!(three.frames().await.1, [frame(1, "x")]);
@@ -222,7 +238,7 @@ async fn an_event_waits_for_a_full_inbox() {
     let mut links = Vec::new();
     for number in 2..8 {
         let peer = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let link = one.link(number, peer.local_addr().expect("bound"));
+        let link = one.link(number, peer.local_addr().expect("bound").to_string());
         drop(answer(&peer, identity(number)).await);
         links.push(link);
     }

@@ -85,9 +85,9 @@ impl Node {
         listener.serve(self.endpoint.clone(), self.to_inbox.clone(), decode, &self.tasks, self.stop.clone())
     }
 
-    pub(crate) fn link(&self, peer: u64, address: SocketAddr) -> Link {
+    pub(crate) fn link(&self, peer: u64, address: impl Into<String>) -> Link {
         let endpoint = self.endpoint.clone();
-        let (peer, address) = (NodeId::new(peer), address.to_string());
+        let (peer, address) = (NodeId::new(peer), address.into());
         Link::start(
             endpoint,
             peer,

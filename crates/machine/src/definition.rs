@@ -16,6 +16,9 @@ use crate::parse::Format;
 use crate::validate;
 use crate::wire::fail;
 
+/// The name of the built-in machine.
+pub(crate) const BUILT_IN: &str = "lifecycle";
+
 /// A state of one definition: its place in byte order of the names.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct StateId(pub(crate) u16);
@@ -109,7 +112,7 @@ impl Definition {
         let go = |event: &str, target: &str| (event.to_owned(), DraftReaction::go(target));
         let state = |name: &str, on| crate::draft::DraftState { on, ..crate::draft::DraftState::named(name) };
         Definition::build(&Draft {
-            machine: "lifecycle".to_owned(),
+            machine: BUILT_IN.to_owned(),
             version: 1,
             initial: "Init".to_owned(),
             description: Some(

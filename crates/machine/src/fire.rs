@@ -68,7 +68,7 @@ fn conflict(state: &str, revision: u64, expect: &Expect) -> Option<String> {
 
 fn fire_event(definition: &Definition, state: StateId, name: &str) -> Decision {
     let Some(event) = definition.event(name) else {
-        let close = did_you_mean(name, definition.events());
+        let close = did_you_mean(name, definition.events().take(SUGGESTIONS_FROM_MAX));
         let hint = close.map(|close| format!("; did you mean {close:?}?")).unwrap_or_default();
         let detail = format!("no state handles event {}{hint}", shown(name));
         return Decision::Reject { code: RejectionCode::UnknownEvent, detail };
@@ -86,7 +86,8 @@ fn fire_event(definition: &Definition, state: StateId, name: &str) -> Decision {
 
 fn fire_to(definition: &Definition, state: StateId, name: &str) -> Decision {
     let Some(to) = definition.state(name) else {
-        let close = did_you_mean(name, definition.states().map(|state| definition.state_name(state)));
+        let names = definition.states().map(|state| definition.state_name(state));
+        let close = did_you_mean(name, names.take(SUGGESTIONS_FROM_MAX));
         let hint = close.map(|close| format!("; did you mean {close:?}?")).unwrap_or_default();
         let detail = format!("the machine has no state {}{hint}", shown(name));
         return Decision::Reject { code: RejectionCode::NoTransition, detail };
@@ -105,3 +106,6 @@ fn final_state(definition: &Definition, state: StateId) -> Decision {
     let detail = format!("state {:?} is final: no event leads out of it", definition.state_name(state));
     Decision::Reject { code: RejectionCode::Final, detail }
 }
+
+/// Among how many names a suggestion is looked for: this runs inside apply, where every proposal waits for the one before.
+pub(crate) const SUGGESTIONS_FROM_MAX: usize = 100;

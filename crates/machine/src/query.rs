@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::command::Wish;
-use crate::definition::{Definition, Hash, StateId};
+use crate::definition::{BUILT_IN, Definition, Hash, StateId};
 use crate::instance::{Instance, Move, Refusal, Stamp};
 use crate::outcome::RejectionCode;
 use crate::registry::{Machine, Registry};
@@ -27,7 +27,7 @@ pub struct MachineInfo {
     pub description: Option<String>,
     /// How many instances it has, of all versions.
     pub instances: u64,
-    /// Whether it is built in.
+    /// Whether its newest version is the built-in one.
     pub built_in: bool,
 }
 
@@ -239,7 +239,7 @@ impl Registry {
                 hash: latest.hash(),
                 description: latest.description().map(str::to_owned),
                 instances: machine.total(),
-                built_in: latest.name() == "lifecycle",
+                built_in: latest.name() == BUILT_IN && latest.version() == 1,
             }
         };
         self.machines.values().map(info).collect()

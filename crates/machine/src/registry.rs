@@ -9,7 +9,7 @@ use quorate_replica::state_machine::{Context, Snapshot, StateMachine};
 use crate::canonical::hash_of;
 use crate::command::{CheckError, Command, Proposal};
 use crate::definition::{Definition, Hash, StateId};
-use crate::fire::{Decision, fire};
+use crate::fire::{Decision, SUGGESTIONS_FROM_MAX, fire};
 use crate::instance::{Instance, Stamp};
 use crate::outcome::{Committed, Ignored, Outcome, Rejected, RejectionCode, Standing};
 use crate::reply::{Created, DefineOutcome, Defined, Reply};
@@ -229,9 +229,6 @@ impl Registry {
         did_you_mean(name, self.machines.keys().take(SUGGESTIONS_FROM_MAX).map(AsRef::as_ref))
     }
 }
-
-/// Among how many names a suggestion is looked for.
-const SUGGESTIONS_FROM_MAX: usize = 1_000;
 
 impl Machine {
     /// The newest version.

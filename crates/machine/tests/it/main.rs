@@ -12,6 +12,7 @@ mod codec;
 mod fire;
 mod incidents;
 mod parse;
+mod properties;
 mod registry;
 mod snapshot;
 mod support;

@@ -32,7 +32,7 @@ fn full() -> Driver {
     driver
 }
 
-fn bytes_of(registry: &Registry) -> Vec<u8> {
+pub(crate) fn bytes_of(registry: &Registry) -> Vec<u8> {
     let mut bytes = Vec::new();
     registry.snapshot()(&mut bytes).unwrap();
     bytes
@@ -91,6 +91,14 @@ fn a_snapshot_is_not_touched_by_what_is_applied_after_it() {
     snapshot(&mut written).unwrap();
     assert!(written == before, "the detached copy shows the moment it was taken");
     assert!(bytes_of(&driver.registry) != before);
+}
+
+#[test]
+fn the_form_of_a_snapshot_changes_only_on_purpose() {
+    // Whoever changes this hash raises the version of the form, and keeps reading the old one.
+    use sha2::Digest;
+    let hash = quorate_machine::Hash(sha2::Sha256::digest(bytes_of(&full().registry)).into());
+    assert_eq!(hash.to_string(), "3a009278cb0a760238d8d4c3286d221e1372f873f2e10727b85ee44be3c9da8e");
 }
 
 #[test]

@@ -1,1 +1,237 @@
-//! Tests over real processes.
+//! Real processes for the tests in this crate: `quorate server` and `quorate dev` on free ports and temporary folders, killed
+//! and started again at will. *Knows nothing of* what the tests prove.
+
+use std::fs::File;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// The binary `quorate`, of the same profile as the tests, built if it is not.
+///
+/// # Errors
+/// When it does not build.
+pub fn quorate() -> Result<&'static Path> {
+    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let built = BINARY.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+    built.as_deref().map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+fn build() -> Result<PathBuf> {
+    // The tests' own binary lies in TARGET/PROFILE/deps.
+    let own = std::env::current_exe()?;
+    let profile = own.parent().and_then(Path::parent).context("a folder of the profile")?;
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["build", "--quiet", "--package", "quorate-cli", "--target-dir"]);
+    command.arg(profile.parent().context("a target folder")?);
+    if profile.ends_with("release") {
+        command.arg("--release");
+    }
+    let status = command.current_dir(env!("CARGO_MANIFEST_DIR")).status().context("running cargo")?;
+    ensure!(status.success(), "the binary quorate does not build");
+    Ok(profile.join("quorate"))
+}
+
+/// The real data that the project ships: incidents of a service desk, their machine, and what must come of them.
+pub fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name)
+}
+
+/// Three `quorate server` processes of one cluster.
+pub struct Cluster {
+    dir: tempfile::TempDir,
+    /// Peer and API address of each node, node 1 first.
+    addresses: Vec<(String, String)>,
+    processes: Vec<Option<Child>>,
+}
+
+/// No wait in these tests is longer: a bound on a hang, not a measure of speed.
+pub const BOUND: Duration = Duration::from_secs(60);
+
+impl Cluster {
+    /// Starts `size` nodes and waits until each is ready.
+    ///
+    /// # Errors
+    /// When a node does not start; its log is printed.
+    pub fn start(size: usize) -> Result<Cluster> {
+        let free = free_addresses(size * 2)?;
+        let addresses: Vec<(String, String)> =
+            free.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
+        let processes = (0..size).map(|_| None).collect();
+        let mut cluster = Cluster { dir: tempfile::tempdir()?, addresses, processes };
+        for node in 0..size {
+            cluster.write_config(node)?;
+            cluster.run(node)?;
+        }
+        for node in 0..size {
+            cluster.wait_ready(node)?;
+        }
+        Ok(cluster)
+    }
+
+    fn write_config(&self, node: usize) -> Result<()> {
+        let members: Vec<String> = (1..)
+            .zip(&self.addresses)
+            .map(|(id, (peer, api))| format!("{{ id = {id}, peer = \"{peer}\", api = \"{api}\" }}"))
+            .collect();
+        let (peer, api) = &self.addresses[node];
+        let text = format!(
+            "[node]\nid = {}\ndata_dir = \"{}\"\n\n[cluster]\ntoken = \"e2e\"\nmembers = [{}]\n\n[listen]\napi = \"{api}\"\npeer = \"{peer}\"\n",
+            node + 1,
+            self.dir.path().join(format!("n{}", node + 1)).display(),
+            members.join(", ")
+        );
+        std::fs::write(self.config(node), text)?;
+        Ok(())
+    }
+
+    fn config(&self, node: usize) -> PathBuf {
+        self.dir.path().join(format!("n{}.toml", node + 1))
+    }
+
+    fn log(&self, node: usize) -> PathBuf {
+        self.dir.path().join(format!("n{}.log", node + 1))
+    }
+
+    /// Starts a node that does not run. Its log goes on in the same file.
+    ///
+    /// # Errors
+    /// When the process cannot be started.
+    pub fn run(&mut self, node: usize) -> Result<()> {
+        ensure!(self.processes[node].is_none(), "node {} runs already", node + 1);
+        let log = File::options().create(true).append(true).open(self.log(node))?;
+        let child = Command::new(quorate()?)
+            .args(["server", "--config"])
+            .arg(self.config(node))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        self.processes[node] = Some(child);
+        Ok(())
+    }
+
+    /// Kills a node with SIGKILL: nothing of it runs after that.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn kill(&mut self, node: usize) -> Result<()> {
+        let mut child =
+            self.processes[node].take().with_context(|| format!("node {} does not run", node + 1))?;
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// Waits until a node says that it is ready.
+    ///
+    /// # Errors
+    /// When it ends, or does not get ready within [`BOUND`]; its log is in the error.
+    pub fn wait_ready(&mut self, node: usize) -> Result<()> {
+        let begin = Instant::now();
+        loop {
+            if http_ok(&self.addresses[node].1, "/readyz") {
+                return Ok(());
+            }
+            let ended = match &mut self.processes[node] {
+                Some(child) => child.try_wait()?.is_some(),
+                None => true,
+            };
+            if ended || begin.elapsed() > BOUND {
+                let log = std::fs::read_to_string(self.log(node)).unwrap_or_default();
+                bail!("node {} is not ready (ended: {ended}); its log:\n{log}", node + 1);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The base address of a node's HTTP interface.
+    pub fn endpoint(&self, node: usize) -> String {
+        format!("http://{}", self.addresses[node].1)
+    }
+
+    /// All of them, as the command line takes them.
+    pub fn endpoints(&self) -> String {
+        (0..self.addresses.len()).map(|node| self.endpoint(node)).collect::<Vec<_>>().join(",")
+    }
+
+    /// The place of the node that leads, as a running node sees it.
+    ///
+    /// # Errors
+    /// When nobody leads within [`BOUND`].
+    pub fn leader(&self) -> Result<usize> {
+        let begin = Instant::now();
+        while begin.elapsed() < BOUND {
+            let output = self.cli(&["-o", "json", "cluster", "status"])?;
+            let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+            let members = status["members"].as_array().cloned().unwrap_or_default();
+            if let Some(leader) = members.iter().find(|member| member["role"] == "leader") {
+                let id = leader["id"].as_u64().context("a node's id")?;
+                return Ok(usize::try_from(id)? - 1);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        bail!("nobody leads within {BOUND:?}")
+    }
+
+    /// Runs the command line against this cluster.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn cli(&self, args: &[&str]) -> Result<Output> {
+        cli(&self.endpoints(), args)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for child in self.processes.iter_mut().flatten() {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            for node in 0..self.addresses.len() {
+                let log = std::fs::read_to_string(self.log(node)).unwrap_or_default();
+                eprintln!("--- log of node {} ---\n{log}", node + 1);
+            }
+        }
+    }
+}
+
+/// Runs the command line against these endpoints.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn cli(endpoints: &str, args: &[&str]) -> Result<Output> {
+    let mut command = Command::new(quorate()?);
+    command.env("QUORATE_ENDPOINTS", endpoints).args(args).stdin(Stdio::null());
+    command.output().context("running quorate")
+}
+
+/// `count` addresses on loopback that were free a moment ago.
+///
+/// # Errors
+/// When the system has none.
+pub fn free_addresses(count: usize) -> Result<Vec<String>> {
+    let listeners: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    listeners.iter().map(|listener| Ok(listener.local_addr()?.to_string())).collect()
+}
+
+/// Whether a GET of `path` is answered 200.
+pub fn http_ok(address: &str, path: &str) -> bool {
+    use std::io::{Read, Write};
+    let ask = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head)?;
+        Ok(&head == b"HTTP/1.1 200")
+    };
+    ask().unwrap_or(false)
+}

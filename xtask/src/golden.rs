@@ -7,10 +7,10 @@ use anyhow::{Context, Result, bail};
 
 use crate::verify::cargo;
 
-/// Names the one script to run, or a part of its name.
-const FILTER: &str = "GOLDEN_FILE";
-/// Set to 1: write what came out instead of comparing.
-const UPDATE: &str = "GOLDEN_UPDATE";
+/// The runner in crates/core/tests/it runs only the scripts whose names contain this.
+const FILTER: &str = "QUORATE_GOLDEN_FILE";
+/// If set, the runner writes what came out instead of comparing it.
+const UPDATE: &str = "QUORATE_GOLDEN_UPDATE";
 
 /// Runs the golden scripts, all or one; with `--update` writes their output and shows what has changed. Whether all is well.
 ///
@@ -33,7 +33,11 @@ pub fn run(root: &Path, arguments: &[&str]) -> Result<bool> {
     if update {
         environment.push((UPDATE, "1"));
     }
-    let well = cargo(root, &["test", "--package", "quorate-sim", "--test", "it", "golden"], &environment)?;
+    let well = cargo(
+        root,
+        &["test", "--package", "quorate-core", "--test", "it", "golden", "--", "--nocapture"],
+        &environment,
+    )?;
     if update {
         Command::new("git")
             .current_dir(root)

@@ -48,8 +48,10 @@ fn run() -> Result<bool> {
     }
 }
 
-/// The workspace: the folder above this package.
+/// The workspace: the folder above this package. Cargo says at run time where that is; a binary that was built in one
+/// checkout and is run in another must not look at the first.
 fn root() -> PathBuf {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let package = Path::new(&package);
     package.parent().unwrap_or(package).to_owned()
 }

@@ -35,11 +35,7 @@ pub(crate) fn measure(load: &Load, window: usize, dir: &Path) -> Result<Measured
     let after = totals(&mut nodes)?;
     let mut measured: Measured = serde_json::from_str(&answer).context(answer)?;
     let [cpu_us, fsyncs, bytes_written] = std::array::from_fn(|n| after[n] - before[n]);
-    #[allow(clippy::cast_precision_loss)] // A figure for people.
-    {
-        measured.cpu_us_per_proposal = cpu_us as f64 / measured.proposals.max(1) as f64;
-    }
-    (measured.fsyncs, measured.bytes_written) = (fsyncs, bytes_written);
+    measured.set_totals(cpu_us, fsyncs, bytes_written);
     for node in &mut nodes {
         node.ask("stop")?;
     }

@@ -5,7 +5,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -42,7 +42,7 @@ pub(crate) fn run(window: usize, bytes: usize, seconds: f64, dir: &Path) -> Resu
         children.push(child);
         links.push(link);
     }
-    let writer = leader_writer(dir.join("floor-leader"), acks_in)?;
+    let writer = leader_writer(&dir.join("floor-leader"), acks_in)?;
     let measured = closed_loop(window, bytes, seconds, &mut links, &writer, &acks);
     for link in &mut links {
         // An empty batch ends a follower.
@@ -109,8 +109,8 @@ fn closed_loop(
 }
 
 /// The leader's own disk, written in parallel with sending.
-fn leader_writer(path: PathBuf, acks: Sender<Ack>) -> Result<Sender<(u64, Arc<Vec<u8>>)>> {
-    let mut file = reserved_file(&path)?;
+fn leader_writer(path: &Path, acks: Sender<Ack>) -> Result<Sender<(u64, Arc<Vec<u8>>)>> {
+    let mut file = reserved_file(path)?;
     let (sender, batches) = mpsc::channel::<(u64, Arc<Vec<u8>>)>();
     std::thread::spawn(move || -> Result<()> {
         while let Ok((mut last, mut body)) = batches.recv() {

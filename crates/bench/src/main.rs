@@ -6,6 +6,7 @@ mod floor;
 mod node;
 mod processes;
 mod report;
+mod server;
 
 use std::path::PathBuf;
 
@@ -31,7 +32,8 @@ const EXAMPLES: &str = "Examples:
 enum What {
     /// Three embedding processes: proposals made in the leader's process.
     Embedded(Load),
-    /// Three `quorate server` processes: proposals made over HTTP. Needs the `quorate` binary beside this one.
+    /// Three `quorate server` processes: proposals made over HTTP by this process, whose CPU counts too. Needs the binary
+    /// `quorate` beside this one.
     Server(Load),
     /// The physical limit alone: no consensus, only bytes, sockets and fsyncs.
     Floor(Load),
@@ -76,7 +78,7 @@ impl Load {
 fn main() -> Result<()> {
     match Cli::parse().what {
         What::Embedded(load) => measure(&load, "embedded", embedded::measure),
-        What::Server(_) => anyhow::bail!("needs the server"),
+        What::Server(load) => measure(&load, "server", server::measure),
         What::Floor(load) => {
             measure(&load, "floor", |load, window, dir| floor::run(window, load.bytes, load.seconds, dir))
         }

@@ -56,7 +56,7 @@ impl Drop for Process {
 }
 
 /// Microseconds of processor time of a process, from `/proc` (proc(5), fields 14 and 15 of `stat`).
-fn cpu_us(pid: u32) -> Result<u64> {
+pub(crate) fn cpu_us(pid: u32) -> Result<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let fields: Vec<&str> = stat.rsplit_once(')').context("a process name")?.1.split_whitespace().collect();
     let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;

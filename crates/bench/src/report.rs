@@ -58,6 +58,13 @@ impl Measured {
         }
     }
 
+    /// Sets what all processes have used together.
+    #[allow(clippy::cast_precision_loss)] // A figure for people.
+    pub(crate) fn set_totals(&mut self, cpu_us: u64, fsyncs: u64, bytes_written: u64) {
+        self.cpu_us_per_proposal = cpu_us as f64 / self.proposals.max(1) as f64;
+        (self.fsyncs, self.bytes_written) = (fsyncs, bytes_written);
+    }
+
     /// Sets the floor that this run is compared with.
     pub(crate) fn with_floor(mut self, floor: &Measured) -> Measured {
         self.floor_per_s = Some(floor.proposals_per_s);

@@ -10,7 +10,8 @@
 //! hard state  term u64 | vote u64 (0: none)
 //! envelope    format u8 (0) | kind u8 | from u64 | to u64 | term u64 | body by kind:
 //!             0 pre-vote request    last term u64 | last index u64        1 pre-vote response   granted u8
-//!             2 vote request        last term u64 | last index u64        3 vote response       granted u8
+//!             2 vote request        last term u64 | last index u64 | forced u8
+//!             3 vote response       granted u8
 //!             4 append request      prev term u64 | prev index u64 | commit u64 | count u32 | entries
 //!             5 append response     matched u64
 //!             6 append rejected     prev u64 | hint term u64 | hint index u64
@@ -176,9 +177,8 @@ impl Envelope {
     pub fn encoded_len(&self) -> usize {
         ENVELOPE_HEADER_BYTES
             + match &self.message {
-                Message::PreVoteRequest { .. } | Message::VoteRequest { .. } | Message::Heartbeat { .. } => {
-                    16
-                }
+                Message::PreVoteRequest { .. } | Message::Heartbeat { .. } => 16,
+                Message::VoteRequest { .. } => 17,
                 Message::PreVoteResponse { .. } | Message::VoteResponse { .. } => 1,
                 Message::AppendRequest { entries, .. } => {
                     APPEND_HEADER_BYTES + entries.iter().map(Entry::encoded_len).sum::<usize>()
@@ -197,7 +197,11 @@ impl Envelope {
         out.put_u64_le(self.to.get());
         out.put_u64_le(self.term.0);
         match &self.message {
-            Message::PreVoteRequest { last } | Message::VoteRequest { last } => put_id(out, *last),
+            Message::PreVoteRequest { last } => put_id(out, *last),
+            Message::VoteRequest { last, forced } => {
+                put_id(out, *last);
+                out.put_u8(u8::from(*forced));
+            }
             Message::PreVoteResponse { granted } | Message::VoteResponse { granted } => {
                 out.put_u8(u8::from(*granted));
             }
@@ -263,7 +267,7 @@ fn take_message(kind: u8, bytes: &mut Bytes) -> Result<Message, DecodeError> {
     Ok(match kind {
         0 => Message::PreVoteRequest { last: take_id(bytes)? },
         1 => Message::PreVoteResponse { granted: take_bool(bytes)? },
-        2 => Message::VoteRequest { last: take_id(bytes)? },
+        2 => Message::VoteRequest { last: take_id(bytes)?, forced: take_bool(bytes)? },
         3 => Message::VoteResponse { granted: take_bool(bytes)? },
         4 => {
             let prev = take_id(bytes)?;

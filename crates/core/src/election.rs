@@ -125,7 +125,7 @@ impl Raft {
     }
 
     /// Stands for election: a new term, a vote for itself, and requests that leave once both are durable.
-    fn campaign(&mut self) {
+    fn campaign(&mut self, forced: bool) {
         assert!(!matches!(self.role, RoleState::Leader(_)), "a leader does not stand for election");
         assert!(self.may_campaign(), "only a voter stands for election");
         let term = self.hard_state.term.next();
@@ -135,11 +135,11 @@ impl Raft {
         self.out.facts.push(Fact::Campaign(term));
         let last = self.log.last();
         for voter in self.other_voters() {
-            self.promise(voter, Message::VoteRequest { last });
+            self.promise(voter, Message::VoteRequest { last, forced });
         }
     }
 
-    /// Campaigns at once, without asking first. Ignored where it makes no sense: by a leader, by who has no vote, and by a
+    /// Campaigns at once, without asking first, and is heard although a leader is alive. Ignored where it makes no sense: by a leader, by who has no vote, and by a
     /// candidate whose own vote is not durable yet.
     pub(crate) fn on_campaign(&mut self) {
         let waits = match &self.role {
@@ -148,7 +148,7 @@ impl Raft {
             RoleState::Follower(_) | RoleState::PreCandidate(_) => false,
         };
         if !waits && self.may_campaign() {
-            self.campaign();
+            self.campaign(true);
         }
     }
 
@@ -188,7 +188,7 @@ impl Raft {
             unreachable!("only a pre-candidate counts pre-votes")
         };
         match quorum::poll_result(&self.membership(), |node| role.answers.get(&node).copied()) {
-            PollResult::Won => self.campaign(),
+            PollResult::Won => self.campaign(false),
             PollResult::Lost => self.become_follower(None, "the pre-vote was lost"),
             PollResult::Pending => {}
         }

@@ -33,6 +33,9 @@ pub enum Message {
     VoteRequest {
         /// The last entry of the candidate's log.
         last: EntryId,
+        /// Whether to hear it although a leader is alive: the election was asked for by an operator, or later by the leader
+        /// itself (thesis 3.10, 4.2.3). Otherwise a voter that hears a leader refuses and keeps its term.
+        forced: bool,
     },
     /// Voter to candidate. A grant leaves only once the vote is durable.
     VoteResponse {

@@ -167,7 +167,7 @@ impl Raft {
     ///
     /// Two kinds of message do not follow them. A pre-vote request and its grant speak of a term in which nobody stands yet.
     /// And a vote request is not even heard while a leader is (thesis 4.2.3, 6.2): a node that comes back after a cut must
-    /// not depose a leader that serves its quorum.
+    /// not depose a leader that serves its quorum. Only an election that was asked for is heard in spite of that.
     fn on_envelope(&mut self, envelope: Envelope) {
         let Envelope { from, to, term, message } = envelope;
         if to != self.config.node || from == to {
@@ -177,7 +177,9 @@ impl Raft {
         match message {
             Message::PreVoteRequest { last } => self.on_pre_vote_request(from, term, last),
             Message::PreVoteResponse { granted: true } => self.on_pre_vote_granted(from, term),
-            Message::VoteRequest { .. } if term > self.hard_state.term && self.hears_leader() => {
+            Message::VoteRequest { forced: false, .. }
+                if term > self.hard_state.term && self.hears_leader() =>
+            {
                 self.send(from, Message::VoteResponse { granted: false });
             }
             message if term < self.hard_state.term => self.on_older_term(from, message),
@@ -197,7 +199,7 @@ impl Raft {
                 unreachable!("pre-vote requests were taken out before terms are compared")
             }
             Message::PreVoteResponse { granted } => self.on_pre_vote_refused(from, granted),
-            Message::VoteRequest { last } => self.on_vote_request(from, last),
+            Message::VoteRequest { last, forced: _ } => self.on_vote_request(from, last),
             Message::VoteResponse { granted } => self.on_vote_response(from, granted),
             Message::AppendRequest { prev, entries, commit } => {
                 self.on_append_request(from, prev, entries, commit)

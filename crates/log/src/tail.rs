@@ -28,14 +28,12 @@ pub(crate) fn judge(
     let mut at = end;
     while let Some(sector) = segment.sector(at) {
         if !is_zero(sector) {
-            if let Some((_, BatchHead { durable, number, .. })) = segment.batch_head_at(at, at) {
-                if durable > here {
-                    let what = format!(
-                        "{}, but batch {number} at byte {at} says that this was durable",
-                        broken.what
-                    );
-                    return Err(segment.damage(end, what));
-                }
+            if let Some((_, BatchHead { durable, number, .. })) = segment.batch_head_at(at, at)
+                && durable > here
+            {
+                let what =
+                    format!("{}, but batch {number} at byte {at} says that this was durable", broken.what);
+                return Err(segment.damage(end, what));
             }
             if at != end && segment.batch_head_at(at, end).is_some_and(|(kind, _)| kind == Kind::Start) {
                 return Err(segment.damage(at, format!("the batch that belongs at byte {end} stands here")));

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use quorate_replica::state_machine::{Codec, DecodeError};
 
+use crate::any_object::AnyObject;
 use crate::definition::Hash;
 use crate::names::{check_id, check_name};
 use crate::wire::{Fields, Writer, fail};
@@ -132,28 +133,6 @@ fn check_place(machine: &str, id: &str) -> Result<(), CheckError> {
 
 fn at_most(what: &'static str, bytes: usize, bytes_max: usize) -> Result<(), CheckError> {
     if bytes > bytes_max { Err(CheckError::TooLarge { what, bytes, bytes_max }) } else { Ok(()) }
-}
-
-/// Reads any JSON object and keeps nothing of it.
-struct AnyObject;
-
-impl<'de> serde::Deserialize<'de> for AnyObject {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<AnyObject, D::Error> {
-        deserializer.deserialize_map(AnyObject)
-    }
-}
-
-impl<'de> serde::de::Visitor<'de> for AnyObject {
-    type Value = AnyObject;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<AnyObject, A::Error> {
-        while map.next_entry::<serde::de::IgnoredAny, serde::de::IgnoredAny>()?.is_some() {}
-        Ok(AnyObject)
-    }
 }
 
 impl Codec for Command {

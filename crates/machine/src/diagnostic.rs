@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::parse::Format;
+use crate::suggest::did_you_mean;
 
 /// A range of bytes of the source.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -96,11 +97,23 @@ const LINE_CHARS_MAX: usize = 160;
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) format: Format,
-    found: Vec<(Severity, Span, String, String, Option<String>)>,
-    /// How many were not kept, faults and warnings.
-    beyond: [usize; 2],
-    faults: usize,
-    warnings: usize,
+    faults: Findings,
+    warnings: Findings,
+}
+
+/// Faults, or warnings: the first ones in full, the rest only counted.
+#[derive(Debug, Default)]
+struct Findings {
+    kept: Vec<Finding>,
+    beyond: usize,
+}
+
+#[derive(Debug)]
+struct Finding {
+    span: Span,
+    path: String,
+    message: String,
+    hint: Option<String>,
 }
 
 /// The most faults, and the most warnings, that one check tells in full.
@@ -108,16 +121,11 @@ const DIAGNOSTICS_MAX: usize = 100;
 
 impl Report {
     pub(crate) fn new(format: Format) -> Report {
-        Report { format, found: Vec::new(), beyond: [0, 0], faults: 0, warnings: 0 }
+        Report { format, faults: Findings::default(), warnings: Findings::default() }
     }
 
     pub(crate) fn fault(&mut self, span: Span, path: &str, message: impl Into<String>, hint: Option<String>) {
-        self.faults += 1;
-        if self.faults > DIAGNOSTICS_MAX {
-            self.beyond[0] += 1;
-            return;
-        }
-        self.found.push((Severity::Fault, span, path.to_owned(), message.into(), hint));
+        self.faults.add(span, path, message, hint);
     }
 
     pub(crate) fn warning(
@@ -127,44 +135,60 @@ impl Report {
         message: impl Into<String>,
         hint: Option<String>,
     ) {
-        self.warnings += 1;
-        if self.warnings > DIAGNOSTICS_MAX {
-            self.beyond[1] += 1;
-            return;
-        }
-        self.found.push((Severity::Warning, span, path.to_owned(), message.into(), hint));
+        self.warnings.add(span, path, message, hint);
     }
 
     pub(crate) fn has_faults(&self) -> bool {
-        self.faults > 0
+        !self.faults.kept.is_empty()
+    }
+
+    /// "Did you mean", for a fault that is going to be told. Beyond the faults that are kept nothing is compared: a source of
+    /// many thousand wrong names must not cost as many comparisons with all right ones.
+    pub(crate) fn suggestion<'a>(
+        &self,
+        word: &str,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Option<String> {
+        if self.faults.kept.len() >= DIAGNOSTICS_MAX {
+            return None;
+        }
+        did_you_mean(word, names).map(|name| format!("did you mean {name:?}?"))
     }
 
     /// The first fault in words, for those who have no source to show.
     pub(crate) fn first_fault(&self) -> Option<String> {
-        let (_, _, path, message, _) = self.found.iter().find(|found| found.0 == Severity::Fault)?;
+        let Finding { path, message, .. } = self.faults.kept.first()?;
         Some(if path.is_empty() { message.clone() } else { format!("{path}: {message}") })
     }
 
     /// Faults and warnings, each in order of the source.
-    pub(crate) fn finish(mut self, source: &str) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
-        self.found.sort_by_key(|found| found.1.start);
+    pub(crate) fn finish(self, source: &str) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+        (self.faults.finish(Severity::Fault, source), self.warnings.finish(Severity::Warning, source))
+    }
+}
+
+impl Findings {
+    fn add(&mut self, span: Span, path: &str, message: impl Into<String>, hint: Option<String>) {
+        if self.kept.len() >= DIAGNOSTICS_MAX {
+            self.beyond += 1;
+            return;
+        }
+        self.kept.push(Finding { span, path: path.to_owned(), message: message.into(), hint });
+    }
+
+    fn finish(mut self, severity: Severity, source: &str) -> Vec<Diagnostic> {
+        self.kept.sort_by_key(|finding| finding.span.start);
         let mut lines = Lines::new(source);
-        let mut both = (Vec::new(), Vec::new());
-        for (severity, span, path, message, hint) in self.found {
+        let place = |Finding { span, path, message, hint }| {
             let (line, column) = lines.place(span.start);
-            let diagnostic = Diagnostic { severity, message, hint, path, span, line, column };
-            match severity {
-                Severity::Fault => both.0.push(diagnostic),
-                Severity::Warning => both.1.push(diagnostic),
-            }
+            Diagnostic { severity, message, hint, path, span, line, column }
+        };
+        let mut told: Vec<Diagnostic> = self.kept.into_iter().map(place).collect();
+        if let (true, Some(last)) = (self.beyond > 0, told.last()) {
+            let message = format!("and {} more, not shown", self.beyond);
+            told.push(Diagnostic { message, hint: None, path: String::new(), ..last.clone() });
         }
-        for (list, beyond) in [(&mut both.0, self.beyond[0]), (&mut both.1, self.beyond[1])] {
-            if let (true, Some(last)) = (beyond > 0, list.last()) {
-                let message = format!("and {beyond} more, not shown");
-                list.push(Diagnostic { message, hint: None, path: String::new(), ..last.clone() });
-            }
-        }
-        both
+        told
     }
 }
 

@@ -2,20 +2,20 @@
 //! keys) or are large. Strict: no comments, no trailing commas. Bounded: depth by [`DEPTH_MAX`], size by the caller.
 
 use crate::diagnostic::{Report, Span};
-use crate::validate::{join, shown};
-use crate::value::{DEPTH_MAX, Item, Member, Value};
+use crate::validate::shown;
+use crate::value::{DEPTH_MAX, Item, Member, Trail, Value};
 
 /// Reads one JSON value. A syntax error is told and ends the reading; two equal keys and numbers that are no 64-bit integers are
 /// told and the reading goes on.
 pub(crate) fn read(source: &str, report: &mut Report) -> Option<Item> {
-    let mut reader = Reader { source, at: 0, path: String::new(), report };
+    let mut reader = Reader { source, at: 0, trail: Trail::default(), report };
     if source.starts_with('\u{feff}') {
         reader.at = '\u{feff}'.len_utf8();
     }
     match reader.document() {
         Ok(item) => Some(item),
         Err(Stop { span, message, hint }) => {
-            reader.report.fault(span, &reader.path, message, hint.map(str::to_owned));
+            reader.report.fault(span, &reader.trail.to_string(), message, hint.map(str::to_owned));
             None
         }
     }
@@ -24,8 +24,7 @@ pub(crate) fn read(source: &str, report: &mut Report) -> Option<Item> {
 struct Reader<'a, 'r> {
     source: &'a str,
     at: usize,
-    /// The keys that lead to where the reader is.
-    path: String,
+    trail: Trail,
     report: &'r mut Report,
 }
 
@@ -86,15 +85,19 @@ impl Reader<'_, '_> {
                 return Err(self.unexpected("`:` after the key", None));
             }
             self.space();
-            let parent = self.path.len();
-            self.path = join(&self.path, &key);
+            self.trail.push_key(&key);
             let item = self.item(depth + 1)?;
             if seen.insert(key.clone()) {
                 members.push(Member { key, key_span, item });
             } else {
-                self.report.fault(key_span, &self.path, format!("duplicate key {}", shown(&key)), None);
+                self.report.fault(
+                    key_span,
+                    &self.trail.to_string(),
+                    format!("duplicate key {}", shown(&key)),
+                    None,
+                );
             }
-            self.path.truncate(parent);
+            self.trail.pop();
             self.space();
             if self.eat(b'}') {
                 return Ok(Value::Object(members));
@@ -117,7 +120,9 @@ impl Reader<'_, '_> {
             if self.peek() == Some(b']') {
                 return Err(self.unexpected("a value", self.comma_hint()));
             }
+            self.trail.push_place(items.len());
             items.push(self.item(depth + 1)?);
+            self.trail.pop();
             self.space();
             if self.eat(b']') {
                 return Ok(Value::Array(items));
@@ -228,7 +233,7 @@ impl Reader<'_, '_> {
         }
         let hint = Some("write other numbers as strings".to_owned());
         let span = Span { start, end: self.at };
-        self.report.fault(span, &self.path, "this number is not a 64-bit integer", hint);
+        self.report.fault(span, &self.trail.to_string(), "this number is not a 64-bit integer", hint);
         Ok(Value::Faulty)
     }
 

@@ -2,7 +2,6 @@
 //! never read and forgotten.
 
 use crate::diagnostic::Report;
-use crate::suggest::did_you_mean;
 use crate::validate::{join, shown};
 use crate::value::Member;
 
@@ -114,12 +113,9 @@ pub(crate) fn check_keys(members: &[Member], path: &str, keys: &Keys, report: &m
         }
         let other_name =
             OTHER_NAMES.iter().find(|(theirs, ours)| *theirs == key && keys.known.contains(ours));
-        let close =
-            other_name.map(|(_, ours)| *ours).or_else(|| did_you_mean(key, keys.known.iter().copied()));
-        let hint = match close {
-            Some(name) => format!("did you mean `{name}`?"),
-            None => format!("{} has {}", keys.what, list(keys.known)),
-        };
+        let close = other_name.map(|(_, ours)| format!("did you mean {ours:?}?"));
+        let close = close.or_else(|| report.suggestion(key, keys.known.iter().copied()));
+        let hint = close.unwrap_or_else(|| format!("{} has {}", keys.what, list(keys.known)));
         report.fault(member.key_span, &path, format!("unknown key {}", shown(key)), Some(hint));
     }
 }

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod any_object;
 mod canonical;
 mod command;
 mod definition;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::diagnostic::Report;
 use crate::draft::{Draft, DraftReaction, DraftState};
 use crate::validate::{assignment, join};
-use crate::value::{Item, Value};
+use crate::value::{Item, Trail, Value};
 
 /// Tells what is suspicious. `root` is the tree that the draft was read from: it knows the places.
 pub(crate) fn lint(draft: &Draft, root: &Item, report: &mut Report) {
@@ -23,7 +23,7 @@ pub(crate) fn lint(draft: &Draft, root: &Item, report: &mut Report) {
             report.warning(span, &path, message, hint);
         }
     }
-    large_integers(root, "", report);
+    large_integers(root, &mut Trail::default(), report);
 }
 
 fn reachable(draft: &Draft) -> BTreeSet<&str> {
@@ -57,20 +57,24 @@ fn key_span(root: &Item, state: &str) -> Option<crate::diagnostic::Span> {
 }
 
 /// Integers that other readers of JSON may round.
-fn large_integers(item: &Item, path: &str, report: &mut Report) {
+fn large_integers(item: &Item, trail: &mut Trail, report: &mut Report) {
     match &item.value {
         Value::Int(number) if number.unsigned_abs() > EXACT_MAX => {
             let message = "an integer beyond 2^53 is rounded by many readers of JSON";
-            report.warning(item.span, path, message, Some("write it as a string".to_owned()));
+            report.warning(item.span, &trail.to_string(), message, Some("write it as a string".to_owned()));
         }
         Value::Array(items) => {
             for (place, item) in items.iter().enumerate() {
-                large_integers(item, &format!("{path}[{place}]"), report);
+                trail.push_place(place);
+                large_integers(item, trail, report);
+                trail.pop();
             }
         }
         Value::Object(members) => {
             for member in members {
-                large_integers(&member.item, &join(path, &member.key), report);
+                trail.push_key(&member.key);
+                large_integers(&member.item, trail, report);
+                trail.pop();
             }
         }
         Value::Int(_) | Value::Null | Value::Bool(_) | Value::String(_) | Value::Faulty => {}

@@ -4,8 +4,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::{Report, Span};
-use crate::validate::join;
-use crate::value::{DEPTH_MAX, Item, Member, Value};
+use crate::value::{DEPTH_MAX, Item, Member, Trail, Value};
 
 /// Reads a TOML document. With a syntax error there is no tree: what the library could save of it would only give false faults.
 /// Duplicate keys alone leave a tree.
@@ -16,20 +15,19 @@ pub(crate) fn read(source: &str, report: &mut Report) -> Option<Item> {
         let span = error.span().map_or(Span::default(), |range| Span { start: range.start, end: range.end });
         let key = source.get(span.start..span.end).unwrap_or("");
         if error.message() == "duplicate key" {
-            report.fault(span, "", format!("duplicate key `{key}`"), None);
+            report.fault(span, "", format!("duplicate key `{}`", key.escape_debug()), None);
         } else {
             whole = false;
             report.fault(span, "", error.message(), None);
         }
     }
-    let mut reader = Reader { path: String::new(), report };
+    let mut reader = Reader { trail: Trail::default(), report };
     let value = reader.table(document.into_inner(), 0, Span::default());
     whole.then_some(Item { value, span: Span::default() })
 }
 
 struct Reader<'r> {
-    /// The keys that lead to where the reader is.
-    path: String,
+    trail: Trail,
     report: &'r mut Report,
 }
 
@@ -44,10 +42,9 @@ impl Reader<'_> {
         for (key, value) in table {
             let key_span = span_of(&key);
             let key = key.into_inner().into_owned();
-            let parent = self.path.len();
-            self.path = join(&self.path, &key);
+            self.trail.push_key(&key);
             let item = self.item(value, depth + 1, key_span);
-            self.path.truncate(parent);
+            self.trail.pop();
             members.push(Member { key, key_span, item });
         }
         members.sort_by_key(|member| member.key_span);
@@ -83,7 +80,13 @@ impl Reader<'_> {
                 Value::Faulty
             }
             DeValue::Array(items) => {
-                Value::Array(items.into_iter().map(|item| self.item(item, depth + 1, span)).collect())
+                let item = |(place, item)| {
+                    self.trail.push_place(place);
+                    let item = self.item(item, depth + 1, span);
+                    self.trail.pop();
+                    item
+                };
+                Value::Array(items.into_iter().enumerate().map(item).collect())
             }
             DeValue::Table(table) => self.table(table, depth, span),
         };
@@ -92,12 +95,12 @@ impl Reader<'_> {
 
     fn no_integer(&mut self, span: Span) -> Value {
         let hint = Some("write other numbers as strings".to_owned());
-        self.report.fault(span, &self.path, "this number is not a 64-bit integer", hint);
+        self.report.fault(span, &self.trail.to_string(), "this number is not a 64-bit integer", hint);
         Value::Faulty
     }
 
     fn too_deep(&mut self, span: Span) {
-        self.report.fault(span, &self.path, format!("nested more than {DEPTH_MAX} deep"), None);
+        self.report.fault(span, &self.trail.to_string(), format!("nested more than {DEPTH_MAX} deep"), None);
     }
 }
 

@@ -119,7 +119,8 @@ fn initial(
     // Without states there is nothing to compare with, and that fault is told already.
     if states.is_some() && !names.clone().any(|state| state == name) {
         let message = format!("`initial` names the unknown state {}", shown(name));
-        report.fault(found.item.span, "initial", message, suggestion(name, names));
+        let hint = report.suggestion(name, names);
+        report.fault(found.item.span, "initial", message, hint);
         return None;
     }
     Some(name.to_owned())
@@ -308,7 +309,10 @@ impl States<'_, '_> {
             );
             (message, Some("write the state's name".to_owned()))
         } else {
-            (format!("unknown target {}", shown(target)), suggestion(target, self.names.iter().copied()))
+            (
+                format!("unknown target {}", shown(target)),
+                self.report.suggestion(target, self.names.iter().copied()),
+            )
         };
         self.report.fault(span, path, message, hint);
         false
@@ -399,10 +403,6 @@ fn named(name: &str, span: Span, path: &str, report: &mut Report) -> bool {
             false
         }
     }
-}
-
-fn suggestion<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
-    did_you_mean(word, names).map(|name| format!("did you mean {name:?}?"))
 }
 
 /// What is missing from the document is told at its first line.

@@ -2,6 +2,7 @@
 
 use crate::diagnostic::Span;
 use crate::parse::Format;
+use crate::validate::join;
 
 /// The deepest nesting of arrays and objects.
 pub(crate) const DEPTH_MAX: usize = 64;
@@ -72,4 +73,34 @@ impl From<Value> for Item {
 /// A member made by us: it has no place in a source.
 pub(crate) fn member(key: &str, value: Value) -> Member {
     Member { key: key.to_owned(), key_span: Span::default(), item: value.into() }
+}
+
+/// The way to a value: kept as parts and written out only when something is told, because a source may be deep and wide.
+#[derive(Default)]
+pub(crate) struct Trail {
+    parts: Vec<String>,
+}
+
+impl Trail {
+    pub(crate) fn push_key(&mut self, key: &str) {
+        self.parts.push(join("", key));
+    }
+
+    pub(crate) fn push_place(&mut self, place: usize) {
+        self.parts.push(format!("[{place}]"));
+    }
+
+    pub(crate) fn pop(&mut self) {
+        self.parts.pop();
+    }
+}
+
+impl std::fmt::Display for Trail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (place, part) in self.parts.iter().enumerate() {
+            let dot = if place > 0 && !part.starts_with('[') { "." } else { "" };
+            write!(f, "{dot}{part}")?;
+        }
+        Ok(())
+    }
 }

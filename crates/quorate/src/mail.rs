@@ -39,7 +39,10 @@ pub(crate) struct ProposalMail {
 }
 
 /// A read and the way back. It forgets the type of the state machine, so that the loop need not know it.
-pub(crate) struct ReadMail(Box<dyn FnOnce(Result<&dyn Any, ReadError>) + Send>);
+pub(crate) struct ReadMail(Box<ReadOnce>);
+
+/// What is done with the state, or with the reason why it cannot be seen.
+type ReadOnce = dyn FnOnce(Result<&dyn Any, ReadError>) + Send;
 
 /// The caller's end of a read.
 pub(crate) type ReadAnswer<T> = oneshot::Receiver<Result<std::thread::Result<T>, ReadError>>;

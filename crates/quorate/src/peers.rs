@@ -32,7 +32,7 @@ impl Peers {
         let (kind, body) = peer_codec::encode(message);
         match link.try_send(Frame { kind, body }) {
             Ok(()) | Err(SendError::Down) => Ok(()),
-            Err(error @ (SendError::Full { .. } | SendError::TooLarge { .. })) => {
+            Err(error @ (SendError::Full | SendError::TooLarge)) => {
                 tracing::warn!(%to, %error, "a message was dropped");
                 Err(Lost(to))
             }

@@ -168,9 +168,9 @@ impl Loop {
     fn execute(&mut self, effect: Effect) -> Result<(), NodeError> {
         match effect {
             Effect::Send { to, message } => self.send(to, &message),
-            Effect::Persist(write) => self.to_log(LogJob::Write(write))?,
+            Effect::Persist(write) => self.queue_for_log(LogJob::Write(write))?,
             Effect::Fetch { purpose, from, through, bytes_max } => {
-                self.to_log(LogJob::Fetch { purpose, from, through, bytes_max })?;
+                self.queue_for_log(LogJob::Fetch { purpose, from, through, bytes_max })?;
             }
             Effect::Apply(batch) => {
                 let local = batch.waiting.iter().filter(|waiting| !waiting.forwarded);
@@ -181,13 +181,9 @@ impl Loop {
             }
             Effect::Read { ticket, .. } => {
                 let read = self.reads.take(ticket).expect("a read is answered exactly once");
-                if let Err(error) = self.applier.try_send(ApplierJob::Read(read)) {
-                    match error {
-                        mpsc::error::TrySendError::Full(ApplierJob::Read(read)) => {
-                            read.refuse(ReadError::Overloaded)
-                        }
-                        error => return Err(behind("applier", &error)),
-                    }
+                match self.applier.try_send(ApplierJob::Read(read)) {
+                    Err(mpsc::error::TrySendError::Full(ApplierJob::Read(read))) => read.refuse(ReadError::Overloaded),
+                    sent => sent.map_err(|error| behind("applier", &error))?,
                 }
             }
             Effect::RefuseProposal { ticket, error } => {
@@ -202,7 +198,7 @@ impl Loop {
         Ok(())
     }
 
-    fn to_log(&mut self, job: LogJob) -> Result<(), NodeError> {
+    fn queue_for_log(&mut self, job: LogJob) -> Result<(), NodeError> {
         self.log.try_send(job).map_err(|error| behind("log", &error))
     }
 

@@ -50,9 +50,10 @@ pub(crate) fn watch_over<S: StateMachine>(
         links_stop.cancel();
         tasks.close();
         tasks.wait().await;
-        match &cause {
-            NodeError::Stopped => tracing::info!(node = node.get(), "stopped"),
-            cause => tracing::error!(node = node.get(), %cause, "stopped"),
+        if cause == NodeError::Stopped {
+            tracing::info!(node = node.get(), "stopped");
+        } else {
+            tracing::error!(node = node.get(), %cause, "stopped");
         }
         ended_sender.send_replace(Some(cause));
     });

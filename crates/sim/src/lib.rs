@@ -7,8 +7,10 @@
 //! *Knows nothing of* wall clocks, threads, sockets, files, or the order of a hash map: the same seed gives the same run,
 //! line for line, on every machine. What fails, fails again with `quorate-sim run --seed S --trace`.
 //!
-//! Reading order: [`rng`] (chance), [`network`] (what happens to a message).
+//! Reading order: [`rng`] (chance), [`disk`] (what a crash leaves of what was written), [`network`] (what
+//! happens to a message).
 
 pub mod rng;
 
+pub mod disk;
 pub mod network;

@@ -15,7 +15,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("client", &["api"]),
     ("server", &["api", "machine", "quorate"]),
     ("cli", &["api", "client", "log", "machine", "server"]),
-    ("bench", &["client", "quorate"]),
+    ("bench", &["api", "client", "quorate"]),
     ("sim", &["core", "log", "machine", "replica"]),
     ("e2e", &["api", "client"]),
     ("examples", &["quorate", "sim"]),

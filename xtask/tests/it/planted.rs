@@ -179,6 +179,13 @@ fn words_that_have_no_place_in_code() {
     check_fine("pub trait Disk {}\npub trait StateMachine {}\ntrait Private {}");
 }
 
+/// A test of the core plays the disk itself.
+#[test]
+fn a_test_may_say_that_a_write_is_durable() {
+    let tests = "//! Tests.\nconst FOLDER: &str = \"golden\";\nfn a() { Durable::attest(1); }\n";
+    assert_eq!(findings(&[("crates/core/tests/it/main.rs", tests)], &[]), []);
+}
+
 #[test]
 fn what_pure_rooms_may_not_have() {
     for word in ["Mutex", "RwLock", "HashMap", "HashSet"] {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::{Bytes, BytesMut};
 use quorate_core::config::Config;
-use quorate_core::entry::{Entry, HardState, Membership};
+use quorate_core::entry::{Entry, HardState, Membership, Payload};
 use quorate_core::invariants;
 use quorate_core::message::{Envelope, Message};
 use quorate_core::raft::Raft;
@@ -140,7 +140,37 @@ impl Cluster {
         }
     }
 
-    /// Gives a node one input and carries out what it asks for. Returns what it sent at once.
+    /// A cluster whose node n holds, behind the bootstrap entry, entries of the terms in `logs[n - 1]`. Each node's term is
+    /// that of its last entry; logs that share a prefix of terms share its entries.
+    pub(crate) fn of_terms(logs: &[&[u64]]) -> Cluster {
+        let members = 1..=logs.len() as u64;
+        let bootstrap = Entry::bootstrap(Membership::of_voters(members.clone().map(id)));
+        Cluster::of_logs(members.zip(logs).map(|(node, terms)| {
+            let entry = |(place, term): (usize, &u64)| Entry {
+                id: EntryId::new(*term, place as u64 + 2),
+                timestamp_ms: 0,
+                payload: Payload::Command(Bytes::from(vec![b'x'; usize::try_from(*term).expect("small")])),
+            };
+            let entries =
+                std::iter::once(bootstrap.clone()).chain(terms.iter().enumerate().map(entry)).collect();
+            let term = Term(terms.last().copied().unwrap_or(0));
+            (small_config(node), HardState { term, vote: None }, entries)
+        }))
+    }
+
+    /// Gives a node a message and returns what is under way then: its answer, if it is not behind a slow disk.
+    pub(crate) fn ask(&mut self, from: u64, to: u64, term: u64, message: Message) -> Vec<Envelope> {
+        self.network.clear();
+        self.deliver(Envelope { from: id(from), to: id(to), term: Term(term), message });
+        self.sent()
+    }
+
+    /// Takes all that is under way.
+    pub(crate) fn sent(&mut self) -> Vec<Envelope> {
+        self.network.drain(..).collect()
+    }
+
+    /// Gives a node one input and carries out what it asks for.
     pub(crate) fn step(&mut self, number: u64, input: Input) {
         self.turn(number, vec![input]);
     }

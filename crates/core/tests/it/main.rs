@@ -3,3 +3,5 @@
 mod chance;
 mod cluster;
 mod properties;
+mod quorum_exhaustive;
+mod thesis;

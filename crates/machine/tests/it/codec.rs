@@ -137,6 +137,12 @@ fn what_could_never_be_accepted_is_refused_before_the_log() {
         ),
         (with_data("{\"a\":}".to_owned()), "data: expected value at line 1 column 6"),
         (with_data("{} {}".to_owned()), "data: trailing characters at line 1 column 4"),
+        (with_data(r#"{"a": [1, -2.5e3, "x", true, null, {"b": {}}]}"#.to_owned()), "ok"),
+        (with_data("{\"a\": 1e999}".to_owned()), "data: number out of range at line 1 column 11"),
+        (
+            with_data("{\"a\":".repeat(200) + "1" + &"}".repeat(200)),
+            "data: recursion limit exceeded at line 1 column 636",
+        ),
         (with_data(object(DATA_BYTES_MAX)), "ok"),
         (with_data(object(DATA_BYTES_MAX + 1)), "too large: data has 65537 bytes, the limit is 65536"),
         (define(DEFINITION_BYTES_MAX), "ok"),

@@ -9,6 +9,7 @@
 
 mod canonical;
 mod codec;
+mod documentation;
 mod fire;
 mod incidents;
 mod parse;

@@ -147,7 +147,7 @@ error: unknown key "targte"
    |
 18 | on.next = { targte = "Done" }
    |             ^^^^^^ states.Running.on.next.targte
-   = help: did you mean `target`?
+   = help: did you mean "target"?
 
 error: unknown type "finale"
   --> m.toml:21:8
@@ -205,7 +205,7 @@ error: unknown key "id"
   |
 3 |   "id": "job", "initial": "Init",
   |   ^^^^ id
-  = help: did you mean `machine`?
+  = help: did you mean "machine"?
 
 error: duplicate key "start"
  --> m.json:5:41
@@ -531,6 +531,38 @@ fn a_source_as_deep_as_it_is_long_is_a_fault_and_not_a_crash() {
     ] {
         assert!(!parse(&source, format).faults.is_empty());
     }
+}
+
+#[test]
+fn a_long_line_is_cut_around_the_fault_and_control_characters_are_not_shown() {
+    let states: String =
+        (0..100).map(|state| format!("\"s{state}\": {{\"on\": {{\"go\": \"s0\"}}}}, ")).collect();
+    let source = format!(
+        "{{\"format\": 1, \"machine\": \"m\", \"version\": 1, \"initial\": \"s0\", \"states\": {{{states}\"\u{9b}end\": {{}}}}}}"
+    );
+    check(
+        Format::Json,
+        &source,
+        r#"error: a name holds '\u{9b}': only ASCII letters, digits, `_` and `-` are allowed
+ --> m.json:1:2963
+  |
+1 | {"on": {"go": "s0"}}, "s98": {"on": {"go": "s0"}}, "s99": {"on": {"go": "s0"}}, "�end": {}}}
+  |                                                                                 ^^^^^^ states."\u{9b}end"
+"#,
+    );
+}
+
+#[test]
+fn many_wrong_names_among_many_right_ones_are_answered_in_time() {
+    // 16,000 wrong targets and 1,000 states: to compare all with all takes minutes.
+    let states: String = (0..1_000)
+        .map(|state| {
+            let on: String = (0..16).map(|event| format!("\"event{event}\": \"x{state}\",")).collect();
+            format!("\"a-long-name-of-a-state-{state}\": {{\"on\": {{{}}}}},", &on[..on.len() - 1])
+        })
+        .collect();
+    let source = format!("{{\"states\": {{{}}}}}", &states[..states.len() - 1]);
+    assert_eq!(parse(&source, Format::Json).faults.len(), 101);
 }
 
 #[test]

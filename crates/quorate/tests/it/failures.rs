@@ -1,0 +1,110 @@
+//! What an application is told when something is wrong: with the settings, the folder, the peers, or its own code.
+
+use quorate::{Fate, LogError, Node, NodeError, ProposeError, StartError};
+
+use crate::cluster::{Cluster, Words, bounded};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_in_apply_stops_the_node_with_the_cause_and_no_caller_waits_for_ever() {
+    let mut cluster = Cluster::new(1);
+    let node = cluster.start(1).await;
+    bounded(node.ready()).await.expect("the node runs");
+    let waiting: Vec<_> = (0..100).map(|n| (node.clone(), n)).collect();
+    let failed = bounded(node.propose("panic now".into())).await.expect_err("apply panicked");
+    assert_eq!(failed.fate(), Fate::Unknown, "{failed}");
+    for (node, n) in waiting {
+        let after = bounded(node.propose(format!("{n}"))).await.expect_err("the node is going down");
+        assert!(matches!(after, ProposeError::Stopped { .. }), "{after}");
+    }
+    let cause = bounded(node.stopped()).await;
+    assert!(
+        matches!(&cause, NodeError::Panicked { part: "applier", message } if message.contains("told to panic")),
+        "{cause}"
+    );
+    assert!(bounded(node.read(|words| words.0.len())).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_in_a_read_is_the_callers_own() {
+    let mut cluster = Cluster::new(1);
+    let node = cluster.start(1).await;
+    let reader = node.clone();
+    let read = tokio::spawn(async move { reader.read(|_: &Words| panic!("the caller's own")).await });
+    assert!(bounded(read).await.expect_err("the panic goes on in the caller").is_panic());
+    assert_eq!(bounded(node.propose("still here".into())).await, Ok(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_belongs_to_one_process_one_node_and_one_cluster() {
+    let mut cluster = Cluster::new(1);
+    let node = cluster.start(1).await;
+    let check = async |id: u64, token: &str| {
+        let builder = Node::builder(cluster.folder(1)).id(id).cluster(token).peers([(id, "127.0.0.1:0")]);
+        match builder.start(Words::default()).await {
+            Ok(_) => panic!("the folder is not free for node {id} of {token}"),
+            Err(StartError::Data { source, .. }) => source,
+            Err(other) => panic!("another error: {other}"),
+        }
+    };
+    assert!(matches!(check(1, "tests").await, LogError::InUse));
+    bounded(node.stop()).await;
+    assert!(matches!(check(1, "others").await, LogError::OtherCluster { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wiped_node_under_a_known_id_is_refused_by_name() {
+    let mut cluster = Cluster::new(3);
+    let mut nodes = cluster.start_all().await;
+    bounded(nodes[0].propose("kept".into())).await.expect("a quorum is there");
+    let all_met = |status: &quorate::NodeStatus| status.peers.iter().all(|peer| peer.connected);
+    for node in &nodes {
+        bounded(node.wait(all_met)).await.expect("the node runs");
+    }
+    bounded(nodes.pop().expect("three nodes").stop()).await;
+    std::fs::remove_dir_all(cluster.folder(3)).expect("the folder is free");
+    let wiped = cluster.start(3).await;
+    let refused = |status: &quorate::NodeStatus| {
+        status
+            .peers
+            .iter()
+            .any(|peer| peer.last_error.contains("incarnation") || peer.last_error.contains("store"))
+    };
+    let status = bounded(wiped.wait(refused)).await.expect("the node runs");
+    assert_eq!(status.leader, 0, "it takes no part: it has forgotten whom it voted for");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_make_no_sense_are_named() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let check = async |id: u64, members: Vec<(u64, &str)>, wanted: &str| match Node::builder(dir.path())
+        .id(id)
+        .peers(members)
+        .start(Words::default())
+        .await
+    {
+        Err(StartError::Config(what)) => assert!(what.contains(wanted), "{what}"),
+        Err(other) => panic!("another error: {other}"),
+        Ok(_) => panic!("it started without {wanted}"),
+    };
+    check(0, vec![(1, "127.0.0.1:0")], "from 1").await;
+    check(2, vec![(1, "127.0.0.1:0")], "not among the members").await;
+    check(1, vec![(1, "127.0.0.1:0"), (1, "127.0.0.1:0")], "two members").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_in_use_and_a_folder_that_cannot_be_made_are_told_apart() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let in_use =
+        Node::builder(dir.path().join("a")).peers([(1, address.clone())]).start(Words::default()).await;
+    match in_use {
+        Err(error @ StartError::Listen { .. }) => assert!(error.to_string().contains(&address), "{error}"),
+        Err(other) => panic!("another error: {other}"),
+        Ok(_) => panic!("the port is taken"),
+    }
+    let file = dir.path().join("file");
+    std::fs::write(&file, "in the way").expect("a file");
+    let no_folder = Node::builder(file.join("data")).start(Words::default()).await;
+    assert!(matches!(no_folder, Err(StartError::Data { source: LogError::NotWritable { .. }, .. })));
+}

@@ -1,0 +1,5 @@
+//! The library as an application sees it: real threads, real sockets, real files.
+
+mod cluster;
+mod failures;
+mod proposals;

@@ -1,0 +1,4 @@
+//! Few tests over real processes: what only real kills, real files and real sockets can show.
+
+mod import;
+mod kill;

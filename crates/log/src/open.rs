@@ -239,6 +239,7 @@ fn stored<D: Disk>(disk: &D, cluster: ClusterId, examined: &Examined) -> Result<
 const FIRST_SEGMENT: u64 = 1;
 /// A segment holds at least its header, a membership of some hundred members, a vote and its seal.
 const SEGMENT_BYTES_MIN: u64 = 4096;
-const MANIFEST_FILE: &str = "LOG";
+/// The file that says that there is a log.
+pub(crate) const MANIFEST_FILE: &str = "LOG";
 const MANIFEST_MAGIC: [u8; 8] = *b"QRTEWAL\n";
 const MANIFEST_LEN: usize = 44;

@@ -142,11 +142,6 @@ impl Examined {
         let kept = self.replay.window.sizes.len() as u64;
         Index(self.replay.index.last().index.0 + 1 - kept)
     }
-
-    /// Which bytes of the last segment the next start will cut.
-    pub(crate) fn cut(&self) -> &[Range<usize>] {
-        &self.cut
-    }
 }
 
 impl Replay {

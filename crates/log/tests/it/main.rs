@@ -2,4 +2,5 @@
 
 mod kit;
 
+mod crash;
 mod real_disk;

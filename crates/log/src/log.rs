@@ -80,6 +80,8 @@ pub struct Log<D: Disk> {
     hard_state: HardState,
     /// The last write that was taken.
     written: WriteNumber,
+    /// Bytes given to the disk since the log was opened.
+    written_bytes: u64,
     /// Once a write or a sync has failed, what a later one says is worth nothing. Never goes back to false.
     poisoned: bool,
 }
@@ -110,6 +112,7 @@ impl<D: Disk> Log<D> {
             index,
             hard_state,
             written,
+            written_bytes: 0,
             poisoned: false,
         };
         assert!(log.end.offset <= log.segment_len, "the log ends within its last segment");
@@ -169,6 +172,11 @@ impl<D: Disk> Log<D> {
         Some(ReadPlan { cluster: self.options.cluster, extents, from, through, bytes_max })
     }
 
+    /// How many bytes this log has given to the disk since it was opened.
+    pub fn written_bytes(&self) -> u64 {
+        self.written_bytes
+    }
+
     /// The disk that the log is on.
     pub fn disk(&self) -> &D {
         self.dir.disk()
@@ -221,6 +229,7 @@ impl<D: Disk> Log<D> {
             return Err(LogError::io("cannot write", &segment_name(self.end.segment), error));
         }
         self.end.offset += bytes.len() as u64;
+        self.written_bytes += bytes.len() as u64;
         self.next_batch = self.encoder.next_number();
         Ok(())
     }
@@ -266,6 +275,8 @@ impl<D: Disk> Log<D> {
             self.poisoned = true;
             return Err(LogError::io("cannot seal", &segment_name(self.end.segment), error));
         }
+        // The header of the new segment and the seal of the old one.
+        self.written_bytes += 2 * SECTOR as u64;
         self.file = file;
         self.segment_len = len;
         self.end = Position { segment: header.segment, offset: SECTOR as u64 };

@@ -289,7 +289,8 @@ impl<S> Node<S> {
     pub async fn wait(&self, mut wanted: impl FnMut(&NodeStatus) -> bool) -> Result<NodeStatus, NodeError> {
         let mut published = self.inner.published.clone();
         // Copied out at once: a look into the channel may not be kept while the node's end is waited for.
-        let found = published.wait_for(|published| wanted(&published.status)).await.map(|found| found.status.clone());
+        let found =
+            published.wait_for(|published| wanted(&published.status)).await.map(|found| found.status.clone());
         match found {
             Ok(status) => Ok(status),
             Err(_) => Err(self.stopped().await),

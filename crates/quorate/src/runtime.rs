@@ -182,7 +182,9 @@ impl Loop {
             Effect::Read { ticket, .. } => {
                 let read = self.reads.take(ticket).expect("a read is answered exactly once");
                 match self.applier.try_send(ApplierJob::Read(read)) {
-                    Err(mpsc::error::TrySendError::Full(ApplierJob::Read(read))) => read.refuse(ReadError::Overloaded),
+                    Err(mpsc::error::TrySendError::Full(ApplierJob::Read(read))) => {
+                        read.refuse(ReadError::Overloaded)
+                    }
                     sent => sent.map_err(|error| behind("applier", &error))?,
                 }
             }

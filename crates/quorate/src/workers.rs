@@ -90,10 +90,15 @@ impl LogWorker {
             return Ok(());
         }
         let contents: Vec<Content<'_>> = writes.iter().map(Content::from).collect();
+        let before = self.log.written_bytes();
         self.log.write(&contents).map_err(failed)?;
         let begin = Instant::now();
         let durable = self.log.sync().map_err(failed)?;
-        self.metrics.fsync.observe(begin.elapsed());
+        let written = self.log.written_bytes() - before;
+        if written > 0 {
+            self.metrics.fsync.observe(begin.elapsed());
+            Metrics::add(&self.metrics.log_written_bytes, written);
+        }
         let mut lost = Vec::new();
         for write in writes.drain(..) {
             for envelope in write.barrier.release(durable) {

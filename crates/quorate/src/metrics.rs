@@ -99,7 +99,7 @@ mod export {
     impl EncodeMetric for Exported {
         fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
             let bounds =
-                (0..Histogram::BUCKETS).map(|n| Histogram::bound_us(n).map_or(f64::MAX, super::seconds));
+                (0..Histogram::BUCKETS).map(|n| Histogram::bound_us(n).map_or(f64::INFINITY, super::seconds));
             let buckets: Vec<(f64, u64)> = bounds.zip(self.0.buckets).collect();
             encoder.encode_histogram::<NoLabelSet>(
                 super::seconds(self.0.sum_us),

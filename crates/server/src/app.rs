@@ -81,7 +81,7 @@ impl App {
 }
 
 /// Waits for `work`, for ever or until the time is over.
-async fn within<T>(timeout: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn within<T>(timeout: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
     match timeout {
         None => Some(work.await),
         Some(timeout) => tokio::time::timeout(timeout, work).await.ok(),

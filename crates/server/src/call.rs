@@ -96,22 +96,17 @@ impl Call {
         self.path.get(name).cloned().unwrap_or_default()
     }
 
-    /// Refuses parameters that the route does not have. `consistency` and `timeout` are common to all.
+    /// Refuses parameters that the route does not have: one that is ignored would not do what its writer believes.
     pub(crate) fn allow(&self, names: &[&str]) -> Result<(), Failure> {
-        let known = || names.iter().copied().chain(["consistency", "timeout"]);
-        match self.query.keys().find(|name| known().all(|known| known != name.as_str())) {
-            None => Ok(()),
-            Some(name) => {
-                let near = quorate_machine::did_you_mean(name, known());
-                Err(Failure::malformed(
-                    format!("unknown parameter `{name}`"),
-                    match near {
-                        Some(near) => format!("did you mean `{near}`?"),
-                        None => format!("this route has: {}", known().collect::<Vec<_>>().join(", ")),
-                    },
-                ))
-            }
-        }
+        let Some(unknown) = self.query.keys().find(|name| !names.contains(&name.as_str())) else {
+            return Ok(());
+        };
+        let hint = match quorate_machine::did_you_mean(unknown, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if names.is_empty() => "this route has no parameters".to_owned(),
+            None => format!("this route has: {}", names.join(", ")),
+        };
+        Err(Failure::malformed(format!("unknown parameter `{unknown}`"), hint))
     }
 
     /// A parameter as text.

@@ -4,18 +4,17 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
-use quorate::MemberStatus;
+use quorate::{MemberStatus, ProposeError};
 use quorate_api::cluster::{ClusterStatus, Member, MemberFailed, OpenSession, SessionOpened};
 use quorate_api::header::{format_session, parse_session};
 
-use crate::app::App;
+use crate::app::{App, within};
 use crate::call::Call;
 use crate::problem::{Failure, json};
 
 /// `GET /v1/cluster`: whoever is reached in time, and why the others were not.
 pub(crate) async fn status(State(app): State<App>, call: Call) -> Result<Response, Failure> {
-    call.allow(&[])?;
-    call.consistency()?;
+    call.allow(&["timeout"])?;
     let timeout = call.timeout()?.unwrap_or(TIMEOUT_DEFAULT).min(TIMEOUT_MAX);
     let answers = app.node.cluster_status(timeout).await;
     let commit = answers.iter().filter_map(|answer| Some(answer.status.as_ref().ok()?.commit_index)).max();
@@ -64,7 +63,7 @@ fn member(app: &App, answer: MemberStatus, commit: u64) -> Result<Member, Member
 
 /// `POST /v1/sessions`.
 pub(crate) async fn open_session(State(app): State<App>, call: Call) -> Result<Response, Failure> {
-    call.allow(&[])?;
+    call.allow(&["timeout"])?;
     let OpenSession { id } = call.json()?;
     let session = parse_session(&id).map_err(|error| {
         Failure::malformed(
@@ -72,7 +71,8 @@ pub(crate) async fn open_session(State(app): State<App>, call: Call) -> Result<R
             "choose one at random: 128 bits, written as 32 hex digits",
         )
     })?;
-    app.node.open_session(session).await.map_err(|error| Failure::propose(&error, &app.members))?;
+    let opened = within(call.timeout()?, app.node.open_session(session)).await;
+    opened.unwrap_or(Err(ProposeError::TimedOut)).map_err(|error| Failure::propose(&error, &app.members))?;
     Ok(json(200, &SessionOpened { id: format_session(session) }))
 }
 

@@ -14,7 +14,7 @@ use crate::translate;
 
 /// `PUT /v1/machines/{machine}`.
 pub(crate) async fn apply(State(app): State<App>, call: Call) -> Result<Response, Failure> {
-    call.allow(&[])?;
+    call.allow(&["timeout"])?;
     let timeout = call.timeout()?;
     let asker = call.asker()?;
     let machine = call.path("machine");
@@ -52,14 +52,14 @@ pub(crate) async fn apply(State(app): State<App>, call: Call) -> Result<Response
 
 /// `GET /v1/machines`.
 pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response, Failure> {
-    call.allow(&[])?;
+    call.allow(&["consistency", "timeout"])?;
     let machines = app.read(&call, |registry| Ok(registry.machines())).await?;
     Ok(json(200, &MachineList { machines: machines.into_iter().map(translate::machine).collect() }))
 }
 
 /// `GET /v1/machines/{machine}`.
 pub(crate) async fn get(State(app): State<App>, call: Call) -> Result<Response, Failure> {
-    call.allow(&["version"])?;
+    call.allow(&["version", "consistency", "timeout"])?;
     let machine = call.path("machine");
     let version = call.number("version")?;
     let definition = app.read(&call, move |registry| registry.definition(&machine, version)).await?;

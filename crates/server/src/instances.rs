@@ -15,7 +15,7 @@ use crate::{proposals, translate};
 
 /// `POST /v1/machines/{machine}/instances`.
 pub(crate) async fn create(State(app): State<App>, call: Call) -> Result<Response, Failure> {
-    call.allow(&[])?;
+    call.allow(&["timeout"])?;
     let timeout = call.timeout()?;
     let asker = call.asker()?;
     let CreateInstance { id, context } = call.json()?;
@@ -50,7 +50,7 @@ pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response,
     if call.text("label").is_some() {
         return Err(Failure::not_supported("`label`: instances by label"));
     }
-    call.allow(&["state", "limit", "cursor"])?;
+    call.allow(&["state", "limit", "cursor", "consistency", "timeout"])?;
     let machine = call.path("machine");
     let limit = call.limit()?;
     let state = call.text("state").map(str::to_owned);
@@ -66,7 +66,7 @@ pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response,
 
 /// `GET /v1/machines/{machine}/count`.
 pub(crate) async fn count(State(app): State<App>, call: Call) -> Result<Response, Failure> {
-    call.allow(&[])?;
+    call.allow(&["consistency", "timeout"])?;
     let machine = call.path("machine");
     let counts = app.read(&call, move |registry| registry.count(&machine)).await?;
     let quorate_machine::Counts { machine, version, total, states } = counts;
@@ -75,7 +75,7 @@ pub(crate) async fn count(State(app): State<App>, call: Call) -> Result<Response
 
 /// `GET /v1/machines/{machine}/instances/{id}`.
 pub(crate) async fn get(State(app): State<App>, call: Call) -> Result<Response, Failure> {
-    call.allow(&[])?;
+    call.allow(&["consistency", "timeout"])?;
     let (machine, id) = (call.path("machine"), call.path("id"));
     let instance = app.read(&call, move |registry| registry.instance(&machine, &id)).await?;
     Ok(json(200, &translate::instance(instance)))
@@ -83,7 +83,7 @@ pub(crate) async fn get(State(app): State<App>, call: Call) -> Result<Response, 
 
 /// `GET /v1/machines/{machine}/instances/{id}/history`.
 pub(crate) async fn history(State(app): State<App>, call: Call) -> Result<Response, Failure> {
-    call.allow(&["from", "limit"])?;
+    call.allow(&["from", "limit", "consistency", "timeout"])?;
     let (machine, id) = (call.path("machine"), call.path("id"));
     let (from, limit) = (call.number("from")?, call.limit()?);
     let names = (machine.clone(), id.clone());

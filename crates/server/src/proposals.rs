@@ -15,7 +15,7 @@ use crate::translate;
 
 /// Proposes to move one instance.
 pub(crate) async fn submit(State(app): State<App>, call: Call) -> Result<Response, Failure> {
-    call.allow(&["explain"])?;
+    call.allow(&["explain", "timeout"])?;
     let explain = call.flag("explain")?;
     let timeout = call.timeout()?;
     let asker = call.asker()?;

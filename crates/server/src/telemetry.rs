@@ -72,8 +72,8 @@ impl Telemetry {
             durations.clone(),
         );
         registry.register(
-            "quorate_proposals",
-            "proposals and creations answered over HTTP by this node, by outcome",
+            "quorate_outcomes",
+            "what became of proposals and creations that came to this node over HTTP",
             proposals.clone(),
         );
         registry.register("quorate_http_connections", "open connections", connections.clone());

@@ -94,9 +94,9 @@ async fn metrics_are_in_the_text_form_of_openmetrics() {
     let page = String::from_utf8(told.body.to_vec()).unwrap();
     assert!(page.ends_with("# EOF\n"));
     for line in [
-        r#"quorate_proposals_total{outcome="committed"} 1"#,
-        r#"quorate_proposals_total{outcome="created"} 1"#,
-        r#"quorate_proposals_total{outcome="no_transition"} 1"#,
+        r#"quorate_outcomes_total{outcome="committed"} 1"#,
+        r#"quorate_outcomes_total{outcome="created"} 1"#,
+        r#"quorate_outcomes_total{outcome="no_transition"} 1"#,
         r#"quorate_http_requests_total{method="GET",route="unmatched",status="404"} 1"#,
         r#"quorate_http_request_duration_seconds_count{method="POST",route="/v1/machines/{machine}/instances"} 1"#,
         "quorate_http_connections",
@@ -106,6 +106,16 @@ async fn metrics_are_in_the_text_form_of_openmetrics() {
         "quorate_role",
     ] {
         assert!(page.contains(line), "{line} in\n{page}");
+    }
+    let mut families: Vec<_> = page.lines().filter(|line| line.starts_with("# TYPE ")).collect();
+    let count = families.len();
+    families.sort_unstable();
+    families.dedup();
+    assert_eq!(families.len(), count, "no family is told twice");
+    let histograms = families.iter().filter(|family| family.ends_with(" histogram"));
+    for name in histograms.map(|family| family.split(' ').nth(2).unwrap()) {
+        let ends = page.lines().any(|line| line.starts_with(name) && line.contains(r#"le="+Inf""#));
+        assert!(ends, "every histogram ends in infinity: {name}");
     }
     let ask = get("/metrics?x=1");
     let told = tell(cluster.address(), ask.clone()).await;

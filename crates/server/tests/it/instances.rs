@@ -178,5 +178,7 @@ async fn unknown_parameters_are_errors() {
         let (status, problem) = cluster.check(get(&format!("/v1/machines/lifecycle/count{bad}"))).await;
         assert_eq!((status, problem["code"].as_str()), (400, Some("malformed")), "{bad}");
     }
+    let (status, _) = cluster.post(&format!("{INSTANCES}?consistency=stale"), "{}").await;
+    assert_eq!(status, 400, "a write has no consistency to choose");
     assert_eq!(cluster.get("/v1/machines/lifecycle/count?timeout=2s&consistency=linearizable").await.0, 200);
 }

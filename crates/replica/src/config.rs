@@ -44,16 +44,16 @@ pub struct ReplicaConfig {
 }
 
 impl ReplicaConfig {
-    /// Settings that suit ticks of about ten milliseconds.
+    /// Settings that suit ticks of about a millisecond.
     pub fn new(session: u128, seed: u64) -> ReplicaConfig {
         ReplicaConfig {
             session,
             seed,
             command_bytes_max: 1 << 20,
-            proposal_timeout_ticks: 1_000,
-            read_timeout_ticks: 1_000,
-            retry_pause_ticks: 2,
-            forward_retry_ticks: 100,
+            proposal_timeout_ticks: 10_000,
+            read_timeout_ticks: 10_000,
+            retry_pause_ticks: 20,
+            forward_retry_ticks: 1_000,
             pending_len_max: 65_536,
             pending_bytes_max: 64 << 20,
             forward_bytes_max: 1 << 20,

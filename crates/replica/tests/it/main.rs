@@ -1,0 +1,15 @@
+//! The tests of the replica: each is named as the rule that it proves.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test stops at what it did not expect, and is read by its name"
+)]
+
+mod applier;
+mod cluster;
+mod codec;
+mod harness;
+mod sessions;
+mod solo;

@@ -1,0 +1,476 @@
+//! One replica, driven by hand: what it takes in, what it refuses at once, what it tells, what its bounds are.
+
+use bytes::Bytes;
+use quorate_core::config::Config;
+use quorate_core::entry::Membership;
+use quorate_core::message::{Envelope, Message};
+use quorate_core::raft::Raft;
+use quorate_core::ready::Durable;
+use quorate_core::stored::Stored;
+use quorate_core::types::{EntryId, Index, NodeId, Term};
+use quorate_replica::applier::Applier;
+use quorate_replica::config::ReplicaConfig;
+use quorate_replica::effect::{Answered, ApplyBatch, Effect, Step, StepKind};
+use quorate_replica::error::{ProposeError, ReadError};
+use quorate_replica::input::{Input, Now, Ticket};
+use quorate_replica::peer_message::{ForwardAnswer, PeerMessage};
+use quorate_replica::replica::Replica;
+use quorate_replica::request::{CommandEnvelope, CommandKind, RequestId};
+use quorate_replica::session::SessionLimits;
+
+use crate::applier::{Tally, envelope};
+
+/// Node 1 of `voters` voters. Its clock moves a millisecond with each turn.
+struct Solo {
+    replica: Replica,
+    applier: Applier<Tally>,
+    now_us: u64,
+    /// Batches that the applier has not done yet.
+    batches: Vec<ApplyBatch>,
+    /// Answers to local callers, in order.
+    answers: Vec<(Ticket, Answered)>,
+    reads: Vec<(Ticket, Result<Index, ReadError>)>,
+    sent: Vec<(NodeId, PeerMessage)>,
+}
+
+const ME: NodeId = NodeId::new(1);
+const PEER: NodeId = NodeId::new(2);
+
+impl Solo {
+    fn new(voters: u64, change: impl FnOnce(&mut ReplicaConfig)) -> Solo {
+        let membership =
+            Membership { voters: (1..=voters).map(NodeId::new).collect(), ..Membership::default() };
+        let mut config = ReplicaConfig::new(77, 1);
+        config.proposal_timeout_ticks = 1_000;
+        config.read_timeout_ticks = 1_000;
+        config.forward_retry_ticks = 100;
+        change(&mut config);
+        Solo {
+            replica: Replica::new(config, Raft::new(Config::new(ME), Stored::bootstrap(membership))),
+            applier: Applier::new(Tally::default(), SessionLimits::default()),
+            now_us: 0,
+            batches: Vec::new(),
+            answers: Vec::new(),
+            reads: Vec::new(),
+            sent: Vec::new(),
+        }
+    }
+
+    /// The only voter, which leads, with its own session open.
+    fn leader(change: impl FnOnce(&mut ReplicaConfig)) -> Solo {
+        let mut solo = Solo::new(1, change);
+        solo.turn(vec![Input::Campaign]);
+        solo.turn(vec![propose(1_000_000, None, 0, false)]);
+        while solo.answers.is_empty() {
+            assert!(!solo.batches.is_empty(), "the first proposal is on its way to the applier");
+            solo.apply();
+        }
+        assert_eq!(solo.answers.pop().map(|(ticket, _)| ticket), Some(Ticket(1_000_000)));
+        solo
+    }
+
+    /// One of three voters, which follows node 2 in term 1.
+    fn follower(change: impl FnOnce(&mut ReplicaConfig)) -> Solo {
+        let mut solo = Solo::new(3, change);
+        solo.turn(vec![raft(PEER, 1, Message::Heartbeat { commit: Index(1), round: 1 })]);
+        solo.sent.clear();
+        solo
+    }
+
+    /// A turn, and further ones for what the disk answers. The applier stands still.
+    fn turn(&mut self, inputs: Vec<Input>) {
+        let mut inputs = inputs;
+        loop {
+            self.now_us += 1_000;
+            self.replica.begin_turn(Now { monotonic_us: self.now_us, wall_ms: self.now_us / 1_000 });
+            inputs.drain(..).for_each(|input| self.replica.step(input));
+            for effect in self.replica.drain() {
+                match effect {
+                    Effect::Send { to, message } => self.sent.push((to, message)),
+                    Effect::Persist(write) => {
+                        inputs.push(Input::Persisted(write.number));
+                        let released = write.barrier.release(Durable::attest(write.number));
+                        self.sent.extend(released.into_iter().map(|out| (out.to, PeerMessage::Raft(out))));
+                    }
+                    Effect::Apply(batch) => self.batches.push(batch),
+                    Effect::Read { ticket, index } => self.reads.push((ticket, Ok(index))),
+                    Effect::RefuseRead { ticket, error } => self.reads.push((ticket, Err(error))),
+                    Effect::RefuseProposal { ticket, error } => {
+                        self.answers.push((ticket, Answered { outcome: Err(error), trace: None }));
+                    }
+                    Effect::Answer { ticket, answered } => self.answers.push((ticket, answered)),
+                    Effect::Fetch { .. } => panic!("all entries are in the window"),
+                    Effect::Fact(_) => {}
+                }
+            }
+            if inputs.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Lets the applier do all its batches.
+    fn apply(&mut self) {
+        let mut reports = Vec::new();
+        for batch in std::mem::take(&mut self.batches) {
+            let applied = self.applier.apply(batch);
+            reports.push(applied.report);
+            for answer in applied.answers {
+                self.answers.push((answer.ticket, answer.finish(self.now_us)));
+            }
+        }
+        self.turn(reports);
+    }
+
+    fn tick(&mut self, elapsed: u64) {
+        self.turn(vec![Input::Tick { elapsed }]);
+    }
+
+    /// The one proposal in the messages sent, with the peer that it was sent to.
+    fn forwarded(&mut self) -> Vec<(NodeId, Ticket, Bytes)> {
+        let mut found = Vec::new();
+        for (to, message) in self.sent.drain(..) {
+            if let PeerMessage::Forward { proposals } = message {
+                found.extend(proposals.into_iter().map(|(ticket, command, _)| (to, ticket, command)));
+            }
+        }
+        found
+    }
+
+    fn outcomes(&mut self) -> Vec<(u64, Result<u64, ProposeError>)> {
+        let number = |bytes: Bytes| u64::from_le_bytes(bytes[..].try_into().unwrap());
+        self.answers.drain(..).map(|(ticket, answered)| (ticket.0, answered.outcome.map(number))).collect()
+    }
+}
+
+fn propose(ticket: u64, request_id: Option<RequestId>, amount: u64, explain: bool) -> Input {
+    Input::Propose { ticket: Ticket(ticket), command: envelope(request_id, amount), explain }
+}
+
+fn raft(from: NodeId, term: u64, message: Message) -> Input {
+    let envelope = Envelope { from, to: ME, term: Term(term), message };
+    Input::Received { from, message: PeerMessage::Raft(envelope) }
+}
+
+fn answer(from: NodeId, ticket: Ticket, answer: ForwardAnswer) -> Input {
+    Input::Received { from, message: PeerMessage::ForwardReply { answers: vec![(ticket, answer)] } }
+}
+
+fn answered(amount: u64) -> ForwardAnswer {
+    let outcome = Ok(Bytes::copy_from_slice(&amount.to_le_bytes()));
+    ForwardAnswer::Answered(Answered { outcome, trace: None })
+}
+
+fn key() -> Option<RequestId> {
+    Some(RequestId::Key(Bytes::from_static(b"key")))
+}
+
+#[test]
+fn what_can_never_be_applied_is_refused_at_once() {
+    let mut solo = Solo::follower(|config| config.command_bytes_max = 8);
+    let long = CommandEnvelope { body: Bytes::from_static(b"123456789"), ..CommandEnvelope::default() };
+    let actor = CommandEnvelope { actor: Some("a".repeat(300)), ..CommandEnvelope::default() };
+    let unnamed = CommandEnvelope { kind: CommandKind::OpenSession, ..CommandEnvelope::default() };
+    let inputs = [long, actor, unnamed].into_iter().zip(1..);
+    solo.turn(
+        inputs.map(|(command, n)| Input::Propose { ticket: Ticket(n), command, explain: true }).collect(),
+    );
+    let errors: Vec<_> = solo.outcomes().into_iter().map(|(_, outcome)| outcome.unwrap_err()).collect();
+    assert_eq!(errors[0], ProposeError::TooLarge { bytes: 9, bytes_max: 8 });
+    assert!(matches!(&errors[1], ProposeError::Malformed(why) if why.contains("actor")));
+    assert!(matches!(&errors[2], ProposeError::Malformed(why) if why.contains("sequence 0")));
+    assert_eq!(solo.forwarded(), []);
+    assert_eq!(solo.replica.status().pending_len, 0);
+}
+
+#[test]
+fn no_more_proposals_wait_than_their_bounds_in_count_and_bytes() {
+    for (len_max, bytes_max) in [(3, 1 << 20), (100, 24)] {
+        let mut solo = Solo::new(3, |config| {
+            config.pending_len_max = len_max;
+            config.pending_bytes_max = bytes_max;
+        });
+        solo.turn((1..=5).map(|n| propose(n, key(), n, false)).collect());
+        let refused = [(4, Err(ProposeError::Overloaded)), (5, Err(ProposeError::Overloaded))];
+        assert_eq!(solo.outcomes(), refused);
+        solo.tick(999);
+        assert_eq!(solo.outcomes(), []);
+        solo.tick(1);
+        let nobody = |n| (n, Err(ProposeError::NoLeader { leader: None }));
+        assert_eq!(solo.outcomes(), [nobody(1), nobody(2), nobody(3)], "none of them ever left");
+        let status = solo.replica.status();
+        assert_eq!((status.pending_len, status.pending_bytes), (0, 0));
+        assert_eq!((status.metrics.refused_overloaded, status.metrics.refused_no_leader), (2, 3));
+    }
+}
+
+#[test]
+fn a_proposal_waits_for_a_leader_and_goes_to_it_once_it_is_known() {
+    let mut solo = Solo::new(3, |_| {});
+    solo.turn(vec![propose(1, key(), 5, false)]);
+    assert_eq!(solo.forwarded(), []);
+    solo.turn(vec![raft(PEER, 1, Message::Heartbeat { commit: Index(0), round: 1 })]);
+    let sent = solo.forwarded();
+    assert_eq!((sent.len(), sent[0].0), (1, PEER));
+    solo.turn(vec![answer(PEER, sent[0].1, answered(5))]);
+    assert_eq!(solo.outcomes(), [(1, Ok(5))]);
+    // The same answer again finds nobody.
+    solo.turn(vec![answer(PEER, sent[0].1, answered(6))]);
+    assert_eq!(solo.outcomes(), []);
+}
+
+/// R32, R67: whatever a leader says but an answer, the same bytes with the same request id go out again.
+#[test]
+fn a_proposal_is_sent_again_as_it_was_until_it_is_answered() {
+    let mut solo = Solo::follower(|_| {});
+    solo.turn(vec![propose(1, key(), 5, false)]);
+    let mut sent = solo.forwarded();
+    let first = sent[0].clone();
+    for refusal in
+        [ForwardAnswer::NotLeader { leader: None }, ForwardAnswer::Overloaded, ForwardAnswer::LeadershipLost]
+    {
+        solo.turn(vec![answer(PEER, sent[0].1, refusal)]);
+        assert_eq!(solo.forwarded(), [], "there is a pause before the next attempt");
+        solo.tick(40);
+        sent = solo.forwarded();
+        assert_eq!(sent, std::slice::from_ref(&first));
+    }
+    solo.tick(99);
+    assert_eq!(solo.forwarded(), []);
+    solo.tick(1);
+    assert_eq!(solo.forwarded(), std::slice::from_ref(&first), "no answer is as good as a refusal");
+    // Another leader: at once. Its predecessor's late refusal changes nothing.
+    let other = NodeId::new(3);
+    solo.turn(vec![raft(other, 2, Message::Heartbeat { commit: Index(0), round: 1 })]);
+    assert_eq!(solo.forwarded(), [(other, first.1, first.2.clone())]);
+    solo.turn(vec![answer(PEER, first.1, ForwardAnswer::NotLeader { leader: Some(other) })]);
+    solo.tick(40);
+    assert_eq!(solo.forwarded(), []);
+    // A late answer of its predecessor is an answer all the same.
+    solo.turn(vec![answer(PEER, first.1, answered(5))]);
+    assert_eq!(solo.outcomes(), [(1, Ok(5))]);
+    assert_eq!(solo.replica.status().metrics.forwards_sent, 6);
+}
+
+#[test]
+fn a_proposal_that_was_sent_ends_as_unknown_when_its_time_is_over() {
+    let mut solo = Solo::follower(|config| config.forward_retry_ticks = 10_000);
+    solo.turn(vec![propose(1, key(), 5, false)]);
+    let sent = solo.forwarded();
+    solo.turn(vec![answer(PEER, sent[0].1, ForwardAnswer::Overloaded)]);
+    solo.tick(1_000);
+    assert_eq!(solo.outcomes(), [(1, Err(ProposeError::TimedOut))], "a copy of the message may be under way");
+}
+
+#[test]
+fn proposals_of_a_turn_travel_in_messages_of_bounded_size() {
+    let mut solo = Solo::follower(|config| config.forward_bytes_max = 40);
+    solo.turn((1..=7).map(|n| propose(n, key(), n, false)).collect());
+    let sizes: Vec<usize> = solo
+        .sent
+        .iter()
+        .filter_map(|(_, message)| match message {
+            PeerMessage::Forward { proposals } => Some(proposals.len()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(sizes, [3, 3, 1], "seventeen bytes each: a message is closed once it reaches its bound");
+}
+
+/// The own session opens before the first proposal without a request id leaves; sequences and acknowledgements rise.
+#[test]
+fn proposals_without_a_request_id_get_one_of_the_nodes_session() {
+    let mut solo = Solo::follower(|_| {});
+    solo.turn((1..=3).map(|n| propose(n, None, n, false)).collect());
+    let sent = solo.forwarded();
+    let opening = CommandEnvelope::decode(&sent[0].2).unwrap();
+    assert_eq!((sent.len(), opening.kind), (1, CommandKind::OpenSession), "nothing but the opening leaves");
+    solo.turn(vec![answer(PEER, sent[0].1, answered(0))]);
+    let ids = |sent: &[(NodeId, Ticket, Bytes)]| -> Vec<(u128, u64, u64)> {
+        let id = |command: &Bytes| match CommandEnvelope::decode(command).unwrap().request_id {
+            Some(RequestId::Session { session, sequence, acknowledged }) => (session, sequence, acknowledged),
+            other => panic!("{other:?}"),
+        };
+        sent.iter().map(|(_, _, command)| id(command)).collect()
+    };
+    let sent = solo.forwarded();
+    assert_eq!(ids(&sent), [(77, 1, 0), (77, 2, 0), (77, 3, 0)]);
+    solo.turn(vec![answer(PEER, sent[1].1, answered(0)), propose(4, None, 4, false)]);
+    assert_eq!(ids(&solo.forwarded()), [(77, 4, 0)], "the first is not answered yet");
+    solo.turn(vec![answer(PEER, sent[0].1, answered(0)), propose(5, None, 5, false)]);
+    assert_eq!(ids(&solo.forwarded()), [(77, 5, 2)], "the first two are");
+}
+
+#[test]
+fn who_does_not_lead_says_so_to_those_who_forward() {
+    let mut solo = Solo::follower(|_| {});
+    let command = envelope(key(), 5).encode().unwrap();
+    let proposals = vec![(Ticket(8), command, false)];
+    let from = NodeId::new(3);
+    solo.turn(vec![
+        Input::Received { from, message: PeerMessage::Forward { proposals } },
+        Input::Received { from, message: PeerMessage::ForwardRead { ticket: Ticket(9) } },
+    ]);
+    let refused = ForwardAnswer::NotLeader { leader: Some(PEER) };
+    assert!(solo.sent.contains(&(from, PeerMessage::ForwardReply { answers: vec![(Ticket(8), refused)] })));
+    assert!(solo.sent.contains(&(from, PeerMessage::ForwardReadReply { ticket: Ticket(9), index: None })));
+    assert_eq!(solo.replica.status().forwarded_len, 0);
+}
+
+#[test]
+fn a_leader_whose_applier_is_behind_refuses_proposals() {
+    let mut solo = Solo::leader(|config| config.apply_lag_len_max = 2);
+    solo.turn((1..=3).map(|n| propose(n, key(), 1, false)).collect());
+    solo.turn(vec![propose(4, key(), 1, false)]);
+    assert_eq!(solo.outcomes(), [(4, Err(ProposeError::Overloaded))]);
+    let proposals = vec![(Ticket(8), envelope(key(), 1).encode().unwrap(), false)];
+    solo.turn(vec![Input::Received { from: PEER, message: PeerMessage::Forward { proposals } }]);
+    let overloaded = PeerMessage::ForwardReply { answers: vec![(Ticket(8), ForwardAnswer::Overloaded)] };
+    assert_eq!(solo.sent, [(PEER, overloaded)]);
+    solo.apply();
+    assert_eq!(solo.outcomes(), [(1, Ok(1)), (2, Ok(1)), (3, Ok(1))]);
+    solo.turn(vec![propose(5, key(), 1, false)]);
+    solo.apply();
+    assert_eq!(solo.outcomes(), [(5, Ok(1))]);
+}
+
+#[test]
+fn the_applier_gets_no_more_batches_than_it_may_hold() {
+    let mut solo = Solo::leader(|config| {
+        config.apply_batch_len_max = 2;
+        config.apply_inflight_max = 3;
+    });
+    solo.turn((1..=10).map(|n| propose(n, None, n, false)).collect());
+    let sizes: Vec<usize> = solo.batches.iter().map(|batch| batch.entries.len()).collect();
+    assert_eq!(sizes, [2, 2, 2]);
+    solo.apply();
+    solo.apply();
+    assert_eq!(solo.outcomes().len(), 10);
+    assert_eq!(solo.replica.status().applied_through, solo.replica.status().apply_through);
+}
+
+/// R42, T55: a read is served behind the batches that it must see.
+#[test]
+fn a_read_waits_until_the_applier_was_handed_its_index() {
+    let mut solo = Solo::leader(|config| {
+        config.apply_batch_len_max = 1;
+        config.apply_inflight_max = 1;
+    });
+    solo.turn(vec![propose(1, None, 1, false), propose(2, None, 1, false)]);
+    solo.turn(vec![Input::Read { ticket: Ticket(9) }]);
+    assert_eq!(solo.reads, [], "only the first of both was handed over");
+    solo.apply();
+    let through = solo.replica.status().apply_through;
+    assert_eq!(solo.reads, [(Ticket(9), Ok(through))]);
+}
+
+/// R40: a late answer to an older question confirms nothing; nor does one that nobody was asked for.
+#[test]
+fn only_the_answer_to_an_open_question_serves_a_read() {
+    let mut solo = Solo::follower(|_| {});
+    let question = |solo: &mut Solo| {
+        let found = solo.sent.drain(..).find_map(|(to, message)| match message {
+            PeerMessage::ForwardRead { ticket } => Some((to, ticket)),
+            _ => None,
+        });
+        found.unwrap()
+    };
+    let reply = |from, ticket, index: u64| Input::Received {
+        from,
+        message: PeerMessage::ForwardReadReply { ticket, index: Some(Index(index)) },
+    };
+    solo.turn(vec![Input::Read { ticket: Ticket(1) }, Input::Read { ticket: Ticket(2) }]);
+    let (to, first) = question(&mut solo);
+    assert_eq!(to, PEER);
+    // A restarted node begins elsewhere: its numbers never meet those of its earlier lives.
+    let mut restarted = Solo::follower(|config| config.session = u128::from(u64::MAX) << 3);
+    restarted.turn(vec![Input::Read { ticket: Ticket(1) }]);
+    assert_ne!(question(&mut restarted).1, first);
+    let other = NodeId::new(3);
+    solo.turn(vec![raft(other, 2, Message::Heartbeat { commit: Index(0), round: 1 })]);
+    let (to, second) = question(&mut solo);
+    assert_eq!(to, other, "the new leader is asked");
+    assert_ne!(first, second);
+    solo.turn(vec![reply(PEER, first, 0), reply(PEER, second, 0), reply(other, first, 0)]);
+    assert_eq!(solo.reads, []);
+    solo.turn(vec![reply(other, second, 0), reply(other, second, 0)]);
+    assert_eq!(solo.reads, [(Ticket(1), Ok(Index(0))), (Ticket(2), Ok(Index(0)))]);
+}
+
+#[test]
+fn reads_are_bounded_and_end_by_time() {
+    let mut solo = Solo::new(3, |config| config.reads_len_max = 2);
+    solo.turn((1..=3).map(|n| Input::Read { ticket: Ticket(n) }).collect());
+    assert_eq!(solo.reads, [(Ticket(3), Err(ReadError::Overloaded))]);
+    solo.reads.clear();
+    solo.tick(999);
+    assert_eq!(solo.reads, []);
+    solo.tick(1);
+    let nobody = Err(ReadError::NoLeader { leader: None });
+    assert_eq!(solo.reads, [(Ticket(1), nobody.clone()), (Ticket(2), nobody)]);
+    let mut solo = Solo::follower(|config| config.forward_retry_ticks = 10_000);
+    solo.turn(vec![Input::Read { ticket: Ticket(1) }]);
+    // The leader is heard all the time, but says nothing about the read.
+    for round in 2..=11 {
+        solo.turn(vec![
+            Input::Tick { elapsed: 100 },
+            raft(PEER, 1, Message::Heartbeat { commit: Index(0), round }),
+        ]);
+    }
+    assert_eq!(solo.reads, [(Ticket(1), Err(ReadError::TimedOut))]);
+}
+
+#[test]
+fn the_leader_tells_each_step_of_a_proposal() {
+    let mut solo = Solo::leader(|_| {});
+    solo.turn(vec![propose(1, key(), 5, true), propose(2, None, 6, false)]);
+    solo.apply();
+    let steps = solo.answers[0].1.trace.as_ref().unwrap();
+    let kinds: Vec<&StepKind> = steps.iter().map(|step| &step.what).collect();
+    let entry = EntryId::new(1, 5);
+    let expected = [
+        StepKind::Accepted,
+        StepKind::Appended { entry },
+        StepKind::Acknowledged { by: ME },
+        StepKind::Committed,
+        StepKind::Applied,
+    ];
+    assert_eq!(kinds, expected.iter().collect::<Vec<_>>());
+    assert!(steps.is_sorted_by_key(|step| step.at_us));
+    assert!(steps.last().unwrap().at_us >= 1_000, "the write took a turn");
+    assert_eq!(solo.answers[1].1.trace, None, "nobody asked");
+}
+
+#[test]
+fn a_follower_joins_its_steps_with_those_of_the_leader() {
+    let mut solo = Solo::follower(|_| {});
+    solo.turn(vec![propose(1, key(), 5, true)]);
+    let (_, ticket, _) = solo.forwarded().remove(0);
+    let step = Step { node: PEER, at_us: 3, what: StepKind::Committed };
+    let outcome = Ok(Bytes::new());
+    let by_leader = Answered { outcome: outcome.clone(), trace: Some(vec![step.clone()]) };
+    solo.turn(vec![answer(PEER, ticket, ForwardAnswer::Answered(by_leader))]);
+    let own = |what| Step { node: ME, at_us: 0, what };
+    let trace = vec![own(StepKind::Accepted), own(StepKind::Forwarded { leader: PEER }), step];
+    assert_eq!(solo.answers, [(Ticket(1), Answered { outcome, trace: Some(trace) })]);
+}
+
+#[test]
+fn an_envelope_in_the_name_of_another_node_is_dropped() {
+    let mut solo = Solo::follower(|_| {});
+    let envelope = Envelope {
+        from: NodeId::new(3),
+        to: ME,
+        term: Term(9),
+        message: Message::Heartbeat { commit: Index(0), round: 1 },
+    };
+    solo.turn(vec![Input::Received { from: PEER, message: PeerMessage::Raft(envelope) }]);
+    assert_eq!((solo.replica.raft().term(), solo.replica.raft().leader()), (Term(1), Some(PEER)));
+}
+
+#[test]
+fn a_setting_of_zero_is_refused_by_name() {
+    let config = ReplicaConfig { reads_len_max: 0, ..ReplicaConfig::new(1, 1) };
+    assert_eq!(config.validate(), Err("reads_len_max must be greater than 0".into()));
+    assert_eq!(ReplicaConfig::new(1, 1).validate(), Ok(()));
+}

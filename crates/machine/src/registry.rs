@@ -96,7 +96,7 @@ impl Registry {
     }
 
     fn define(&mut self, context: &Context, canonical_json: &str, hash: Hash) -> Reply {
-        let (outcome, machine, version) = match self.examine(canonical_json, hash) {
+        let (outcome, machine, version) = match examine(canonical_json, hash) {
             Ok(definition) => {
                 let (name, version) = (definition.name().to_owned(), definition.version());
                 let outcome = self.place_of(&definition);
@@ -111,22 +111,14 @@ impl Registry {
         Reply::Defined(Defined { outcome, machine, version, hash, index, term })
     }
 
-    fn examine(&self, canonical_json: &str, hash: Hash) -> Result<Definition, DefineOutcome> {
-        let actual = hash_of(canonical_json);
-        if actual != hash {
-            return Err(DefineOutcome::HashMismatch { actual });
-        }
-        Definition::from_canonical_json(canonical_json)
-            .map_err(|invalid| DefineOutcome::Invalid { detail: invalid.detail })
-    }
-
     /// What becomes of a good definition beside those that stand.
     fn place_of(&self, definition: &Definition) -> DefineOutcome {
         if let Some(machine) = self.machines.get(definition.name()) {
             if let Some(standing) = machine.versions.get(&definition.version()) {
-                return match standing.hash() == definition.hash() {
-                    true => DefineOutcome::Unchanged,
-                    false => DefineOutcome::VersionTaken { hash: standing.hash() },
+                return if standing.hash() == definition.hash() {
+                    DefineOutcome::Unchanged
+                } else {
+                    DefineOutcome::VersionTaken { hash: standing.hash() }
                 };
             }
             let latest = machine.latest().version();
@@ -261,6 +253,16 @@ impl Machine {
     fn standing(&self, instance: &Instance) -> Standing {
         standing(self.definition_of(instance), instance)
     }
+}
+
+/// The definition in a command, if it is one and has the hash that came with it.
+fn examine(canonical_json: &str, hash: Hash) -> Result<Definition, DefineOutcome> {
+    let actual = hash_of(canonical_json);
+    if actual != hash {
+        return Err(DefineOutcome::HashMismatch { actual });
+    }
+    Definition::from_canonical_json(canonical_json)
+        .map_err(|invalid| DefineOutcome::Invalid { detail: invalid.detail })
 }
 
 fn standing(definition: &Definition, instance: &Instance) -> Standing {

@@ -11,7 +11,7 @@
 //! The end record makes a torn snapshot known; the file that carries the stream has its own checksum.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::sync::Arc;
 
 use quorate_replica::state_machine::DecodeError;
@@ -30,11 +30,15 @@ const KIND_MACHINE: u8 = 2;
 const KIND_INSTANCE: u8 = 3;
 const KIND_END: u8 = 4;
 
+/// What is written at a time.
+const BUFFER_BYTES: usize = 64 * 1024;
+
 /// The most bytes of one record. An instance with a full history stays far below it.
 const RECORD_BYTES_MAX: u32 = 64 * 1024 * 1024;
 
 /// Writes a registry.
 pub(crate) fn write(registry: &Registry, out: &mut dyn Write) -> io::Result<()> {
+    let out = &mut BufWriter::with_capacity(BUFFER_BYTES, out);
     out.write_all(&MAGIC)?;
     let mut buffer = Vec::new();
     let (mut definitions, mut instances) = (0, 0);
@@ -55,7 +59,8 @@ pub(crate) fn write(registry: &Registry, out: &mut dyn Write) -> io::Result<()> 
     }
     record(out, &mut buffer, KIND_END, |writer| {
         writer.number(1, definitions).number(2, instances);
-    })
+    })?;
+    out.flush()
 }
 
 fn record(
@@ -73,7 +78,8 @@ fn record(
     out.write_all(buffer)
 }
 
-/// Reads a registry. Everything is checked: a snapshot that does not hold together is refused, not repaired.
+/// Reads a registry and not one byte more. Everything is checked: a snapshot that does not hold together is refused, not
+/// repaired.
 pub(crate) fn read(source: &mut dyn Read, limits: Limits) -> io::Result<Registry> {
     let mut magic = [0; MAGIC.len()];
     source.read_exact(&mut magic)?;

@@ -94,6 +94,14 @@ fn a_snapshot_is_not_touched_by_what_is_applied_after_it() {
 }
 
 #[test]
+fn what_follows_a_snapshot_in_its_source_stays_unread() {
+    let bytes = [&bytes_of(&full().registry)[..], b"what follows"].concat();
+    let mut source = &bytes[..];
+    Registry::new().restore(&mut source).unwrap();
+    assert_eq!(source, b"what follows");
+}
+
+#[test]
 fn the_form_of_a_snapshot_changes_only_on_purpose() {
     // Whoever changes this hash raises the version of the form, and keeps reading the old one.
     use sha2::Digest;

@@ -17,7 +17,7 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 rejected, 4 conflict, 5 not found, 6 unava
 /// Replicated state machines: declare a lifecycle, and a quorum decides every transition.
 #[derive(Parser, Debug)]
 #[command(name = "quorate", version, before_help = EXAMPLES, after_help = AFTER)]
-#[command(propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -165,10 +165,28 @@ pub(crate) struct DevArgs {
 /// Flags of `server`. Each but the first overrides what stands in the file and in the environment.
 #[derive(Args, Debug)]
 pub(crate) struct ServerArgs {
-    /// The settings
+    /// The settings [default: ./quorate.toml if it is there]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Override one setting
+    /// Which member this node is
+    #[arg(long, value_name = "N")]
+    pub(crate) id: Option<u64>,
+    /// Where the node keeps its data
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<String>,
+    /// Where clients reach it
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen_api: Option<String>,
+    /// Where its peers reach it
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen_peer: Option<String>,
+    /// Allow addresses that other machines reach, although nothing is encrypted in this version
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// What the program's log shows: error, warn, info, debug
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+    /// Any other setting
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
 }

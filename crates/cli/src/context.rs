@@ -29,20 +29,22 @@ impl Context {
         if failure.exit != Exit::NotFound {
             return failure;
         }
-        match self.similar_machine(machine).await {
+        match self.similar_machine(machine, &failure.what).await {
             Some(hint) => failure.hint(hint),
             None => failure,
         }
     }
 
-    /// Advice for a machine's name that the cluster does not know. None when it knows it, or cannot be asked.
-    pub(crate) async fn similar_machine(&self, machine: &str) -> Option<String> {
+    /// Advice for a machine's name that the cluster does not know. None when it knows it, or cannot be asked. `said`: the cluster's
+    /// own words, so that its guess is not made twice.
+    pub(crate) async fn similar_machine(&self, machine: &str, said: &str) -> Option<String> {
         let known = self.client.machines().await.ok()?;
         let names = known.machines.iter().map(|known| known.machine.as_str());
         if names.clone().any(|name| name == machine) {
             return None;
         }
         match did_you_mean(machine, names) {
+            Some(_) if said.contains(GUESS) => Some("`quorate machines` lists all of them".to_owned()),
             Some(name) => Some(format!("did you mean `{name}`? `quorate machines` lists all of them")),
             None => Some("`quorate machines` lists the machines, `quorate apply FILE` adds one".to_owned()),
         }
@@ -54,11 +56,12 @@ impl Context {
         machine: &str,
         event: Option<&str>,
         state: Option<&str>,
+        said: &str,
     ) -> Option<String> {
         let definition = self.client.machine(machine, None).await.ok()?;
         let words = Words::of(&definition);
-        let event_hint = event.and_then(|event| similar(event, &words.events, "event"));
-        event_hint.or_else(|| state.and_then(|state| similar(state, &words.states, "state")))
+        let event_hint = event.and_then(|event| similar(event, &words.events, "event", said));
+        event_hint.or_else(|| state.and_then(|state| similar(state, &words.states, "state", said)))
     }
 }
 
@@ -91,13 +94,17 @@ impl Words {
     }
 }
 
-fn similar(word: &str, known: &[String], kind: &str) -> Option<String> {
+/// How the cluster's own guess at a name begins.
+const GUESS: &str = "did you mean";
+
+/// The name that was probably meant, and what there is. None when the name is known.
+fn similar(word: &str, known: &[String], kind: &str, said: &str) -> Option<String> {
     if known.iter().any(|name| name == word) {
         return None;
     }
     let list = known.iter().take(12).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match did_you_mean(word, known.iter().map(String::as_str)) {
-        Some(name) => Some(format!("did you mean `{name}`? the {kind}s are: {list}")),
+    match did_you_mean(word, known.iter().map(String::as_str)).filter(|_| !said.contains(GUESS)) {
+        Some(name) => Some(format!("{GUESS} `{name}`? the {kind}s are: {list}")),
         None => Some(format!("the {kind}s are: {list}")),
     }
 }

@@ -19,64 +19,55 @@ use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
 use quorate_api::meaning::Exit;
 
-use crate::args::{Arguments, ClusterCommand, Command, Common, CompletionShell};
+use crate::args::{Arguments, ClusterCommand, Command, Common, CompletionShell, ConfigCommand, LogCommand};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
 
 fn main() -> ExitCode {
     let Arguments { common, command } = Arguments::parse();
-    let exit = run(&common, command).unwrap_or_else(|failure| {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let ran = match runtime {
+        Ok(runtime) => runtime.block_on(run(&common, command)),
+        Err(error) => Err(Failure::new(Exit::Error, format!("cannot start threads: {error}"))),
+    };
+    let exit = ran.unwrap_or_else(|failure| {
         failure.tell();
         failure.exit
     });
     ExitCode::from(exit.code())
 }
 
-/// Runs what needs no network at once, and all else in an async runtime.
-fn run(common: &Common, command: Command) -> Result<Exit, Failure> {
+/// Which command runs where. Those that ask no cluster make no client: a wrong QUORATE_ENDPOINTS is none of their business.
+async fn run(common: &Common, command: Command) -> Result<Exit, Failure> {
+    let output = &mut Output::new(common.output);
+    let context = || Context::new(common);
     match command {
-        Command::Check { files, strict } => {
-            commands::machines::check(&mut Output::new(common.output), &files, strict)
-        }
-        Command::Completions { shell } => completions(shell),
-        other => {
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-            let runtime = runtime
-                .map_err(|error| Failure::new(Exit::Error, format!("cannot start threads: {error}")))?;
-            runtime.block_on(ask(common, other))
-        }
-    }
-}
-
-/// The commands that ask a cluster.
-async fn ask(common: &Common, command: Command) -> Result<Exit, Failure> {
-    let mut context = Context::new(common)?;
-    let context = &mut context;
-    match command {
-        Command::Apply { files } => commands::machines::apply(context, &files).await,
-        Command::Machines => commands::machines::machines(context).await,
+        Command::Dev(arguments) => commands::dev::dev(output, &arguments).await,
+        Command::Server(arguments) => commands::server::server(&arguments).await,
+        Command::Apply { files } => commands::machines::apply(&mut context()?, &files).await,
+        Command::Machines => commands::machines::machines(&mut context()?).await,
         Command::Machine { machine, version } => {
-            commands::machines::machine(context, &machine, version).await
+            commands::machines::machine(&mut context()?, &machine, version).await
         }
-        Command::Create { target, key } => commands::instances::create(context, &target, key).await,
-        Command::Propose(arguments) => commands::propose::propose(context, arguments).await,
-        Command::Get { target } => commands::instances::get(context, &target).await,
+        Command::Check { files, strict } => commands::machines::check(output, &files, strict),
+        Command::Create { target, key } => commands::instances::create(&mut context()?, &target, key).await,
+        Command::Propose(arguments) => commands::propose::propose(&mut context()?, arguments).await,
+        Command::Get { target } => commands::instances::get(&mut context()?, &target).await,
         Command::List { machine, state, limit } => {
-            commands::instances::list(context, &machine, state, limit).await
+            commands::instances::list(&mut context()?, &machine, state, limit).await
         }
-        Command::Count { machine } => commands::instances::count(context, &machine).await,
+        Command::Count { machine } => commands::instances::count(&mut context()?, &machine).await,
         Command::History { target, from, limit } => {
-            commands::instances::history(context, &target, from, limit).await
+            commands::instances::history(&mut context()?, &target, from, limit).await
         }
-        Command::Import(arguments) => import::import(context, common, arguments).await,
-        Command::Cluster(ClusterCommand::Status) => commands::cluster::status(context).await,
-        Command::Dev(_)
-        | Command::Server(_)
-        | Command::Log(_)
-        | Command::Config(_)
-        | Command::Check { .. }
-        | Command::Completions { .. } => Err(Failure::new(Exit::Error, "this command asks no cluster")),
+        Command::Import(arguments) => import::import(&mut context()?, common, arguments).await,
+        Command::Cluster(ClusterCommand::Status) => commands::cluster::status(&mut context()?).await,
+        Command::Log(LogCommand::Inspect { dir, entries }) => {
+            commands::log::inspect_log(output, &dir, entries)
+        }
+        Command::Config(ConfigCommand::Dump(arguments)) => commands::server::dump(output, &arguments),
+        Command::Completions { shell } => completions(shell),
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) async fn create(
                 tell_rejection(context, rejection)?;
             }
             let hint = match creation.meaning().exit {
-                Exit::NotFound => context.similar_machine(&machine).await,
+                Exit::NotFound => context.similar_machine(&machine, &rejection.detail).await,
                 Exit::Conflict => Some(format!("`quorate get {target}` shows it")),
                 Exit::Ok | Exit::Error | Exit::Usage | Exit::Rejected | Exit::Unavailable | Exit::Unknown => {
                     None
@@ -171,7 +171,7 @@ async fn explain_list(
     if failure.exit == Exit::NotFound {
         return failure;
     }
-    match context.similar_word(machine, None, state).await {
+    match context.similar_word(machine, None, state, &failure.what).await {
         Some(hint) => failure.hint(hint),
         None => failure,
     }

@@ -148,12 +148,10 @@ pub(crate) async fn machine(
             continue;
         };
         for (event, reaction) in on {
-            let target = match reaction {
-                serde_json::Value::String(text) => text.clone(),
-                other => {
-                    other.get("target").and_then(|target| target.as_str()).unwrap_or_default().to_owned()
-                }
-            };
+            // The canonical form is `"ignore"` or `{"target": ...}`.
+            let target =
+                reaction.as_str().or_else(|| reaction.get("target").and_then(|target| target.as_str()));
+            let target = target.unwrap_or_default().to_owned();
             rows.push(vec![state.clone(), event.clone(), target, mark.to_owned()]);
         }
     }

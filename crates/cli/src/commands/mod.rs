@@ -1,6 +1,9 @@
 //! The commands, a room for each family. Each returns how the process ends, or why it failed.
 
 pub(crate) mod cluster;
+pub(crate) mod dev;
 pub(crate) mod instances;
+pub(crate) mod log;
 pub(crate) mod machines;
 pub(crate) mod propose;
+pub(crate) mod server;

@@ -115,11 +115,11 @@ async fn advice(
 ) -> Option<String> {
     let Target { machine, id } = target;
     match rejection.code {
-        RejectionCode::UnknownMachine => context.similar_machine(machine).await,
+        RejectionCode::UnknownMachine => context.similar_machine(machine, &rejection.detail).await,
         RejectionCode::UnknownInstance => Some(format!("`quorate create {machine}/{id}` creates it")),
         RejectionCode::UnknownEvent | RejectionCode::NoTransition => {
-            let similar =
-                context.similar_word(machine, propose.event.as_deref(), propose.to.as_deref()).await;
+            let (event, state) = (propose.event.as_deref(), propose.to.as_deref());
+            let similar = context.similar_word(machine, event, state, &rejection.detail).await;
             similar.or_else(|| allowed(rejection))
         }
         RejectionCode::Conflict => Some(format!("`quorate get {machine}/{id}` shows what is there now")),

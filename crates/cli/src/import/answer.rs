@@ -76,13 +76,13 @@ impl Session {
             match self.create(row, acknowledged).await? {
                 None => creation = Some(Created::Existed),
                 Some(Creation::Created(_)) => creation = Some(Created::New),
-                Some(Creation::Rejected(rejection)) => match rejection.code {
-                    RejectionCode::Exists => creation = Some(Created::Existed),
-                    _ => {
-                        let decision = rejected(rejection);
-                        return Ok(Answered { creation: Some(Created::Refused), decision });
-                    }
-                },
+                Some(Creation::Rejected(rejection)) if rejection.code == RejectionCode::Exists => {
+                    creation = Some(Created::Existed);
+                }
+                Some(Creation::Rejected(rejection)) => {
+                    let decision = rejected(rejection);
+                    return Ok(Answered { creation: Some(Created::Refused), decision });
+                }
             }
         }
         let decision = match self.propose(row, acknowledged).await? {

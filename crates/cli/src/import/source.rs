@@ -51,6 +51,7 @@ struct Metered {
     file: File,
     hash: Sha256,
     bytes: u64,
+    last_byte: u8,
     /// Bytes since the last row was complete.
     since_row: Cell<u64>,
 }
@@ -92,7 +93,7 @@ impl Source {
     /// Starts a pass over the rows.
     pub(crate) fn rows(&self) -> Result<Rows, Failure> {
         let file = File::open(&self.path).map_err(|error| Failure::file(&self.path, "read", &error))?;
-        let metered = Metered { file, hash: Sha256::new(), bytes: 0, since_row: Cell::new(0) };
+        let metered = Metered { file, hash: Sha256::new(), bytes: 0, last_byte: 0, since_row: Cell::new(0) };
         let path = self.path.clone();
         if self.is_jsonl {
             let reader = Reader::Jsonl { reader: BufReader::with_capacity(BUFFER_BYTES, metered), line: 0 };
@@ -102,6 +103,8 @@ impl Source {
         let mut csv = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
+            // Only the line feed ends a row, so that lines are counted right in CRLF files too; the CR before it is taken off below.
+            .terminator(csv::Terminator::Any(b'\n'))
             .buffer_capacity(BUFFER_BYTES)
             .from_reader(metered);
         let columns = header(&path, &mut csv)?;
@@ -155,6 +158,7 @@ impl Read for Metered {
         let count = self.file.read(buffer)?;
         self.hash.update(&buffer[..count]);
         self.bytes += count as u64;
+        self.last_byte = buffer[..count].last().copied().unwrap_or(self.last_byte);
         self.since_row.set(self.since_row.get() + count as u64);
         Ok(count)
     }
@@ -208,29 +212,29 @@ fn next_csv(path: &Path, csv: &mut csv::Reader<Metered>, columns: &[String]) -> 
     Ok(Some((line, parts, cells)))
 }
 
-/// One record as text, with the line where it starts.
+/// One record as text, with the line where it starts. Blank lines are passed over.
 fn cells(
     path: &Path,
     csv: &mut csv::Reader<Metered>,
     columns: &[String],
 ) -> Result<Option<(u64, Vec<String>)>, Failure> {
     let mut record = csv::ByteRecord::new();
-    let line = csv.position().line();
-    let more = csv.read_byte_record(&mut record).map_err(|error| match error.kind() {
-        csv::ErrorKind::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-            wrong(path, line, &error.to_string())
+    loop {
+        let before = csv.position().line();
+        let more = csv.read_byte_record(&mut record).map_err(|error| read_failure(path, before, error))?;
+        csv.get_ref().since_row.set(0);
+        if !more {
+            return Ok(None);
         }
-        csv::ErrorKind::Io(error) => Failure::file(path, "read", error),
-        _ => wrong(path, line, &error.to_string()),
-    })?;
-    csv.get_ref().since_row.set(0);
-    if !more {
-        return Ok(None);
+        if record.len() > 1 || record.get(0) != Some(b"\r") {
+            break;
+        }
     }
-    // The record knows its own line: blank ones before it are passed over.
-    let line = record.position().map_or(line, csv::Position::line);
+    let line = first_line(csv, &record);
+    let last = record.len().saturating_sub(1);
     let mut texts = Vec::with_capacity(record.len());
     for (position, bytes) in record.iter().enumerate() {
+        let bytes = if position == last { bytes.strip_suffix(b"\r").unwrap_or(bytes) } else { bytes };
         let text = std::str::from_utf8(bytes).map_err(|_| {
             let name =
                 columns.get(position).map_or_else(|| (position + 1).to_string(), |name| format!("`{name}`"));
@@ -239,6 +243,32 @@ fn cells(
         texts.push(text.to_owned());
     }
     Ok(Some((line, texts)))
+}
+
+/// The line where a record starts that was just read: the line after it, less its own. The reader's own word for it is the line
+/// before blank ones.
+fn first_line(csv: &csv::Reader<Metered>, record: &csv::ByteRecord) -> u64 {
+    let inner = record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
+    let file = csv.get_ref();
+    // The last line of a file need not end.
+    let ended = csv.position().byte() < file.bytes || file.last_byte == b'\n';
+    csv.position().line().saturating_sub(inner + u64::from(ended))
+}
+
+fn read_failure(path: &Path, line: u64, error: csv::Error) -> Failure {
+    let text = error.to_string();
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) if error.kind() != io::ErrorKind::InvalidData => {
+            Failure::file(path, "read", &error)
+        }
+        csv::ErrorKind::Io(error) => wrong(path, line, &error.to_string()),
+        csv::ErrorKind::Utf8 { .. }
+        | csv::ErrorKind::UnequalLengths { .. }
+        | csv::ErrorKind::Seek
+        | csv::ErrorKind::Serialize(_)
+        | csv::ErrorKind::Deserialize { .. }
+        | _ => wrong(path, line, &text),
+    }
 }
 
 fn next_jsonl(path: &Path, reader: &mut BufReader<Metered>, line: &mut u64) -> Result<Found, Failure> {

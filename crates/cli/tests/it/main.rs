@@ -1,0 +1,8 @@
+//! Tests of the program `quorate`, run as a user runs it: the real binary, its output and its exit code; and a cluster of `dev` with
+//! real sockets and real fsync where one is needed.
+
+mod cli;
+mod cluster;
+mod import;
+mod offline;
+mod tour;

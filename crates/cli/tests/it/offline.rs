@@ -1,0 +1,148 @@
+//! What needs no cluster: help, usage errors, checks, completions, and what is said when nobody listens.
+
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use crate::cli::{Run, program, quorate, write};
+
+#[test]
+fn help_opens_with_three_examples_and_names_the_exit_codes() {
+    for arguments in [&["--help"][..], &["-h"], &["help"]] {
+        let run = quorate(arguments);
+        run.check(0, &["out:quorate dev", "out:propose", "out:Exit codes: 0 ok"]);
+        let opening = run.stdout.split("Usage:").next().expect("the text before the usage");
+        let examples = opening.lines().filter(|line| line.trim_start().starts_with("quorate ")).count();
+        assert_eq!(examples, 3, "{opening}");
+    }
+}
+
+#[test]
+fn every_command_tells_its_flags() {
+    let verbs = "dev server apply machines machine check create propose get list count history import cluster log config completions";
+    for verb in verbs.split(' ') {
+        quorate(&[verb, "--help"]).check(0, &["out:Usage: quorate"]);
+        quorate(&["--help"]).check(0, &[&format!("out:\n  {verb}")]);
+    }
+}
+
+#[test]
+fn a_wrong_call_ends_with_2_and_says_what_is_wrong() {
+    let table: &[(&[&str], &str)] = &[
+        (&[], "Usage"),
+        (&["frobnicate"], "frobnicate"),
+        (&["propse", "a/b", "start"], "propose"),
+        (&["propose", "a/b"], "EVENT"),
+        (&["propose", "a/b", "start", "--to", "Running"], "cannot be used with"),
+        (&["propose", "a", "start"], "names a machine, but no instance"),
+        (&["propose", "a/", "start"], "an id is empty"),
+        (&["propose", "/b", "start"], "a name is empty"),
+        (&["propose", "a/b", "start", "--data", "[1]"], "--data is no JSON object"),
+        (&["propose", "a/b", "start", "--key", ""], "the key has 0 bytes"),
+        (&["get", "über/b"], "only ASCII letters"),
+        (&["machines", "-o", "xml"], "table"),
+        (&["machines", "--endpoint", "https://a"], "TLS is not supported"),
+        (&["machines", "--endpoint", ","], "the list of endpoints is empty"),
+        (&["dev", "--nodes", "0"], "1..=9"),
+        (&["dev", "--nodes", "9", "--api-port", "65530"], "leaves no ports"),
+        (&["import", "x.csv"], "--machine"),
+        (&["server", "--set", "listen.api"], "the `=` is missing"),
+        (&["server", "--set", "listen.apo=127.0.0.1:0"], "listen.api"),
+        (&["config", "dump", "--config", "/does/not/exist.toml"], "/does/not/exist.toml"),
+    ];
+    for (arguments, word) in table {
+        quorate(arguments).check(2, &[&format!("err:{word}")]);
+    }
+}
+
+#[test]
+fn check_shows_every_fault_with_its_place_and_needs_no_cluster() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let good = write(
+        dir.path(),
+        "door.toml",
+        "format = 1\nmachine = \"door\"\nversion = 1\ninitial = \"Shut\"\n\n[states.Shut]\non.open = \"Open\"\n\n[states.Open]\non.shut = \"Shut\"\n",
+    );
+    quorate(&["check", &good]).check(0, &["out:ok", "out:door"]);
+    let bad = write(
+        dir.path(),
+        "bad.toml",
+        "format = 1\nmachine = \"door\"\nversion = 1\ninitial = \"Shut\"\ncolour = \"red\"\n\n[states.Shut]\non.open = \"Opne\"\n\n[states.Open]\non.shut = \"Shut\"\n",
+    );
+    let run = quorate(&["check", &good, &bad]);
+    run.check(
+        1,
+        &["err:colour", "err:Opne", "err:Open", "err:bad.toml:5", "err:bad.toml:8", "err:^", "out:refused"],
+    );
+    let report = quorate(&["check", &bad, "-o", "json"]);
+    assert_eq!(report.check(1, &[]).json()[0]["faults"].as_array().map(Vec::len), Some(2), "{report:#?}");
+    let lonely = write(
+        dir.path(),
+        "lonely.toml",
+        "format = 1\nmachine = \"lonely\"\nversion = 1\ninitial = \"A\"\n\n[states.A]\non.a = \"A\"\n\n[states.B]\non.b = \"A\"\n",
+    );
+    quorate(&["check", &lonely]).check(0, &["err:B", "out:ok"]);
+    quorate(&["check", &lonely, "--strict"]).check(1, &["err:B", "out:refused"]);
+    quorate(&["check", "/does/not/exist.toml"]).check(1, &["err:cannot read /does/not/exist.toml"]);
+    quorate(&["check", "definition.yaml"]).check(2, &["err:.toml or .json"]);
+}
+
+#[test]
+fn completions_exist_for_each_shell() {
+    for shell in ["bash", "zsh", "fish"] {
+        quorate(&["completions", shell]).check(0, &["out:quorate", "out:propose", "out:expect-revision"]);
+    }
+    quorate(&["completions", "cmd"]).check(2, &["err:bash"]);
+}
+
+#[test]
+fn without_a_listener_it_ends_with_6_and_says_what_to_do() {
+    // The port is free again once the listener is dropped; nobody else is told of it.
+    let address =
+        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let address = address.to_string();
+    let told = format!("err:no listener at {address} (connection refused)");
+    for verb in [&["machines"][..], &["get", "a/b"], &["propose", "a/b", "start"], &["cluster", "status"]] {
+        let arguments = [&["--endpoint", &address], verb].concat();
+        quorate(&arguments).check(6, &[&told, "err:is `quorate dev`", "err:QUORATE_ENDPOINTS"]);
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    for arguments in [&["completions", "bash"][..], &["--help"], &["config", "dump"]] {
+        let mut child = program(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it ends");
+        Run::of(&output).check(0, &[]);
+    }
+}
+
+#[test]
+fn colours_are_for_terminals_only() {
+    let run = quorate(&["check", "definition.yaml"]);
+    assert!(!run.stderr.contains('\u{1b}'), "{run:#?}");
+}
+
+#[test]
+fn settings_are_dumped_with_their_origin() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = write(dir.path(), "quorate.toml", "[listen]\napi = \"127.0.0.1:7777\"\n");
+    let run = quorate(&["config", "dump", "--config", &file, "--set", "timeouts.shutdown=3s"]);
+    run.check(0, &["out:127.0.0.1:7777", "out:quorate.toml:2", "out:--set timeouts.shutdown", "out:default"]);
+    let json = quorate(&["config", "dump", "-o", "json", "--log-level", "debug"]);
+    let settings = json.check(0, &[]).json();
+    let level = settings.as_array().and_then(|all| all.iter().find(|one| one["key"] == "log.level"));
+    assert_eq!(level.map(|one| one["origin"].clone()), Some("flag --log-level".into()), "{json:#?}");
+}
+
+#[test]
+fn a_log_is_looked_for_where_it_is_named() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().to_string_lossy().into_owned();
+    quorate(&["log", "inspect", &path]).check(1, &["err:no data directory"]);
+    quorate(&["log", "inspect", "/does/not/exist"]).check(1, &["err:/does/not/exist"]);
+}

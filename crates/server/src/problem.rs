@@ -32,7 +32,7 @@ impl Failure {
     pub(crate) fn json(error: &serde_json::Error) -> Failure {
         let mut failure = Failure::malformed(
             format!("the body cannot be read: {error}"),
-            "correct the body; the fields of each request are in the description of the API",
+            "docs/http.md lists the fields of each request",
         );
         failure.problem.place =
             Some(Place { line: error.line() as u64, column: error.column().max(1) as u64 });
@@ -44,7 +44,7 @@ impl Failure {
         Failure::new(
             ProblemCode::NotSupported,
             format!("{feature}: not in this version ({})", env!("CARGO_PKG_VERSION")),
-            "the changelog says which version brings it; `GET /` lists what this one has",
+            "`GET /` lists what this version has",
         )
     }
 
@@ -172,7 +172,11 @@ pub(crate) fn json<T: Serialize>(status: u16, body: &T) -> Response {
 fn answer<T: Serialize>(status: u16, media_type: &'static str, body: &T) -> Response {
     // The types of the interface hold nothing that JSON cannot: text keys, integers, no maps with other keys.
     let (status, bytes) = match serde_json::to_vec(body) {
-        Ok(bytes) => (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), bytes),
+        Ok(mut bytes) => {
+            // A terminal that shows an answer goes on in a line of its own.
+            bytes.push(b'\n');
+            (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), bytes)
+        }
         Err(error) => {
             tracing::error!(%error, "an answer could not be written as JSON");
             (StatusCode::INTERNAL_SERVER_ERROR, Vec::new())

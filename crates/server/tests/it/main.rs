@@ -7,6 +7,7 @@ mod cluster;
 mod config;
 mod connections;
 mod definitions;
+mod docs;
 mod idempotency;
 mod instances;
 mod probes;

@@ -254,7 +254,7 @@ pub(crate) enum ClusterCommand {
 pub(crate) enum LogCommand {
     /// Show segments, hard state and entries of a stopped node
     Inspect {
-        /// The node's data directory, or its `log` directory
+        /// The node's data directory
         dir: PathBuf,
         /// Show each entry
         #[arg(long)]

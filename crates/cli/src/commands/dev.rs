@@ -213,7 +213,8 @@ fn tell(
     let count = nodes.len();
     let dir = arguments.data_dir.display();
     let ms = took.as_millis();
-    output.line(&format!("quorate dev: {count} node(s) in one process, a leader after {ms} ms\n"))?;
+    let nodes_word = if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") };
+    output.line(&format!("quorate dev: {nodes_word} in one process, a leader after {ms} ms\n"))?;
     let rows = nodes_json.iter().map(|node| {
         let role = if node.leader { "leader" } else { "follower" };
         let data = node.data_dir.display().to_string();

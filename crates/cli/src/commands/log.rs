@@ -67,24 +67,26 @@ fn write(output: &mut Output, finding: &Finding) -> Result<(), Failure> {
     output.value(&FoundJson { file, offset: *offset, state, what })
 }
 
-/// The data directory of a node, also when its `log` directory is named.
+/// The data directory of a node, also when the folder of its segments within is named.
 fn data_folder(dir: &Path) -> Result<PathBuf, Failure> {
-    let is_log = dir.file_name().is_some_and(|name| name == "log") && !dir.join("log").is_dir();
-    let folder = match dir.parent() {
-        Some(parent) if is_log => parent.to_owned(),
-        Some(_) | None => dir.to_owned(),
-    };
-    if folder.join("log").is_dir() {
-        return Ok(folder);
+    let is_data = |folder: &Path| folder.join(IDENTITY).is_file();
+    if is_data(dir) {
+        return Ok(dir.to_owned());
     }
-    let what = format!("{} is no data directory of a node: it holds no `log`", dir.display());
-    let inside = std::fs::read_dir(&folder).into_iter().flatten().flatten();
-    let nodes = inside.filter(|entry| entry.path().join("log").is_dir()).map(|entry| entry.path());
+    if let Some(parent) = dir.parent().filter(|parent| is_data(parent)) {
+        return Ok(parent.to_owned());
+    }
+    let inside = std::fs::read_dir(dir).map_err(|error| Failure::file(dir, "read", &error))?;
+    let nodes = inside.flatten().map(|entry| entry.path()).filter(|path| is_data(path));
     let mut nodes = nodes.map(|path| path.display().to_string()).collect::<Vec<_>>();
     nodes.sort();
+    let what = format!("{} is no data directory of a node: it holds no file {IDENTITY}", dir.display());
     let failure = Failure::new(Exit::Error, what);
     Err(match nodes.first() {
         Some(node) => failure.hint(format!("the nodes of `quorate dev` lie one deeper, as in {node}")),
         None => failure,
     })
 }
+
+/// The file by which the data directory of a node is known.
+const IDENTITY: &str = "NODE";

@@ -4,5 +4,6 @@
 mod cli;
 mod cluster;
 mod import;
+mod node;
 mod offline;
 mod tour;

@@ -178,7 +178,7 @@ fn the_first_screen_tells_nodes_leader_data_and_what_to_paste() {
     child.wait().expect("the child ends");
     let screen = screen.join("\n");
     for word in [
-        "3 node(s)",
+        "3 nodes in one process",
         "leader",
         "follower",
         "n3",

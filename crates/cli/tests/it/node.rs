@@ -1,0 +1,48 @@
+//! One node as `quorate server`, and a look into its log when it has stopped.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use crate::cli::{program, quorate, write};
+
+#[test]
+fn a_server_takes_its_settings_from_file_and_flags_and_stops_at_a_signal() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data").to_string_lossy().into_owned();
+    let file = write(
+        dir.path(),
+        "quorate.toml",
+        format!("[node]\ndata_dir = \"{data}\"\n\n[listen]\napi = \"127.0.0.1:1\"\npeer = \"127.0.0.1:0\"\n"),
+    );
+    let arguments = ["server", "--config", &file, "--listen-api", "127.0.0.1:0", "--log-level", "warn"];
+    let mut child = program(&arguments).stderr(Stdio::piped()).spawn().expect("the program runs");
+    let mut lines = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
+    let told = lines.by_ref().map(|line| line.expect("UTF-8")).find(|line| line.contains("clients http://"));
+    let told = told.expect("it says where it listens");
+    let endpoint = told.split_whitespace().find(|word| word.starts_with("http://")).expect("an address");
+    let endpoint = endpoint.trim_end_matches(',');
+    let at = ["--endpoint", endpoint];
+    quorate(&[&at[..], &["create", "lifecycle/a"]].concat()).check(0, &["out:Init"]);
+    quorate(&[&at[..], &["propose", "lifecycle/a", "start"]].concat()).check(0, &["out:Running"]);
+
+    // A second one on the same data is refused by name.
+    let second = ["server", "--config", &file, "--listen-api", "127.0.0.1:0"];
+    quorate(&second).check(1, &[&format!("err:{data}"), "err:in use"]);
+
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
+    let rest = lines.map(|line| line.expect("UTF-8")).collect::<Vec<_>>();
+    assert_eq!(child.wait().expect("it ends").code(), Some(0), "{rest:#?}");
+
+    let inspect = quorate(&["log", "inspect", &data]);
+    inspect.check(0, &["err:1 segments", "out:wal/"]);
+    let log = format!("{data}/wal");
+    let entries = quorate(&["log", "inspect", &log, "--entries"]);
+    entries.check(0, &["err:1 segments"]);
+    assert!(entries.stdout.lines().count() > inspect.stdout.lines().count(), "{entries:#?}\n{inspect:#?}");
+    let json = quorate(&["log", "inspect", &data, "--entries", "-o", "jsonl"]);
+    for line in json.check(0, &[]).stdout.lines() {
+        let found: serde_json::Value = serde_json::from_str(line).expect("a line is JSON");
+        assert_eq!(found["state"], "good", "{line}");
+    }
+}

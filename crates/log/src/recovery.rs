@@ -80,14 +80,14 @@ pub(crate) fn examine<D: Disk>(disk: &D, expected: Expected, segments: &[u64]) -
         let header = check_header(&file, &bytes, *segment, expected)?;
         replay.check_follows(&file, &header, before)?;
         let seed = Seed::new(expected.cluster, *segment);
-        let view =
+        let content =
             SegmentBytes { file: &file, segment: *segment, group: expected.group, seed, bytes: &bytes };
         if !before_sealed && !is_zero(&bytes[SECTOR..]) {
             let before = before.expect("only a segment that was read can lack its seal");
             let what = "the segment has no seal, but the one after it is in use"; // D10
             return Err(LogError::corrupt(&segment_name(before.segment), before.offset, what));
         }
-        let end = replay.read_segment(&view, is_last)?;
+        let end = replay.read_segment(&content, is_last)?;
         let position = Position { segment: *segment, offset: end.at as u64 };
         if is_last {
             let from = if replay.durable.segment == *segment { replay.durable.offset } else { SECTOR as u64 };

@@ -219,16 +219,10 @@ impl Proposals {
         woken
     }
 
-    /// Another node leads now: queues what is on the way to any other. How many.
-    pub(crate) fn on_leader(&mut self, leader: NodeId) -> u64 {
-        let elsewhere =
-            |pending: &Pending| matches!(pending.stage, Stage::Forwarded { to, .. } if to != leader);
-        let numbers: Vec<u64> = self
-            .pending
-            .iter()
-            .filter(|(_, pending)| elsewhere(pending))
-            .map(|(number, _)| *number)
-            .collect();
+    /// Another leadership began: queues all that is on the way to an older one. How many.
+    pub(crate) fn on_leader(&mut self) -> u64 {
+        let is_sent = |(_, pending): &(&u64, &Pending)| matches!(pending.stage, Stage::Forwarded { .. });
+        let numbers: Vec<u64> = self.pending.iter().filter(is_sent).map(|(number, _)| *number).collect();
         for number in &numbers {
             self.requeue(*number);
         }

@@ -308,7 +308,7 @@ impl Replica {
             } else if pending.overloaded {
                 ProposeError::Overloaded
             } else {
-                ProposeError::NoLeader { leader: self.raft.leader() }
+                ProposeError::NoLeader { leader: self.last_leader() }
             };
             self.end(number, Err(error), None);
         }

@@ -19,7 +19,7 @@ pub(crate) struct Reads {
     peers_waiting: Vec<(NodeId, Ticket)>,
     /// Before this tick nothing is asked: the last attempt was refused.
     not_before: u64,
-    /// Asked for.
+    /// Asked for. Invariant: the ticks at which they are asked again rise with their numbers.
     questions: BTreeMap<u64, Question>,
     /// Those that have their index and wait for the applier.
     confirmed: BTreeMap<Index, Vec<Read>>,
@@ -43,9 +43,9 @@ pub(crate) struct Read {
 #[derive(Debug)]
 pub(crate) struct Question {
     /// Who was asked: this node itself if it led.
-    pub(crate) of: NodeId,
+    of: NodeId,
     /// Asked again from this tick on.
-    pub(crate) resend_at: u64,
+    resend_at: u64,
     reads: Vec<Read>,
     peers: Vec<(NodeId, Ticket)>,
 }
@@ -88,6 +88,12 @@ impl Reads {
             peers: std::mem::take(&mut self.peers_waiting),
         };
         assert!(!(question.reads.is_empty() && question.peers.is_empty()), "a question stands for somebody");
+        assert!(
+            self.questions
+                .last_key_value()
+                .is_none_or(|(last, newest)| *last < number && newest.resend_at <= resend_at),
+            "questions are asked again in the order of their numbers"
+        );
         let before = self.questions.insert(number, question);
         assert!(before.is_none(), "a question's number is never used again");
     }
@@ -121,12 +127,10 @@ impl Reads {
         question.peers
     }
 
-    /// The numbers of the questions that must be asked anew: too old, or asked of another than `leader`.
-    pub(crate) fn stale(&self, tick: u64, leader: Option<NodeId>) -> Vec<u64> {
-        let stale = |question: &Question| {
-            question.resend_at <= tick || leader.is_some_and(|leader| leader != question.of)
-        };
-        self.questions.iter().filter(|(_, question)| stale(question)).map(|(number, _)| *number).collect()
+    /// The numbers of the questions that are to be asked again by `tick`.
+    pub(crate) fn stale(&self, tick: u64) -> Vec<u64> {
+        let due = |(_, question): &(&u64, &Question)| question.resend_at <= tick;
+        self.questions.iter().take_while(due).map(|(number, _)| *number).collect()
     }
 
     /// Whether question `number` was asked of `node`.

@@ -50,8 +50,8 @@ pub struct Replica {
     pub(crate) traced: Vec<u64>,
     /// The term that this node led when it last looked.
     leading: Option<Term>,
-    /// Who led when this node last looked.
-    leader: Option<NodeId>,
+    /// Who led when this node last looked, and in which term; the last one heard of when nobody does.
+    leader: Option<(NodeId, Term)>,
     /// Answers for peers, sent together at the end of the turn.
     replies: BTreeMap<NodeId, Vec<(Ticket, ForwardAnswer)>>,
     pub(crate) effects: Vec<Effect>,
@@ -188,6 +188,11 @@ impl Replica {
         self.tick + pause + self.jitter.up_to(pause)
     }
 
+    /// The last leader that this node heard of.
+    pub(crate) fn last_leader(&self) -> Option<NodeId> {
+        self.leader.map(|(leader, _)| leader)
+    }
+
     /// Whether this node leads.
     pub(crate) fn leads(&self) -> bool {
         self.raft.role() == Role::Leader
@@ -207,10 +212,10 @@ impl Replica {
         self.raft.step(ready::Input::Tick { elapsed, wall_ms: self.now.wall_ms });
         self.metrics.proposals_retried += self.proposals.wake(self.tick);
         self.expire_proposals();
-        self.ask_stale_anew();
+        self.ask_stale_anew(false);
         for ticket in self.reads.expire(self.tick) {
             let error = match self.raft.leader() {
-                None => ReadError::NoLeader { leader: self.leader },
+                None => ReadError::NoLeader { leader: self.last_leader() },
                 Some(_) => ReadError::TimedOut,
             };
             self.refuse_read(ticket, error);
@@ -269,17 +274,19 @@ impl Replica {
             }
             self.leading = leading;
         }
-        let leader = self.raft.leader();
+        // Another leadership, be it of the same node in a later term: what is on the way to the old one may be lost.
+        let leader = self.raft.leader().map(|leader| (leader, self.raft.term()));
         if leader.is_some() && self.leader != leader {
             self.leader = leader;
-            self.metrics.proposals_retried += leader.map_or(0, |leader| self.proposals.on_leader(leader));
-            self.ask_stale_anew();
+            self.metrics.proposals_retried += self.proposals.on_leader();
+            self.ask_stale_anew(true);
         }
     }
 
-    /// Questions that are too old, or were asked of a node that leads no more, are asked again in this turn.
-    fn ask_stale_anew(&mut self) {
-        for number in self.reads.stale(self.tick, self.raft.leader()) {
+    /// Questions that are too old, or all, because they were asked of a leadership that is over, are asked again in this turn.
+    fn ask_stale_anew(&mut self, all: bool) {
+        let sent_until = if all { u64::MAX } else { self.tick };
+        for number in self.reads.stale(sent_until) {
             for (peer, ticket) in self.reads.on_refusal(number, self.tick) {
                 self.send(peer, PeerMessage::ForwardReadReply { ticket, index: None });
             }

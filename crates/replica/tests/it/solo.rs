@@ -239,9 +239,12 @@ fn a_proposal_is_sent_again_as_it_was_until_it_is_answered() {
     assert_eq!(solo.forwarded(), []);
     solo.tick(1);
     assert_eq!(solo.forwarded(), std::slice::from_ref(&first), "no answer is as good as a refusal");
+    // The same leader in a later term may have lost it: at once.
+    solo.turn(vec![raft(PEER, 2, Message::Heartbeat { commit: Index(0), round: 1 })]);
+    assert_eq!(solo.forwarded(), std::slice::from_ref(&first));
     // Another leader: at once. Its predecessor's late refusal changes nothing.
     let other = NodeId::new(3);
-    solo.turn(vec![raft(other, 2, Message::Heartbeat { commit: Index(0), round: 1 })]);
+    solo.turn(vec![raft(other, 3, Message::Heartbeat { commit: Index(0), round: 1 })]);
     assert_eq!(solo.forwarded(), [(other, first.1, first.2.clone())]);
     solo.turn(vec![answer(PEER, first.1, ForwardAnswer::NotLeader { leader: Some(other) })]);
     solo.tick(40);
@@ -249,7 +252,7 @@ fn a_proposal_is_sent_again_as_it_was_until_it_is_answered() {
     // A late answer of its predecessor is an answer all the same.
     solo.turn(vec![answer(PEER, first.1, answered(5))]);
     assert_eq!(solo.outcomes(), [(1, Ok(5))]);
-    assert_eq!(solo.replica.status().metrics.forwards_sent, 6);
+    assert_eq!(solo.replica.status().metrics.forwards_sent, 7);
 }
 
 #[test]
@@ -314,6 +317,23 @@ fn who_does_not_lead_says_so_to_those_who_forward() {
     let refused = ForwardAnswer::NotLeader { leader: Some(PEER) };
     assert!(solo.sent.contains(&(from, PeerMessage::ForwardReply { answers: vec![(Ticket(8), refused)] })));
     assert!(solo.sent.contains(&(from, PeerMessage::ForwardReadReply { ticket: Ticket(9), index: None })));
+    assert_eq!(solo.replica.status().forwarded_len, 0);
+}
+
+/// Proposals of peers that a leader had not committed when it lost the leadership: their nodes are told at once.
+#[test]
+fn who_forwarded_is_told_at_once_that_the_leadership_is_lost() {
+    let mut solo = Solo::new(3, |_| {});
+    solo.turn(vec![Input::Campaign]);
+    solo.turn(vec![raft(PEER, 1, Message::VoteResponse { granted: true })]);
+    let proposals = vec![(Ticket(8), envelope(key(), 5).encode().unwrap(), false)];
+    solo.turn(vec![Input::Received { from: PEER, message: PeerMessage::Forward { proposals } }]);
+    assert_eq!(solo.replica.status().forwarded_len, 1);
+    solo.sent.clear();
+    let other = NodeId::new(3);
+    solo.turn(vec![raft(other, 2, Message::Heartbeat { commit: Index(0), round: 1 })]);
+    let lost = PeerMessage::ForwardReply { answers: vec![(Ticket(8), ForwardAnswer::LeadershipLost)] };
+    assert!(solo.sent.contains(&(PEER, lost)), "{:?}", solo.sent);
     assert_eq!(solo.replica.status().forwarded_len, 0);
 }
 

@@ -3,4 +3,5 @@
 mod kit;
 
 mod crash;
+mod damage;
 mod real_disk;

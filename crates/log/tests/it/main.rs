@@ -4,4 +4,6 @@ mod kit;
 
 mod crash;
 mod damage;
+mod faults;
+mod formats;
 mod real_disk;

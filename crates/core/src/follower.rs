@@ -32,6 +32,9 @@ impl Raft {
     /// Entries, or a question without any. If the entry at `prev` is here, the logs agree up to it (Log Matching), and what
     /// the request brings is appended; only an entry that contradicts it is cut away, with all behind it. A request that is
     /// late brings what is here already and changes nothing.
+    ///
+    /// A node whose window is full takes nothing and does not answer what it cannot take. Any answer would make the leader
+    /// send the same again at once, and both would do nothing else; so the leader asks with its next heartbeat.
     pub(crate) fn on_append_request(
         &mut self,
         from: NodeId,
@@ -45,14 +48,20 @@ impl Raft {
         }
         self.hear_leader(from);
         if prev.index >= self.log.base().index && self.log.term_at(prev.index) != Some(prev.term) {
+            if prev.index > self.log.last().index && self.log.is_full() {
+                return;
+            }
             let hint = self.log.last_at_or_below(prev);
             self.send(from, Message::AppendRejected { prev: prev.index, hint });
             return;
         }
+        let offers_entries = !entries.is_empty();
         let covered = self.append_new(prev, entries);
         // Above what this request covers the log may still hold entries of a deposed leader: they are not committed here.
         self.commit_through(commit.min(covered));
-        self.promise(from, Message::AppendResponse { matched: covered });
+        if covered > prev.index || !offers_entries {
+            self.promise(from, Message::AppendResponse { matched: covered });
+        }
     }
 
     /// Appends those of `entries` that are not here. Returns the last index up to which the log is equal to the leader's.
@@ -70,8 +79,7 @@ impl Raft {
                 self.log.truncate(id.index);
                 self.out.facts.push(Fact::Truncated { from: id.index });
             } else if self.log.is_full() {
-                // Neither the disk nor the state machine keeps up. The leader hears how far this node came, and asks again
-                // with its heartbeats.
+                // The disk or the state machine does not keep up. What was taken before this entry is acknowledged.
                 break;
             }
             self.log.append(entry);

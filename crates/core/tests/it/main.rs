@@ -2,6 +2,10 @@
 
 mod chance;
 mod cluster;
+mod codec;
+mod late_messages;
+mod limits;
 mod properties;
 mod quorum_exhaustive;
 mod thesis;
+mod thesis_later;

@@ -77,6 +77,11 @@ impl Progress {
         }
     }
 
+    /// The round that was under way when something was last sent, for the canonical encoding.
+    pub(crate) fn sent_round(&self) -> u64 {
+        self.sent_round
+    }
+
     /// The index from which entries are being read back.
     pub(crate) fn fetching(&self) -> Option<Index> {
         self.fetching

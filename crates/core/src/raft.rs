@@ -174,22 +174,31 @@ impl Raft {
             self.ignore(from, "the addresses do not fit this node");
             return;
         }
-        match message {
-            Message::PreVoteRequest { last } => self.on_pre_vote_request(from, term, last),
-            Message::PreVoteResponse { granted: true } => self.on_pre_vote_granted(from, term),
+        match &message {
+            Message::PreVoteRequest { last } => return self.on_pre_vote_request(from, term, *last),
+            Message::PreVoteResponse { granted: true } => return self.on_pre_vote_granted(from, term),
             Message::VoteRequest { forced: false, .. }
                 if term > self.hard_state.term && self.hears_leader() =>
             {
-                self.send(from, Message::VoteResponse { granted: false });
+                return self.send(from, Message::VoteResponse { granted: false });
             }
-            message if term < self.hard_state.term => self.on_older_term(from, message),
-            message => {
-                if term > self.hard_state.term {
-                    self.adopt_term(term);
-                }
-                self.on_message_of_term(from, message);
-            }
+            Message::PreVoteResponse { granted: false }
+            | Message::VoteRequest { .. }
+            | Message::VoteResponse { .. }
+            | Message::AppendRequest { .. }
+            | Message::AppendResponse { .. }
+            | Message::AppendRejected { .. }
+            | Message::Heartbeat { .. }
+            | Message::HeartbeatResponse { .. } => {}
         }
+        if term < self.hard_state.term {
+            self.on_older_term(from, &message);
+            return;
+        }
+        if term > self.hard_state.term {
+            self.adopt_term(term);
+        }
+        self.on_message_of_term(from, message);
     }
 
     /// A message of the current term.
@@ -213,13 +222,13 @@ impl Raft {
 
     /// A message of an older term: its sender learns of the newer one if it asked for anything. Without that, a node with a
     /// higher term and its leader would ignore each other for ever (etcd #8243).
-    fn on_older_term(&mut self, from: NodeId, message: Message) {
+    fn on_older_term(&mut self, from: NodeId, message: &Message) {
         match message {
             Message::VoteRequest { .. } => self.send(from, Message::VoteResponse { granted: false }),
             Message::AppendRequest { prev, .. } => {
                 self.send(from, Message::AppendRejected { prev: prev.index, hint: EntryId::ZERO });
             }
-            Message::Heartbeat { round, .. } => self.send(from, Message::HeartbeatResponse { round }),
+            Message::Heartbeat { round, .. } => self.send(from, Message::HeartbeatResponse { round: *round }),
             Message::PreVoteRequest { .. }
             | Message::PreVoteResponse { .. }
             | Message::VoteResponse { .. }

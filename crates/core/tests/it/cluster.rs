@@ -260,16 +260,18 @@ impl Cluster {
     /// Puts messages on the network, after a look at what they promise.
     fn put_on_network(&mut self, messages: Vec<Envelope>) {
         for envelope in messages {
-            let vote = match envelope.message {
-                Message::VoteResponse { granted: true } => Some(envelope.to),
-                Message::VoteRequest { .. } => Some(envelope.from),
-                _ => None,
+            let vote = if matches!(envelope.message, Message::VoteResponse { granted: true }) {
+                Some(envelope.to)
+            } else if matches!(envelope.message, Message::VoteRequest { .. }) {
+                Some(envelope.from)
+            } else {
+                None
             };
             if let Some(voted_for) = vote {
                 let first = *self.votes.entry((envelope.from, envelope.term)).or_insert(voted_for);
                 assert_eq!(first, voted_for, "a node votes once in a term, also over a crash");
             }
-            self.network.push_back(through_codec(envelope));
+            self.network.push_back(through_codec(&envelope));
         }
     }
 
@@ -302,14 +304,15 @@ impl Cluster {
     pub(crate) fn persist(&mut self, number: u64, count: usize) {
         let node = self.nodes.get_mut(&id(number)).expect("the node exists");
         let mut last = None;
+        let mut released = Vec::new();
         for _ in 0..count {
             let Some(write) = node.writes.pop_front() else { break };
             node.disk.write(&write);
             let number = write.number;
-            self.network
-                .extend(write.barrier.release(Durable::attest(number)).into_iter().map(through_codec));
+            released.extend(write.barrier.release(Durable::attest(number)));
             last = Some(number);
         }
+        self.put_on_network(released);
         if let Some(last) = last {
             self.step(number, Input::Persisted(last));
         }
@@ -432,12 +435,20 @@ impl Cluster {
     }
 }
 
+/// The entries of a message that must be an append request.
+pub(crate) fn entries_of(envelope: &Envelope) -> &[Entry] {
+    let Message::AppendRequest { entries, .. } = &envelope.message else {
+        panic!("no append request: {envelope:?}")
+    };
+    entries
+}
+
 /// A message as the receiver sees it.
-fn through_codec(envelope: Envelope) -> Envelope {
+fn through_codec(envelope: &Envelope) -> Envelope {
     let mut bytes = BytesMut::new();
     envelope.encode(&mut bytes);
     assert_eq!(bytes.len(), envelope.encoded_len(), "the length is known before");
     let decoded = Envelope::decode(&mut bytes.freeze()).expect("what was encoded decodes");
-    assert_eq!(decoded, envelope);
+    assert_eq!(decoded, *envelope);
     decoded
 }

@@ -7,7 +7,7 @@ use quorate_core::message::Message;
 use quorate_core::ready::{Input, Refusal};
 use quorate_core::types::Index;
 
-use crate::cluster::{Cluster, id, small_config};
+use crate::cluster::{Cluster, entries_of, id, small_config};
 
 /// Three nodes with these limits; n1 leads.
 fn cluster_with(change: impl Fn(&mut Config)) -> Cluster {
@@ -79,10 +79,7 @@ fn a_message_holds_at_most_append_bytes_max_but_always_one_entry() {
         .sent()
         .into_iter()
         .filter(|envelope| envelope.to == id(2))
-        .map(|envelope| match envelope.message {
-            Message::AppendRequest { entries, .. } => entries.len(),
-            other => panic!("{other:?}"),
-        })
+        .map(|envelope| entries_of(&envelope).len())
         .collect();
     assert_eq!(lens, [1, 6, 2]);
 }

@@ -7,7 +7,7 @@ use quorate_core::ready::{Fact, Input, Refusal};
 use quorate_core::status::Role;
 use quorate_core::types::{EntryId, Index, Term};
 
-use crate::cluster::{Cluster, id};
+use crate::cluster::{Cluster, entries_of, id};
 
 /// R05 (openraft, one-way isolation), Z27: the leader is heard by all and hears nobody.
 #[test]
@@ -122,9 +122,11 @@ fn s6_4_only_a_round_that_began_after_the_read_confirms_it() {
     cluster.elect(1);
     cluster.tick(2);
     cluster.step(1, Input::ReadIndex { ticket: 1 });
-    let round_of = |cluster: &mut Cluster| match cluster.sent().remove(0).message {
-        Message::Heartbeat { round, .. } => round,
-        other => panic!("{other:?}"),
+    let round_of = |cluster: &mut Cluster| {
+        let Message::Heartbeat { round, .. } = cluster.sent().remove(0).message else {
+            panic!("no heartbeat")
+        };
+        round
     };
     let first = round_of(&mut cluster);
     cluster.step(1, Input::ReadIndex { ticket: 2 });
@@ -292,14 +294,7 @@ fn s10_2_2_the_proposals_of_a_turn_are_one_write_and_one_message_for_each_peer()
     let proposal = |ticket| Input::Propose { ticket, command: Bytes::from_static(b"a"), timestamp_ms: 0 };
     cluster.turn(1, (0..100).map(proposal).collect());
     assert_eq!(cluster.node(1).writes.len(), 1);
-    let lens: Vec<usize> = cluster
-        .sent()
-        .into_iter()
-        .map(|envelope| match envelope.message {
-            Message::AppendRequest { entries, .. } => entries.len(),
-            other => panic!("{other:?}"),
-        })
-        .collect();
+    let lens: Vec<usize> = cluster.sent().into_iter().map(|envelope| entries_of(&envelope).len()).collect();
     assert_eq!(lens, [100, 100]);
 }
 

@@ -1,0 +1,152 @@
+//! The whole state of a node as bytes, in one canonical form: two nodes with the same bytes and the same configuration do
+//! the same for ever. Comparing runs and exploring the states of a cluster both need it. It is never written to disk or wire.
+
+use bytes::{BufMut, BytesMut};
+
+use crate::log::Log;
+use crate::progress::{Progress, Sending};
+use crate::raft::{Outbox, Raft};
+use crate::role::{Leader, RoleState};
+use crate::types::{EntryId, NodeId};
+
+impl Raft {
+    /// Appends the whole state but the configuration, which never changes.
+    ///
+    /// # Panics
+    /// If a turn is under way: what the last [`Raft::ready`] has not taken yet is no part of the state.
+    pub fn encode_state(&self, out: &mut BytesMut) {
+        assert!(self.out == Outbox::default(), "the state is looked at between turns");
+        self.hard_state.encode(out);
+        out.put_u8(u8::from(self.hard_state_is_new));
+        for number in [
+            self.commit.0,
+            self.applied.0,
+            self.election_elapsed_ticks,
+            self.election_due_ticks,
+            self.wall_ms,
+            self.write_number.0,
+        ] {
+            out.put_u64_le(number);
+        }
+        for word in self.rng.words() {
+            out.put_u64_le(word);
+        }
+        put_log(out, &self.log);
+        match &self.role {
+            RoleState::Follower(follower) => {
+                out.put_u8(0);
+                out.put_u64_le(follower.leader.map_or(0, NodeId::get));
+                out.put_u64_le(follower.silent_ticks);
+            }
+            RoleState::PreCandidate(role) => {
+                out.put_u8(1);
+                put_answers(out, &role.answers);
+            }
+            RoleState::Candidate(role) => {
+                out.put_u8(2);
+                put_answers(out, &role.votes);
+                out.put_u64_le(role.own_vote_write.map_or(0, |write| write.0));
+            }
+            RoleState::Leader(leader) => {
+                out.put_u8(3);
+                put_leader(out, leader);
+            }
+        }
+    }
+}
+
+fn put_log(out: &mut BytesMut, log: &Log) {
+    put_id(out, log.base());
+    put_id(out, log.last());
+    for number in [log.last_timestamp_ms(), log.persisted().0, log.unwritten().0] {
+        out.put_u64_le(number);
+    }
+    put_len(out, log.term_starts().len());
+    for start in log.term_starts() {
+        put_id(out, *start);
+    }
+    put_len(out, log.memberships().len());
+    for (index, membership) in log.memberships() {
+        out.put_u64_le(index.0);
+        membership.encode(out);
+    }
+    put_len(out, log.window().len());
+    for entry in log.window() {
+        entry.encode(out);
+    }
+    put_len(out, log.writes().len());
+    for write in log.writes() {
+        out.put_u64_le(write.number.0);
+        out.put_u64_le(write.through.0);
+    }
+}
+
+fn put_answers(out: &mut BytesMut, answers: &std::collections::BTreeMap<NodeId, bool>) {
+    put_len(out, answers.len());
+    for (node, granted) in answers {
+        out.put_u64_le(node.get());
+        out.put_u8(u8::from(*granted));
+    }
+}
+
+fn put_leader(out: &mut BytesMut, leader: &Leader) {
+    for number in [leader.heartbeat_elapsed_ticks, leader.round, leader.term_first.0] {
+        out.put_u64_le(number);
+    }
+    put_len(out, leader.reads.held().len());
+    for ticket in leader.reads.held() {
+        out.put_u64_le(*ticket);
+    }
+    put_len(out, leader.reads.rounds().len());
+    for read in leader.reads.rounds() {
+        out.put_u64_le(read.round);
+        out.put_u64_le(read.index.0);
+        put_len(out, read.tickets.len());
+        for ticket in &read.tickets {
+            out.put_u64_le(*ticket);
+        }
+    }
+    put_len(out, leader.peers.len());
+    for (node, progress) in &leader.peers {
+        out.put_u64_le(node.get());
+        put_progress(out, progress);
+    }
+}
+
+fn put_progress(out: &mut BytesMut, progress: &Progress) {
+    for number in [
+        progress.matched().0,
+        progress.next().0,
+        progress.silent_ticks,
+        progress.confirmed_round,
+        progress.sent_round(),
+        // No fetch begins at index 0: nothing stands there.
+        progress.fetching().map_or(0, |index| index.0),
+    ] {
+        out.put_u64_le(number);
+    }
+    match &progress.sending {
+        Sending::Probe { asked, bare } => {
+            out.put_u8(0);
+            out.put_u8(u8::from(*asked));
+            out.put_u8(u8::from(*bare));
+        }
+        Sending::Replicate { inflight, inflight_bytes: _ } => {
+            out.put_u8(1);
+            put_len(out, inflight.len());
+            for (last, bytes) in inflight {
+                out.put_u64_le(last.0);
+                put_len(out, *bytes);
+            }
+        }
+    }
+}
+
+fn put_id(out: &mut BytesMut, id: EntryId) {
+    out.put_u64_le(id.term.0);
+    out.put_u64_le(id.index.0);
+}
+
+fn put_len(out: &mut BytesMut, len: usize) {
+    out.put_u64_le(len as u64);
+}

@@ -7,10 +7,26 @@
 //! *Knows nothing of* wall clocks, threads, sockets, files, or the order of a hash map: the same seed gives the same run,
 //! line for line, on every machine. What fails, fails again with `quorate-sim run --seed S --trace`.
 //!
-//! Reading order: [`rng`] (chance), [`disk`] (what a crash leaves of what was written), [`network`] (what
-//! happens to a message).
+//! Reading order: [`world`] (one run from beginning to end), [`scene`] (time and what is to happen), `running` (one node, in
+//! place of the async switchboard), [`workload`] and [`faults`] (who asks, and what goes wrong), [`check`] (what must hold).
 
-pub mod rng;
+#![forbid(unsafe_code)]
 
+pub mod check;
+pub mod corpus;
 pub mod disk;
+pub mod faults;
+pub mod golden;
+pub mod ledger;
+pub mod member;
 pub mod network;
+pub mod profile;
+pub mod rng;
+pub mod scene;
+pub mod trace;
+pub mod workload;
+pub mod world;
+
+mod running;
+mod settings;
+mod store;

@@ -2,3 +2,4 @@
 
 mod chance;
 mod links;
+mod seeds;

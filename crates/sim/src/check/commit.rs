@@ -1,0 +1,131 @@
+//! Leader completeness, leader append-only, and what "committed" promises (thesis 3.6, figure 3.2): a committed entry is
+//! durable on a quorum, stands in the log of every later leader, and is never cut from a log.
+
+use std::collections::BTreeMap;
+
+use quorate_core::ready::Write;
+use quorate_core::types::{EntryId, Index, NodeId, Term};
+
+use super::log_matching::Logs;
+use super::{Seen, Violation, last_index, position};
+
+/// Every commit of the run.
+#[derive(Debug, Default)]
+pub struct Commits {
+    voters: Vec<NodeId>,
+    /// The committed entries from index 1 on, each with the term of the node that committed it first.
+    committed: Vec<(EntryId, Term)>,
+    seen: BTreeMap<NodeId, Seen>,
+}
+
+impl Commits {
+    pub(super) fn new(voters: &[NodeId]) -> Commits {
+        Commits { voters: voters.to_vec(), ..Commits::default() }
+    }
+
+    /// How far the cluster is known to have committed.
+    pub(super) fn committed(&self) -> Index {
+        last_index(&self.committed)
+    }
+
+    /// The committed entry of this index.
+    pub(super) fn entry(&self, index: Index) -> Option<EntryId> {
+        self.committed.get(position(index)).map(|(id, _)| *id)
+    }
+
+    /// A node starts anew: its commit index may be behind what it was.
+    pub(super) fn on_start(&mut self, node: NodeId) {
+        self.seen.remove(&node);
+    }
+
+    /// A write that cuts a log must not cut what is committed, and a leader never cuts.
+    pub(super) fn on_write(&self, seen: Seen, write: &Write, log: &[EntryId]) -> Result<(), Violation> {
+        let Some(first) = write.entries.first().map(|entry| entry.id.index) else {
+            return Ok(());
+        };
+        if first > last_index(log) {
+            return Ok(());
+        }
+        let node = seen.node;
+        let led = self.seen.get(&node).is_some_and(|before| before.leads && before.term == seen.term);
+        if led && seen.leads {
+            return Err(Violation::safety(
+                "leader append-only",
+                format!("{node} leads {} and cut its log from {first}", seen.term),
+            ));
+        }
+        // An entry that was committed in this term or before stands in the leader's log: whoever has it keeps it.
+        let lost = log[position(first)..].iter().find(|id| {
+            self.committed.get(position(id.index)).is_some_and(|(committed, term)| {
+                committed == *id && *term <= seen.term && !write.entries.iter().any(|entry| entry.id == **id)
+            })
+        });
+        match lost {
+            Some(id) => Err(Violation::safety(
+                "a committed entry is never cut from a log",
+                format!("{node} in {} cut {id}", seen.term),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// What a node counts as committed must be what everybody else does, and must rest on a quorum of disks.
+    pub(super) fn on_turn(&mut self, seen: Seen, logs: &Logs) -> Result<(), Violation> {
+        let before = self.seen.insert(seen.node, seen);
+        let commit_before = before.map_or(Index(0), |seen| seen.commit);
+        if let Some(before) = before
+            && (before.term > seen.term || before.commit > seen.commit)
+        {
+            let what = format!("{before:?} became {seen:?}");
+            return Err(Violation::safety("term and commit index never go back", what));
+        }
+        let log = logs.written(seen.node);
+        if seen.commit > last_index(log) {
+            return Err(Violation::safety(
+                "nothing beyond the log is committed",
+                format!("{seen:?} with {} entries", log.len()),
+            ));
+        }
+        let known = self.committed();
+        for index in (commit_before.0 + 1..=seen.commit.0).map(Index) {
+            let id = log[position(index)];
+            match self.entry(index) {
+                Some(committed) if committed != id => {
+                    return Err(Violation::safety(
+                        "state-machine safety (one committed entry at an index)",
+                        format!("{} committed {id} where {committed} was committed", seen.node),
+                    ));
+                }
+                Some(_) => {}
+                None => self.committed.push((id, seen.term)),
+            }
+        }
+        if seen.commit > known { self.check_quorum(seen, log[position(seen.commit)], logs) } else { Ok(()) }
+    }
+
+    /// A new commit: its last entry, and with it all before, is durable on a quorum.
+    fn check_quorum(&self, seen: Seen, id: EntryId, logs: &Logs) -> Result<(), Violation> {
+        let holds = |node: &&NodeId| logs.durable(**node).get(position(id.index)) == Some(&id);
+        let count = self.voters.iter().filter(holds).count();
+        if 2 * count > self.voters.len() {
+            return Ok(());
+        }
+        Err(Violation::safety(
+            "what is committed is durable on a quorum",
+            format!("{} committed {id}, durable on {count} of {}", seen.node, self.voters.len()),
+        ))
+    }
+
+    /// Leader completeness: all that was committed in earlier terms stands in the new leader's log. By log matching the
+    /// last such entry stands for all.
+    pub(super) fn on_new_leader(&self, seen: Seen, log: &[EntryId]) -> Result<(), Violation> {
+        let earlier = self.committed.iter().rev().find(|(_, term)| *term < seen.term);
+        match earlier {
+            Some((id, term)) if log.get(position(id.index)) != Some(id) => Err(Violation::safety(
+                "leader completeness",
+                format!("{} leads {} without {id}, committed in {term}", seen.node, seen.term),
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Log matching (thesis 3.5, figure 3.2): one term and index name one entry with one predecessor, in every log for ever. By
+//! induction, two logs that share an entry share all before it; checking the predecessor is enough.
+//!
+//! Beside it stand shadows of each node's log as the outside sees it: what was asked to be written, and what is durable. No
+//! message may promise more than the durable shadow, and no restart may bring back less.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use quorate_core::entry::{Entry, HardState};
+use quorate_core::message::{Envelope, Message};
+use quorate_core::ready::Write;
+use quorate_core::types::{EntryId, Index, NodeId, WriteNumber};
+
+use super::{Violation, fingerprint, last_index, position};
+
+/// All logs of the run.
+#[derive(Debug, Default)]
+pub struct Logs {
+    /// Every entry that was ever written: its predecessor and its fingerprint.
+    known: BTreeMap<EntryId, (EntryId, u64)>,
+    shadows: BTreeMap<NodeId, Shadow>,
+}
+
+/// One node's log, seen from outside.
+#[derive(Debug, Default)]
+struct Shadow {
+    /// The log with all writes that were asked for.
+    written: Vec<EntryId>,
+    /// The log as a crash would leave it at least.
+    durable: Vec<EntryId>,
+    /// Term and vote as a crash would leave them at least.
+    hard_state: HardState,
+    /// Writes that were asked for and are not durable yet, oldest first.
+    pending: VecDeque<SeenWrite>,
+}
+
+#[derive(Debug)]
+struct SeenWrite {
+    number: WriteNumber,
+    hard_state: Option<HardState>,
+    entries: Vec<EntryId>,
+}
+
+impl Logs {
+    /// The log of a node with all that it asked to be written.
+    pub(super) fn written(&self, node: NodeId) -> &[EntryId] {
+        self.shadows.get(&node).map_or(&[], |shadow| &shadow.written)
+    }
+
+    /// The log of a node as a crash would leave it at least.
+    pub(super) fn durable(&self, node: NodeId) -> &[EntryId] {
+        self.shadows.get(&node).map_or(&[], |shadow| &shadow.durable)
+    }
+
+    /// Whether this is the entry that its id has always named.
+    pub(super) fn is_known(&self, entry: &Entry) -> bool {
+        self.known.get(&entry.id).is_some_and(|(_, known)| *known == fingerprint(entry))
+    }
+
+    /// A node asks for a write: each entry must be the one that its id has always named.
+    pub(super) fn on_write(&mut self, node: NodeId, write: &Write) -> Result<(), Violation> {
+        let shadow = self.shadows.entry(node).or_default();
+        let mut prev = match write.entries.first() {
+            Some(first) if first.id.index > last_index(&shadow.written).next() => {
+                return Err(Violation::safety(
+                    "no gap in a log",
+                    format!("{node} writes {} after {}", first.id, last_index(&shadow.written)),
+                ));
+            }
+            Some(first) => before(&shadow.written, first.id.index),
+            None => EntryId::ZERO,
+        };
+        for entry in &write.entries {
+            know(&mut self.known, node, prev, entry)?;
+            prev = entry.id;
+        }
+        let seen = SeenWrite {
+            number: write.number,
+            hard_state: write.hard_state,
+            entries: write.entries.iter().map(|entry| entry.id).collect(),
+        };
+        overwrite(&mut shadow.written, &seen.entries);
+        shadow.pending.push_back(seen);
+        Ok(())
+    }
+
+    /// All writes of a node up to `number` are durable: what its hard state is now.
+    pub(super) fn on_durable(&mut self, node: NodeId, number: WriteNumber) -> Result<HardState, Violation> {
+        let shadow = self.shadows.entry(node).or_default();
+        while shadow.pending.front().is_some_and(|write| write.number <= number) {
+            let write = shadow.pending.pop_front().expect("the front was just seen");
+            overwrite(&mut shadow.durable, &write.entries);
+            if let Some(hard_state) = write.hard_state {
+                if goes_back(shadow.hard_state, hard_state) {
+                    return Err(Violation::safety(
+                        "term and vote never go back",
+                        format!("{node} went from {:?} to {hard_state:?}", shadow.hard_state),
+                    ));
+                }
+                shadow.hard_state = hard_state;
+            }
+        }
+        Ok(shadow.hard_state)
+    }
+
+    /// A message left: what it promises must be durable at its sender.
+    pub(super) fn on_sent(&self, envelope: &Envelope) -> Result<(), Violation> {
+        let Some(shadow) = self.shadows.get(&envelope.from) else {
+            return Ok(());
+        };
+        let hard_state = shadow.hard_state;
+        let durable = match envelope.message {
+            Message::VoteRequest { .. } => hard_state.term >= envelope.term,
+            Message::VoteResponse { granted: true } => {
+                hard_state.term > envelope.term
+                    || hard_state.term == envelope.term && hard_state.vote == Some(envelope.to)
+            }
+            // A later term may have cut the log in the same sync: then the promise was kept, and is void.
+            Message::AppendResponse { matched } => {
+                hard_state.term > envelope.term
+                    || hard_state.term == envelope.term && last_index(&shadow.durable) >= matched
+            }
+            Message::VoteResponse { granted: false }
+            | Message::PreVoteRequest { .. }
+            | Message::PreVoteResponse { .. }
+            | Message::AppendRequest { .. }
+            | Message::AppendRejected { .. }
+            | Message::Heartbeat { .. }
+            | Message::HeartbeatResponse { .. } => true,
+        };
+        if durable {
+            return Ok(());
+        }
+        Err(Violation::safety(
+            "no message before its durability",
+            format!(
+                "{} sent {:?} of {} with {hard_state:?} and {} durable entries",
+                envelope.from,
+                envelope.message,
+                envelope.term,
+                shadow.durable.len()
+            ),
+        ))
+    }
+
+    /// A node came back: it must hold all that was durable, and nothing that it never wrote. What was asked for and not
+    /// synced may be there in part, but only in the order in which it was asked for.
+    pub(super) fn on_start(
+        &mut self,
+        node: NodeId,
+        hard_state: HardState,
+        log: &[Entry],
+    ) -> Result<(), Violation> {
+        let recovered: Vec<EntryId> = log.iter().map(|entry| entry.id).collect();
+        let mut prev = EntryId::ZERO;
+        for entry in log {
+            know(&mut self.known, node, prev, entry)?;
+            prev = entry.id;
+        }
+        let shadow = self.shadows.entry(node).or_default();
+        let first_start = shadow.durable.is_empty();
+        if !first_start && !could_recover(shadow, hard_state, &recovered) {
+            return Err(Violation::safety(
+                "what is durable survives a crash, in the order of writes",
+                format!(
+                    "{node} had {:?} and {} durable entries (last {:?}), {} writes under way, and came back with \
+                     {hard_state:?} and {} entries (last {:?})",
+                    shadow.hard_state,
+                    shadow.durable.len(),
+                    shadow.durable.last(),
+                    shadow.pending.len(),
+                    recovered.len(),
+                    recovered.last()
+                ),
+            ));
+        }
+        *shadow =
+            Shadow { written: recovered.clone(), durable: recovered, hard_state, pending: VecDeque::new() };
+        Ok(())
+    }
+}
+
+/// Whether a crash may leave this: the durable state, some of the pending writes, and a part of the next one.
+fn could_recover(shadow: &Shadow, hard_state: HardState, recovered: &[EntryId]) -> bool {
+    let mut log = shadow.durable.clone();
+    let mut hard = shadow.hard_state;
+    if hard == hard_state && log == recovered {
+        return true;
+    }
+    for write in &shadow.pending {
+        let hard_before = hard;
+        hard = write.hard_state.unwrap_or(hard);
+        for count in 0..=write.entries.len() {
+            let mut partial = log.clone();
+            overwrite(&mut partial, &write.entries[..count]);
+            if partial == recovered && (hard_state == hard || hard_state == hard_before) {
+                return true;
+            }
+        }
+        overwrite(&mut log, &write.entries);
+    }
+    false
+}
+
+/// The rule of log matching for one entry.
+fn know(
+    known: &mut BTreeMap<EntryId, (EntryId, u64)>,
+    node: NodeId,
+    prev: EntryId,
+    entry: &Entry,
+) -> Result<(), Violation> {
+    let now = (prev, fingerprint(entry));
+    match known.insert(entry.id, now) {
+        Some(before) if before != now => Err(Violation::safety(
+            "log matching (one id names one entry with one predecessor)",
+            format!("{node} holds another entry under {}, or after {prev} and not {}", entry.id, before.0),
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The entry before `index`.
+fn before(log: &[EntryId], index: Index) -> EntryId {
+    if index.0 <= 1 { EntryId::ZERO } else { log[position(index.prev())] }
+}
+
+/// Appends; what stood at the first new index and after it goes.
+fn overwrite(log: &mut Vec<EntryId>, entries: &[EntryId]) {
+    if let Some(first) = entries.first() {
+        log.truncate(position(first.index));
+        log.extend_from_slice(entries);
+    }
+}
+
+fn goes_back(from: HardState, to: HardState) -> bool {
+    to.term < from.term || to.term == from.term && from.vote.is_some() && to.vote != from.vote
+}

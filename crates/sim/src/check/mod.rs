@@ -1,0 +1,222 @@
+//! What must hold, checked while it happens: the five safety properties of Raft (thesis figure 3.2) and the promises that
+//! durability, exactly-once and linearizable reads add to them.
+//!
+//! The checks watch from outside: writes that the core asks for, syncs that returned, messages that left, entries that were
+//! applied, answers that clients got. They keep a history of the whole run and never ask a node what it believes, so a
+//! node that deceives itself is caught too. Every check costs about a map look-up for each event.
+
+pub mod applied;
+pub mod commit;
+pub mod election;
+pub mod linearizable;
+pub mod log_matching;
+
+use std::fmt;
+
+use quorate_core::entry::{Entry, HardState};
+use quorate_core::message::{Envelope, Message};
+use quorate_core::ready::Write;
+use quorate_core::types::{Index, NodeId, Term, WriteNumber};
+
+use self::applied::Applied;
+use self::commit::Commits;
+use self::election::Elections;
+use self::linearizable::Linearizable;
+use self::log_matching::Logs;
+
+/// A rule that did not hold.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation {
+    /// Whether something wrong happened, or the right thing failed to happen in time.
+    pub kind: ViolationKind,
+    /// The rule, in a few words.
+    pub rule: &'static str,
+    /// Who broke it, where and when.
+    pub what: String,
+}
+
+/// Safety or liveness.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum ViolationKind {
+    /// Something happened that must never happen.
+    Safety,
+    /// Something did not happen although nothing stood in its way.
+    Liveness,
+}
+
+impl Violation {
+    /// A safety rule that was broken.
+    pub fn safety(rule: &'static str, what: String) -> Violation {
+        Violation { kind: ViolationKind::Safety, rule, what }
+    }
+
+    /// Progress that did not come.
+    pub fn liveness(rule: &'static str, what: String) -> Violation {
+        Violation { kind: ViolationKind::Liveness, rule, what }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            ViolationKind::Safety => "safety",
+            ViolationKind::Liveness => "liveness",
+        };
+        write!(f, "{kind}: {}: {}", self.rule, self.what)
+    }
+}
+
+/// What can be seen of a node after each of its turns.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Seen {
+    /// Which node.
+    pub node: NodeId,
+    /// Its term.
+    pub term: Term,
+    /// Whether it leads that term.
+    pub leads: bool,
+    /// Its commit index.
+    pub commit: Index,
+}
+
+/// All checks of a run with their history.
+#[derive(Debug, Default)]
+pub struct Checks {
+    elections: Elections,
+    logs: Logs,
+    commits: Commits,
+    applied: Applied,
+    /// Acknowledged writes and reads.
+    pub linearizable: Linearizable,
+}
+
+impl Checks {
+    /// The checks of a cluster with these voters.
+    pub fn new(voters: &[NodeId]) -> Checks {
+        Checks { commits: Commits::new(voters), ..Checks::default() }
+    }
+
+    /// A node started with what its disk gave back.
+    ///
+    /// # Errors
+    /// When something durable was lost, or something came back that was never written.
+    pub fn on_start(&mut self, node: NodeId, hard_state: HardState, log: &[Entry]) -> Result<(), Violation> {
+        self.logs.on_start(node, hard_state, log)?;
+        self.commits.on_start(node);
+        self.applied.on_start(node);
+        Ok(())
+    }
+
+    /// A node finished a turn. `write` is what it asked to be written in that turn.
+    ///
+    /// # Errors
+    /// When a rule of elections, logs or commits was broken.
+    pub fn on_turn(&mut self, seen: Seen, write: Option<&Write>) -> Result<(), Violation> {
+        if let Some(write) = write {
+            self.commits.on_write(seen, write, self.logs.written(seen.node))?;
+            self.logs.on_write(seen.node, write)?;
+        }
+        let new_leader = seen.leads && self.elections.on_leader(seen.node, seen.term)?;
+        self.commits.on_turn(seen, &self.logs)?;
+        if new_leader {
+            self.commits.on_new_leader(seen, self.logs.written(seen.node))?;
+        }
+        Ok(())
+    }
+
+    /// All writes of a node up to this number are durable.
+    ///
+    /// # Errors
+    /// When a second vote in one term became durable.
+    pub fn on_durable(&mut self, node: NodeId, number: WriteNumber) -> Result<(), Violation> {
+        let hard_state = self.logs.on_durable(node, number)?;
+        match hard_state.vote {
+            Some(vote) => self.elections.on_vote(node, hard_state.term, vote),
+            None => Ok(()),
+        }
+    }
+
+    /// A message left its node.
+    ///
+    /// # Errors
+    /// When it promises what is not durable, or gives a second vote in one term.
+    pub fn on_sent(&mut self, envelope: &Envelope) -> Result<(), Violation> {
+        self.logs.on_sent(envelope)?;
+        match envelope.message {
+            Message::VoteRequest { .. } => {
+                self.elections.on_vote(envelope.from, envelope.term, envelope.from)
+            }
+            Message::VoteResponse { granted: true } => {
+                self.elections.on_vote(envelope.from, envelope.term, envelope.to)
+            }
+            Message::VoteResponse { granted: false }
+            | Message::PreVoteRequest { .. }
+            | Message::PreVoteResponse { .. }
+            | Message::AppendRequest { .. }
+            | Message::AppendResponse { .. }
+            | Message::AppendRejected { .. }
+            | Message::Heartbeat { .. }
+            | Message::HeartbeatResponse { .. } => Ok(()),
+        }
+    }
+
+    /// A node is about to apply these entries.
+    ///
+    /// # Errors
+    /// When they are not the next committed ones, or not on the node's own disk yet.
+    pub fn on_apply(&mut self, node: NodeId, entries: &[Entry]) -> Result<(), Violation> {
+        self.applied.on_apply(node, entries, &self.commits, &self.logs)
+    }
+
+    /// A node's state after applying all up to `index` has this fingerprint.
+    ///
+    /// # Errors
+    /// When another node had another state at the same index.
+    pub fn on_state(&mut self, node: NodeId, index: Index, fingerprint: u64) -> Result<(), Violation> {
+        self.applied.on_state(node, index, fingerprint)
+    }
+
+    /// How far the cluster is known to have committed.
+    pub fn committed(&self) -> Index {
+        self.commits.committed()
+    }
+
+    /// How far this node has applied since it started.
+    pub fn applied(&self, node: NodeId) -> Index {
+        self.applied.through(node)
+    }
+
+    /// How many leaders there were.
+    pub fn leaders(&self) -> u64 {
+        self.elections.leaders()
+    }
+}
+
+/// The fingerprint of an entry: what two logs must agree on under one id.
+pub(crate) fn fingerprint(entry: &Entry) -> u64 {
+    use quorate_core::entry::Payload;
+
+    use crate::rng::{HASH_START, hash_bytes, hash_word};
+    let start = hash_word(HASH_START, entry.timestamp_ms);
+    match &entry.payload {
+        Payload::Noop => hash_word(start, 1),
+        Payload::Command(bytes) => hash_bytes(hash_word(start, 2), bytes),
+        Payload::Membership(membership) => membership
+            .voters
+            .iter()
+            .chain(&membership.voters_outgoing)
+            .chain(&membership.learners)
+            .fold(hash_word(start, 3), |hash, node| hash_word(hash, node.get())),
+    }
+}
+
+/// Where the entry of this index stands in a list that begins with index 1.
+pub(crate) fn position(index: Index) -> usize {
+    assert!(index > Index(0), "no entry stands at index 0");
+    usize::try_from(index.0 - 1).expect("a simulated log fits memory")
+}
+
+/// The last index of a list that begins with index 1.
+pub(crate) fn last_index<T>(list: &[T]) -> Index {
+    Index(u64::try_from(list.len()).expect("a simulated log fits memory"))
+}

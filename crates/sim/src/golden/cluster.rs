@@ -1,0 +1,376 @@
+//! The nodes of a golden script: a core, a log over a simulated disk, and what a reader wants to know of both.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use quorate_core::config::Config;
+use quorate_core::invariants;
+use quorate_core::raft::Raft;
+use quorate_core::ready::{Fact, Input, Ready, Write};
+use quorate_core::status::Role;
+use quorate_core::types::{Index, NodeId};
+use quorate_log::{Content, Log};
+
+use super::wire::{Filter, Flying, Wire, describe, describe_entries};
+use crate::check::{Checks, Seen, Violation};
+use crate::disk::SimDisk;
+use crate::network::{Network, NetworkOptions};
+use crate::rng::Rng;
+use crate::store;
+
+/// The nodes, what is between them, and what has been said of them.
+pub(super) struct Cluster {
+    nodes: BTreeMap<NodeId, Node>,
+    pub(super) network: Network,
+    pub(super) wire: Wire,
+    pub(super) shows_messages: bool,
+    checks: Checks,
+    tickets: u64,
+    turns: u64,
+    out: String,
+}
+
+struct Node {
+    disk: SimDisk,
+    config: Config,
+    running: Option<Running>,
+    stalled: bool,
+    /// What happened since the last line.
+    notes: Vec<String>,
+    /// The last line.
+    line: String,
+}
+
+struct Running {
+    raft: Raft,
+    log: Log<SimDisk>,
+    /// Writes that wait for the disk.
+    waiting: VecDeque<Write>,
+    /// Writes that are written and not synced.
+    written: Vec<Write>,
+    applied: Index,
+}
+
+impl Default for Cluster {
+    fn default() -> Cluster {
+        Cluster {
+            nodes: BTreeMap::new(),
+            network: Network::new(NetworkOptions::healthy(), Rng::new(0)),
+            wire: Wire::default(),
+            shows_messages: false,
+            checks: Checks::default(),
+            tickets: 0,
+            turns: 0,
+            out: String::new(),
+        }
+    }
+}
+
+impl Cluster {
+    /// Starts nodes 1 to `count` with empty disks.
+    pub(super) fn start(&mut self, count: u64, config: &Config) -> Result<(), String> {
+        config.validate().map_err(|error| error.to_string())?;
+        let nodes: Vec<NodeId> = (1..=count).map(NodeId::new).collect();
+        self.checks = Checks::new(&nodes);
+        for node in nodes {
+            let config = Config { node, seed: node.get(), ..config.clone() };
+            let disk = SimDisk::new(Rng::new(node.get()));
+            let state =
+                Node { disk, config, running: None, stalled: false, notes: Vec::new(), line: String::new() };
+            self.nodes.insert(node, state);
+        }
+        for node in self.nodes() {
+            self.restart(node)?;
+        }
+        self.forget_notes();
+        Ok(())
+    }
+
+    /// All nodes.
+    pub(super) fn nodes(&self) -> Vec<NodeId> {
+        self.nodes.keys().copied().collect()
+    }
+
+    /// All nodes that run.
+    pub(super) fn running(&self) -> Vec<NodeId> {
+        self.nodes.iter().filter(|(_, node)| node.running.is_some()).map(|(id, _)| *id).collect()
+    }
+
+    /// The name of the next who waits.
+    pub(super) fn next_ticket(&mut self) -> u64 {
+        self.tickets += 1;
+        self.tickets
+    }
+
+    /// A wall clock that moves with each turn.
+    pub(super) fn wall_ms(&self) -> u64 {
+        1_790_000_000_000 + self.turns
+    }
+
+    /// Gives inputs to a node and carries out all that comes of them, its own disk's answers included.
+    pub(super) fn turn(&mut self, id: NodeId, inputs: Vec<Input>) -> Result<(), String> {
+        let running = self.node(id)?.running.as_mut().ok_or("the node is down")?;
+        for input in inputs {
+            running.raft.step(input);
+        }
+        loop {
+            self.turns += 1;
+            let running = self.running_node(id)?;
+            let ready = running.raft.ready();
+            invariants::check(&running.raft);
+            let status = running.raft.status();
+            let seen = Seen {
+                node: id,
+                term: status.term,
+                leads: status.role == Role::Leader,
+                commit: status.commit,
+            };
+            let applied = running.applied;
+            broken(self.checks.on_turn(seen, ready.write.as_ref()))?;
+            if is_empty(&ready, applied) {
+                return Ok(());
+            }
+            self.carry_out(id, ready)?;
+        }
+    }
+
+    fn carry_out(&mut self, id: NodeId, ready: Ready) -> Result<(), String> {
+        for envelope in &ready.send {
+            broken(self.checks.on_sent(envelope))?;
+            self.wire.send(envelope);
+        }
+        let (stalled, disk) = (self.node(id)?.stalled, self.node(id)?.disk.clone());
+        let running = self.running_node(id)?;
+        running.waiting.extend(ready.write);
+        for fetch in ready.fetches {
+            let running = self.running_node(id)?;
+            let plan = running.log.plan(fetch.from, fetch.through, fetch.bytes_max);
+            let plan = plan.ok_or("the log does not hold what is wanted back")?;
+            let entries = plan.read(&disk).map_err(|error| error.to_string())?;
+            running.raft.step(Input::Fetched { peer: fetch.peer, entries });
+            self.note(id, format!("reads {}.. back for {}", fetch.from, fetch.peer));
+        }
+        for fact in &ready.facts {
+            self.note(id, describe_fact(fact));
+        }
+        match ready.accepted.as_slice() {
+            [] => {}
+            [(ticket, entry)] => self.note(id, format!("ticket {ticket} is {entry}")),
+            [(first, begin), .., (last, end)] => {
+                self.note(id, format!("tickets {first} to {last} are {begin} to {end}"));
+            }
+        }
+        for (ticket, refusal) in ready.refused {
+            self.note(id, format!("ticket {ticket} refused: {refusal:?}"));
+        }
+        for (ticket, index) in ready.reads {
+            self.note(id, format!("ticket {ticket} may read at {index}"));
+        }
+        self.apply(id, ready.apply_through)?;
+        if !stalled {
+            self.write(id)?;
+            self.fsync(id)?;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, id: NodeId, through: Index) -> Result<(), String> {
+        let disk = self.node(id)?.disk.clone();
+        let running = self.running_node(id)?;
+        if through <= running.applied {
+            return Ok(());
+        }
+        let from = running.applied.next();
+        let entries = match running.raft.entries(from, through, usize::MAX) {
+            Some(entries) => entries,
+            None => store::read(&running.log, &disk, from, through).map_err(|error| error.to_string())?,
+        };
+        running.applied = through;
+        running.raft.step(Input::Applied(through));
+        broken(self.checks.on_apply(id, &entries))?;
+        self.note(id, format!("applies {}", describe_entries(&entries)));
+        Ok(())
+    }
+
+    /// The disk of a node writes what waits, without a sync.
+    pub(super) fn write(&mut self, id: NodeId) -> Result<(), String> {
+        let running = self.running_node(id)?;
+        let batch: Vec<Write> = running.waiting.drain(..).collect();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        running
+            .log
+            .write(&batch.iter().map(Content::from).collect::<Vec<_>>())
+            .map_err(|error| error.to_string())?;
+        running.written.extend(batch);
+        Ok(())
+    }
+
+    /// The disk of a node syncs what is written: the messages behind it leave, and the core is told.
+    pub(super) fn fsync(&mut self, id: NodeId) -> Result<(), String> {
+        let running = self.running_node(id)?;
+        let written = std::mem::take(&mut running.written);
+        if written.is_empty() {
+            return Ok(());
+        }
+        let durable = running.log.sync().map_err(|error| error.to_string())?;
+        running.raft.step(Input::Persisted(durable.number()));
+        broken(self.checks.on_durable(id, durable.number()))?;
+        for envelope in written.into_iter().flat_map(|write| write.barrier.release(durable)) {
+            broken(self.checks.on_sent(&envelope))?;
+            self.wire.send(&envelope);
+        }
+        if self.node(id)?.stalled { self.turn(id, Vec::new()) } else { Ok(()) }
+    }
+
+    /// From now on the disk of a node does only what the script says.
+    pub(super) fn stall(&mut self, id: NodeId) -> Result<(), String> {
+        self.node(id)?.stalled = true;
+        Ok(())
+    }
+
+    /// The disk of a node works again.
+    pub(super) fn unstall(&mut self, id: NodeId) -> Result<(), String> {
+        self.write(id)?;
+        self.fsync(id)?;
+        self.node(id)?.stalled = false;
+        Ok(())
+    }
+
+    /// A node loses its power, and all that its disk has not synced.
+    pub(super) fn crash(&mut self, id: NodeId) -> Result<(), String> {
+        let node = self.node(id)?;
+        node.running = None;
+        node.stalled = false;
+        node.disk.crash_losing_all();
+        Ok(())
+    }
+
+    /// A node starts with what its disk holds.
+    pub(super) fn restart(&mut self, id: NodeId) -> Result<(), String> {
+        let voters = self.nodes();
+        let node = self.node(id)?;
+        let window_bytes_max = node.config.window_bytes_max;
+        let (log, stored, entries) = store::open(&node.disk, &voters, window_bytes_max, SEGMENT_BYTES)
+            .map_err(|error| error.to_string())?;
+        let hard_state = stored.hard_state;
+        let raft = Raft::new(node.config.clone(), stored);
+        let (waiting, written) = (VecDeque::new(), Vec::new());
+        node.running = Some(Running { raft, log, waiting, written, applied: Index(0) });
+        broken(self.checks.on_start(id, hard_state, &entries))?;
+        self.turn(id, Vec::new())
+    }
+
+    /// Delivers what is under way now and matches.
+    pub(super) fn deliver(&mut self, filter: &Filter) -> Result<(), String> {
+        for flying in self.wire.take(filter) {
+            self.arrive(&flying)?;
+        }
+        Ok(())
+    }
+
+    /// Delivers until nothing is under way.
+    pub(super) fn settle(&mut self) -> Result<(), String> {
+        for _ in 0..DELIVERIES_MAX {
+            let Some(flying) = self.wire.next() else { return Ok(()) };
+            self.arrive(&flying)?;
+        }
+        Err(format!("{DELIVERIES_MAX} messages did not settle it"))
+    }
+
+    fn arrive(&mut self, flying: &Flying) -> Result<(), String> {
+        if !self.network.carries(flying.from, flying.to) || self.node(flying.to)?.running.is_none() {
+            return Ok(());
+        }
+        let envelope = flying.arrive()?;
+        if self.shows_messages {
+            self.out.push_str(&format!("    {}\n", describe(&envelope)));
+        }
+        self.turn(flying.to, vec![Input::Received(envelope)])
+    }
+
+    /// Fails unless `words` stand in the line of a node.
+    pub(super) fn expect(&mut self, id: NodeId, words: &str) -> Result<(), String> {
+        let line = self.node(id)?.status();
+        let padded = format!(" {} ", line.split_whitespace().collect::<Vec<_>>().join(" "));
+        if padded.contains(&format!(" {words} ")) { Ok(()) } else { Err(line) }
+    }
+
+    /// The lines of the nodes that changed since the last time, with what happened to each.
+    pub(super) fn take_output(&mut self) -> String {
+        let mut out = std::mem::take(&mut self.out);
+        for node in self.nodes.values_mut() {
+            let line = node.status();
+            if line != node.line || !node.notes.is_empty() {
+                let text = format!("{line:<52}{}", node.notes.join("; "));
+                out.push_str(&format!("  {}\n", text.trim_end()));
+            }
+            node.line = line;
+            node.notes.clear();
+        }
+        out
+    }
+
+    /// Drops what happened so far: the beginning of a script shows only where it leads.
+    pub(super) fn forget_notes(&mut self) {
+        for node in self.nodes.values_mut() {
+            node.notes.clear();
+        }
+    }
+
+    fn note(&mut self, id: NodeId, note: String) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.notes.push(note);
+        }
+    }
+
+    fn node(&mut self, id: NodeId) -> Result<&mut Node, String> {
+        self.nodes.get_mut(&id).ok_or_else(|| format!("there is no {id}"))
+    }
+
+    fn running_node(&mut self, id: NodeId) -> Result<&mut Running, String> {
+        self.node(id)?.running.as_mut().ok_or_else(|| format!("{id} is down"))
+    }
+}
+
+impl Node {
+    fn status(&self) -> String {
+        match &self.running {
+            Some(running) => running.raft.status().to_string(),
+            None => format!("{} down", self.config.node),
+        }
+    }
+}
+
+fn is_empty(ready: &Ready, applied: Index) -> bool {
+    ready.write.is_none()
+        && ready.send.is_empty()
+        && ready.accepted.is_empty()
+        && ready.refused.is_empty()
+        && ready.reads.is_empty()
+        && ready.apply_through <= applied
+        && ready.fetches.is_empty()
+        && ready.facts.is_empty()
+}
+
+fn describe_fact(fact: &Fact) -> String {
+    match fact {
+        Fact::PreCampaign(term) => format!("asks for pre-votes in {term}"),
+        Fact::Campaign(term) => format!("asks for votes in {term}"),
+        Fact::BecameLeader(term) => format!("leads {term}"),
+        Fact::SteppedDown { term, reason } => format!("steps down from {term}: {reason}"),
+        Fact::Follows { term, leader } => format!("follows {leader} in {term}"),
+        Fact::Ignored { from, reason } => format!("ignores a message of {from}: {reason}"),
+        Fact::Truncated { from } => format!("cuts its log from {from}"),
+    }
+}
+
+fn broken(result: Result<(), Violation>) -> Result<(), String> {
+    result.map_err(|violation| violation.to_string())
+}
+
+/// The length of a log segment.
+const SEGMENT_BYTES: u64 = 1 << 20;
+
+/// A script that needs more is a live-lock.
+const DELIVERIES_MAX: u64 = 10_000;

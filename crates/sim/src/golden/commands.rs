@@ -1,0 +1,194 @@
+//! The words of a golden script, and what each does.
+
+use bytes::Bytes;
+use quorate_core::config::Config;
+use quorate_core::ready::Input;
+use quorate_core::types::NodeId;
+
+use super::cluster::Cluster;
+use super::wire::{Filter, Treatment};
+
+/// Carries out one line.
+///
+/// # Errors
+/// When the line makes no sense, an expectation fails, or a rule was broken.
+pub(super) fn execute(cluster: &mut Cluster, line: &str) -> Result<(), String> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let (verb, rest) = words.split_first().ok_or("an empty line")?;
+    match (*verb, rest) {
+        ("cluster", [count, options @ ..]) => start(cluster, count, options),
+        ("campaign", [name]) => cluster.turn(node(name)?, vec![Input::Campaign]),
+        ("elect", [name]) => {
+            cluster.turn(node(name)?, vec![Input::Campaign])?;
+            cluster.settle()
+        }
+        ("propose", [name, command @ ..]) => propose(cluster, node(name)?, vec![command.join(" ")]),
+        ("burst", [name, count, command]) => {
+            let commands: Vec<String> =
+                (1..=number(count)?).map(|place| format!("{command}{place}")).collect();
+            propose(cluster, node(name)?, commands)
+        }
+        ("read", [name]) => {
+            let ticket = cluster.next_ticket();
+            cluster.turn(node(name)?, vec![Input::ReadIndex { ticket }])
+        }
+        ("tick", [who]) => tick(cluster, who, 1),
+        ("tick", [who, count]) => tick(cluster, who, number(count)?),
+        ("run", [count]) => {
+            for _ in 0..number(count)? {
+                tick(cluster, "all", 1)?;
+                cluster.settle()?;
+            }
+            Ok(())
+        }
+        ("settle", []) => cluster.settle(),
+        ("deliver", words) => cluster.deliver(&filter(words)?),
+        ("cut" | "heal", words) => cut(cluster, verb, words),
+        ("drop", words) => treat(cluster, words, Treatment::Drop),
+        ("hold", words) => treat(cluster, words, Treatment::Hold),
+        ("copy", words) => treat(cluster, words, Treatment::Copy),
+        ("duplicate", words) => treat(cluster, words, Treatment::Duplicate),
+        ("pass", []) => {
+            cluster.wire.pass();
+            Ok(())
+        }
+        ("lose", []) => {
+            cluster.wire.lose();
+            Ok(())
+        }
+        ("release", words) => {
+            cluster.wire.release(words == ["reversed"]);
+            Ok(())
+        }
+        ("messages", words) => {
+            cluster.shows_messages = words == ["on"];
+            Ok(())
+        }
+        ("expect", [name, words @ ..]) => cluster.expect(node(name)?, &words.join(" ")),
+        ("stall" | "write" | "fsync" | "sync" | "unstall" | "crash" | "restart", [name]) => {
+            disk(cluster, verb, node(name)?)
+        }
+        _ => Err("this is no command of golden scripts".into()),
+    }
+}
+
+fn start(cluster: &mut Cluster, count: &str, options: &[&str]) -> Result<(), String> {
+    let mut config = Config { election_timeout_ticks: 10, heartbeat_ticks: 2, ..Config::new(NodeId::new(1)) };
+    let mut leader = None;
+    for option in options {
+        let (name, value) = option.split_once('=').ok_or("an option is name=value")?;
+        let value = number(value)?;
+        let size = usize::try_from(value).map_err(|error| error.to_string())?;
+        match name {
+            "leader" => leader = NodeId::checked(value),
+            "election" => config.election_timeout_ticks = value,
+            "heartbeat" => config.heartbeat_ticks = value,
+            "append-bytes" => config.append_bytes_max = size,
+            "inflight" => config.inflight_appends_max = size,
+            "window-bytes" => config.window_bytes_max = size,
+            "uncommitted-bytes" => config.uncommitted_bytes_max = size,
+            "reads" => config.reads_len_max = size,
+            _ => return Err(format!("no option {name}")),
+        }
+    }
+    cluster.start(number(count)?, &config)?;
+    if let Some(leader) = leader {
+        cluster.turn(leader, vec![Input::Campaign])?;
+        cluster.settle()?;
+        // Two heartbeats bring the commit index everywhere.
+        for _ in 0..2 * config.heartbeat_ticks {
+            tick(cluster, "all", 1)?;
+            cluster.settle()?;
+        }
+        cluster.forget_notes();
+    }
+    Ok(())
+}
+
+/// Several commands are one turn: they share one write and one message for each peer.
+fn propose(cluster: &mut Cluster, node: NodeId, commands: Vec<String>) -> Result<(), String> {
+    let timestamp_ms = cluster.wall_ms();
+    let inputs = commands.into_iter().map(|command| {
+        let ticket = cluster.next_ticket();
+        Input::Propose { ticket, command: Bytes::from(command), timestamp_ms }
+    });
+    let inputs = inputs.collect();
+    cluster.turn(node, inputs)
+}
+
+fn tick(cluster: &mut Cluster, who: &str, count: u64) -> Result<(), String> {
+    let nodes = if who == "all" { cluster.running() } else { vec![node(who)?] };
+    for _ in 0..count {
+        for node in &nodes {
+            let wall_ms = cluster.wall_ms();
+            cluster.turn(*node, vec![Input::Tick { elapsed: 1, wall_ms }])?;
+        }
+    }
+    Ok(())
+}
+
+fn cut(cluster: &mut Cluster, verb: &str, words: &[&str]) -> Result<(), String> {
+    match (verb, words) {
+        ("heal", []) => cluster.network.heal(),
+        ("heal", [link_name]) => {
+            let (from, to) = link(link_name)?;
+            cluster.network.join(from, to);
+        }
+        ("cut", [name]) if name.contains('>') => {
+            let (from, to) = link(name)?;
+            cluster.network.cut(from, to);
+        }
+        ("cut", [name]) => {
+            let alone = node(name)?;
+            let others: Vec<NodeId> = cluster.nodes().into_iter().filter(|other| *other != alone).collect();
+            cluster.network.partition(&[alone], &others);
+        }
+        ("cut", [one, other]) => cluster.network.partition(&[node(one)?], &[node(other)?]),
+        _ => return Err("cut N, cut N M, cut N>M, heal, heal N>M".into()),
+    }
+    Ok(())
+}
+
+fn disk(cluster: &mut Cluster, verb: &str, node: NodeId) -> Result<(), String> {
+    match verb {
+        "stall" => cluster.stall(node),
+        "write" => cluster.write(node),
+        "fsync" => cluster.fsync(node),
+        "sync" => {
+            cluster.write(node)?;
+            cluster.fsync(node)
+        }
+        "unstall" => cluster.unstall(node),
+        "crash" => cluster.crash(node),
+        _ => cluster.restart(node),
+    }
+}
+
+fn treat(cluster: &mut Cluster, words: &[&str], treatment: Treatment) -> Result<(), String> {
+    let filter = filter(words)?;
+    cluster.wire.treat(filter, treatment);
+    Ok(())
+}
+
+fn filter(words: &[&str]) -> Result<Filter, String> {
+    match words {
+        [] => Ok(Filter { kind: "any".into(), link: None }),
+        [name] if name.contains('>') => Ok(Filter { kind: "any".into(), link: Some(link(name)?) }),
+        [kind] => Ok(Filter { kind: (*kind).into(), link: None }),
+        [kind, name] => Ok(Filter { kind: (*kind).into(), link: Some(link(name)?) }),
+        _ => Err("messages are named by a kind and a link".into()),
+    }
+}
+
+fn link(name: &str) -> Result<(NodeId, NodeId), String> {
+    let (from, to) = name.split_once('>').ok_or("a link is written 1>2")?;
+    Ok((node(from)?, node(to)?))
+}
+
+fn node(name: &str) -> Result<NodeId, String> {
+    NodeId::checked(number(name)?).ok_or_else(|| "nodes are numbered from 1".into())
+}
+
+fn number(word: &str) -> Result<u64, String> {
+    word.parse().map_err(|_| format!("{word} is no number"))
+}

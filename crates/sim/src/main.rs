@@ -1,0 +1,212 @@
+//! `quorate-sim`: runs seeds, replays one, and shows that a seed means one run.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use quorate_sim::check::{Violation, ViolationKind};
+use quorate_sim::corpus;
+use quorate_sim::trace::{LEGEND, TraceMode};
+use quorate_sim::world::{Report, World};
+
+const USAGE: &str = "\
+quorate-sim run --seed S [--trace]              one run; with --trace every event as a line
+quorate-sim many --minutes M [--from S]         the corpus, then fresh seeds for M minutes
+quorate-sim many --seeds N [--from S]           the corpus, then N seeds
+quorate-sim twice --seed S                      the same run twice: the traces must be equal
+
+exit codes: 0 all rules held, 2 bad arguments, 10 a panic, 11 a safety rule was broken, 12 no progress";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match parse(&words) {
+        Some(Verb::Run { seed, trace }) => run(seed, trace),
+        Some(Verb::Twice { seed }) => twice(seed),
+        Some(Verb::Many { from, seeds, minutes }) => many(from, seeds, minutes),
+        None => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+enum Verb {
+    Run { seed: u64, trace: bool },
+    Twice { seed: u64 },
+    Many { from: u64, seeds: u64, minutes: Option<u64> },
+}
+
+fn parse(words: &[&str]) -> Option<Verb> {
+    let (verb, mut rest) = words.split_first()?;
+    let (mut seed, mut from, mut seeds, mut minutes, mut trace) = (None, 1, None, None, false);
+    while let Some((option, after)) = rest.split_first() {
+        rest = after;
+        if *option == "--trace" {
+            trace = true;
+            continue;
+        }
+        let (value, after) = rest.split_first()?;
+        rest = after;
+        let value: u64 = value.parse().ok()?;
+        match *option {
+            "--seed" => seed = Some(value),
+            "--from" => from = value,
+            "--seeds" => seeds = Some(value),
+            "--minutes" => minutes = Some(value),
+            _ => return None,
+        }
+    }
+    match *verb {
+        "run" => Some(Verb::Run { seed: seed?, trace }),
+        "twice" => Some(Verb::Twice { seed: seed? }),
+        "many" if seeds.is_some() != minutes.is_some() => {
+            Some(Verb::Many { from, seeds: seeds.unwrap_or(u64::MAX), minutes })
+        }
+        _ => None,
+    }
+}
+
+/// What became of a run.
+enum Ended {
+    Held(Report),
+    Broken(Violation),
+    Panicked(String),
+}
+
+impl Ended {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Ended::Held(_) => 0,
+            Ended::Panicked(_) => 10,
+            Ended::Broken(violation) => match violation.kind {
+                ViolationKind::Safety => 11,
+                ViolationKind::Liveness => 12,
+            },
+        }
+    }
+
+    fn story(&self) -> String {
+        match self {
+            Ended::Held(_) => "all rules held".into(),
+            Ended::Broken(violation) => violation.to_string(),
+            Ended::Panicked(message) => format!("panic: {message}"),
+        }
+    }
+}
+
+/// Runs a seed. A panic of the parts under test is a finding like any other.
+fn attempt(world: &mut World) -> Ended {
+    match catch_unwind(AssertUnwindSafe(|| world.run())) {
+        Ok(Ok(report)) => Ended::Held(report),
+        Ok(Err(violation)) => Ended::Broken(violation),
+        Err(panic) => Ended::Panicked(match panic.downcast::<String>() {
+            Ok(text) => *text,
+            Err(panic) => {
+                panic.downcast::<&str>().map_or_else(|_| "without words".into(), |text| text.to_string())
+            }
+        }),
+    }
+}
+
+fn run(seed: u64, trace: bool) -> ExitCode {
+    let mut world = World::new(seed, TraceMode::Keep);
+    let ended = attempt(&mut world);
+    let lines = world.trace().lines();
+    let shown = if trace {
+        lines.len()
+    } else if ended.exit_code() == 0 {
+        0
+    } else {
+        lines.len().min(LINES_SHOWN)
+    };
+    if shown > 0 {
+        println!("{LEGEND}");
+        for line in &lines[lines.len() - shown..] {
+            println!("{line}");
+        }
+    }
+    println!("seed {seed}: {}", ended.story());
+    if let Ended::Held(report) = &ended {
+        print_report(report);
+    }
+    println!("seed {seed}: exit code {}", ended.exit_code());
+    ExitCode::from(ended.exit_code())
+}
+
+fn twice(seed: u64) -> ExitCode {
+    let fingerprints = [(); 2].map(|()| {
+        let mut world = World::new(seed, TraceMode::Fingerprint);
+        let story = attempt(&mut world).story();
+        (story, world.trace().lines_len(), world.trace().fingerprint())
+    });
+    let [first, second] = fingerprints;
+    println!("seed {seed}: {} lines, fingerprint {:016x}, {}", first.1, first.2, first.0);
+    if first == second {
+        return ExitCode::SUCCESS;
+    }
+    println!(
+        "seed {seed}: the second run differs: {} lines, fingerprint {:016x}, {}",
+        second.1, second.2, second.0
+    );
+    ExitCode::from(11)
+}
+
+fn many(from: u64, seeds: u64, minutes: Option<u64>) -> ExitCode {
+    // A panic is told once, with its seed, below.
+    std::panic::set_hook(Box::new(|_| {}));
+    let watch = stopwatch();
+    let mut sum = Report::default();
+    let mut count: u64 = 0;
+    let corpus = corpus::seeds();
+    println!("first seed {from}, after {} of the corpus", corpus.len());
+    let fresh = from..from.saturating_add(seeds);
+    for seed in corpus.into_iter().chain(fresh) {
+        if minutes.is_some_and(|minutes| watch() > minutes * 60_000) {
+            break;
+        }
+        let ended = attempt(&mut World::new(seed, TraceMode::Off));
+        count += 1;
+        match &ended {
+            Ended::Held(report) => sum.add(report),
+            Ended::Broken(_) | Ended::Panicked(_) => {
+                println!("seed {seed}: {}", ended.story());
+                println!("after {count} runs and {} ms", watch());
+                println!("replay: cargo run --release -p quorate-sim -- run --seed {seed} --trace");
+                println!("failing seed {seed}");
+                return ExitCode::from(ended.exit_code());
+            }
+        }
+    }
+    print_report(&sum);
+    let millis = watch().max(1);
+    println!(
+        "{count} runs, {} simulated seconds in {}.{:03} s: {} times real time, {} events/s",
+        sum.simulated_seconds(),
+        millis / 1000,
+        millis % 1000,
+        sum.simulated_seconds() * 1000 / millis,
+        sum.events * 1000 / millis
+    );
+    println!("last seed {}: all rules held", from + count.saturating_sub(1));
+    ExitCode::SUCCESS
+}
+
+fn print_report(report: &Report) {
+    println!(
+        "{} events, {} entries committed, {} writes acknowledged, {} reads, {} leaders",
+        report.events, report.committed, report.acknowledged, report.reads, report.leaders
+    );
+    for (name, count) in &report.counters {
+        println!("{count:>12}  {name}");
+    }
+}
+
+/// Milliseconds since now. The only clock of this crate: it says how fast the simulator is and decides nothing in a run.
+#[expect(clippy::disallowed_methods, reason = "measures the simulator itself, never what is simulated")]
+fn stopwatch() -> impl Fn() -> u64 {
+    let start = std::time::Instant::now();
+    move || u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How many lines before a failure are shown without `--trace`.
+const LINES_SHOWN: usize = 60;

@@ -1,0 +1,142 @@
+//! What a seed decides before the run begins: how large the cluster is, which limits are drawn to their extremes, and which
+//! classes of fault are on, each with its own strength (swarm testing: a run with every fault on at once explores less than
+//! many runs with some of them).
+
+use crate::rng::Rng;
+
+/// The settings of a run, all drawn from its seed.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// How many voters, 1 to 5.
+    pub nodes: u64,
+    /// How many clients, 1 to 8.
+    pub clients: u32,
+    /// How long faults last, in microseconds of virtual time. After that all is healed.
+    pub faulty_us: u64,
+    /// How long the healed cluster has to converge, in microseconds of virtual time.
+    pub healing_us_max: u64,
+    /// The limits of the parts under test.
+    pub limits: Limits,
+    /// The classes of fault.
+    pub faults: Faults,
+}
+
+/// Limits of the parts under test; small ones reach branches that large ones never do.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Election timeout in ticks of 10 ms.
+    pub election_timeout_ticks: u64,
+    /// Heartbeat interval in ticks.
+    pub heartbeat_ticks: u64,
+    /// How many inputs a node takes in one turn.
+    pub turn_inputs_max: usize,
+    /// How many writes the log worker joins in one sync.
+    pub sync_writes_max: usize,
+    /// Bytes in one append message.
+    pub append_bytes_max: usize,
+    /// Unanswered append messages to one peer.
+    pub inflight_appends_max: usize,
+    /// Bytes of entries that may wait for their commit.
+    pub uncommitted_bytes_max: usize,
+    /// Bytes of the window in memory.
+    pub window_bytes_max: usize,
+    /// Bytes of a log segment.
+    pub segment_bytes: u64,
+    /// Bytes in one batch for the applier.
+    pub apply_batch_bytes_max: usize,
+    /// The mean pause of a client between two operations, in microseconds.
+    pub client_pause_us: u64,
+    /// How long a client waits before it asks again, in microseconds.
+    pub client_timeout_us: u64,
+}
+
+/// The classes of fault, each off (0) or on with a strength.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    /// Mean time between two faults of the schedule below, in microseconds; 0: none.
+    pub pause_us: u64,
+    /// The weight of each scheduled class, in the order of [`crate::faults::CLASSES`].
+    pub weights: Vec<u64>,
+    /// Messages lost, of 1,000.
+    pub loss_per_mille: u64,
+    /// Messages repeated, of 1,000.
+    pub repeat_per_mille: u64,
+    /// Messages that take a hundred times as long, of 1,000.
+    pub straggle_per_mille: u64,
+    /// Whether messages of one link may overtake each other.
+    pub reorder: bool,
+    /// Mean delay of a message, in microseconds.
+    pub delay_mean_us: u64,
+    /// Crashes right between write and sync, of 1,000 syncs.
+    pub crash_before_sync_per_mille: u64,
+    /// Clocks that run up to this much faster or slower, of 1,000.
+    pub clock_rate_per_mille: u64,
+    /// The mean duration of a sync, in microseconds.
+    pub sync_mean_us: u64,
+}
+
+impl Profile {
+    /// The profile of this seed.
+    pub fn draw(seed: u64) -> Profile {
+        let mut rng = Rng::stream(seed, "profile");
+        let nodes = [1, 2, 3, 3, 3, 4, 5, 5];
+        Profile {
+            nodes: *rng.pick(&nodes).expect("the list is not empty"),
+            clients: u32::try_from(rng.between(1, 8)).expect("at most eight clients"),
+            faulty_us: rng.between(2, 12) * SECOND_US,
+            healing_us_max: 60 * SECOND_US,
+            limits: Limits::draw(&mut rng),
+            faults: Faults::draw(&mut rng),
+        }
+    }
+}
+
+impl Limits {
+    fn draw(rng: &mut Rng) -> Limits {
+        let election_timeout_ticks = rng.between(5, 30);
+        Limits {
+            election_timeout_ticks,
+            heartbeat_ticks: rng.between(1, election_timeout_ticks / 4),
+            turn_inputs_max: small_or(rng, 1, 256),
+            sync_writes_max: small_or(rng, 1, 64),
+            append_bytes_max: small_or(rng, 1, 64 << 10),
+            inflight_appends_max: small_or(rng, 1, 64),
+            uncommitted_bytes_max: small_or(rng, 100, 1 << 20),
+            window_bytes_max: small_or(rng, 200, 1 << 20),
+            segment_bytes: if rng.chance(300) { 16 << 10 } else { 1 << 20 },
+            apply_batch_bytes_max: small_or(rng, 1, 64 << 10),
+            client_pause_us: if rng.chance(300) { 200 } else { 20_000 },
+            client_timeout_us: if rng.chance(300) { 20_000 } else { SECOND_US },
+        }
+    }
+}
+
+impl Faults {
+    fn draw(rng: &mut Rng) -> Faults {
+        Faults {
+            pause_us: rng.between(50, 2000) * 1000,
+            weights: crate::faults::CLASSES.iter().map(|_| half(rng, |rng| rng.between(1, 10))).collect(),
+            loss_per_mille: half(rng, |rng| rng.between(1, 200)),
+            repeat_per_mille: half(rng, |rng| rng.between(1, 300)),
+            straggle_per_mille: half(rng, |rng| rng.between(1, 50)),
+            reorder: rng.chance(500),
+            delay_mean_us: if rng.chance(500) { rng.between(100, 20_000) } else { 200 },
+            crash_before_sync_per_mille: half(rng, |rng| rng.between(1, 20)),
+            clock_rate_per_mille: half(rng, |rng| rng.between(1, 500)),
+            sync_mean_us: if rng.chance(500) { rng.between(100, 20_000) } else { 200 },
+        }
+    }
+}
+
+/// A second of virtual time.
+pub const SECOND_US: u64 = 1_000_000;
+
+/// A class that is on in half of the runs.
+fn half(rng: &mut Rng, strength: impl FnOnce(&mut Rng) -> u64) -> u64 {
+    if rng.chance(500) { strength(rng) } else { 0 }
+}
+
+/// The extreme in a third of the runs, else the ordinary.
+fn small_or(rng: &mut Rng, small: usize, ordinary: usize) -> usize {
+    if rng.chance(333) { small } else { ordinary }
+}

@@ -1,0 +1,367 @@
+//! A running node: the replica, the log over the simulated disk, and the applier, all as they ship. This file is what the
+//! async switchboard is in production: it carries effects out and feeds what comes of them back in. Taking inputs, writing,
+//! syncing and applying are events of their own with delays of their own, so that a crash can fall between any two.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use quorate_core::entry::Entry;
+use quorate_core::raft::Raft;
+use quorate_core::ready::Write;
+use quorate_core::status::Role;
+use quorate_core::types::NodeId;
+use quorate_log::{Content, Log, ReadPlan};
+use quorate_replica::applier::Applier;
+use quorate_replica::effect::{ApplyBatch, Effect, FetchPurpose};
+use quorate_replica::input::{Input, Now, Ticket};
+use quorate_replica::peer_codec;
+use quorate_replica::peer_message::PeerMessage;
+use quorate_replica::replica::Replica;
+
+use crate::check::{Seen, Violation};
+use crate::disk::SimDisk;
+use crate::ledger::Ledger;
+use crate::scene::{Event, Fetch, Life, Scene, Work};
+use crate::workload::{CLIENT_DELAY_US, Request, RequestKind, Response, ResponseKind};
+use crate::{settings, store};
+
+/// What dies in a crash.
+pub(crate) struct Running {
+    life: Life,
+    replica: Replica,
+    log: Log<SimDisk>,
+    disk: SimDisk,
+    applier: Applier<Ledger>,
+    inbox: VecDeque<Input>,
+    turn_is_due: bool,
+    /// Writes that wait for the log worker.
+    writes: VecDeque<Write>,
+    /// Writes that are being written or synced.
+    writing: Vec<Write>,
+    log_is_busy: bool,
+    to_apply: VecDeque<ToApply>,
+    applier_is_busy: bool,
+    /// How many of the state's fingerprints have been compared with the other nodes'.
+    fingerprints_seen: usize,
+    requests: BTreeMap<Ticket, Request>,
+    ticket_last: u64,
+    status_line: String,
+}
+
+/// Whether the node goes on.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Stopped {
+    /// It does.
+    No,
+    /// Its disk failed: it stops by itself.
+    Disk,
+    /// It loses its power at this very point.
+    Power,
+}
+
+enum ToApply {
+    Batch(ApplyBatch),
+    Read { ticket: Ticket },
+}
+
+impl Running {
+    /// Opens the log and starts from what it holds.
+    pub(crate) fn start(life: Life, disk: SimDisk, scene: &mut Scene) -> Result<Running, Violation> {
+        let node = life.node;
+        let limits = &scene.profile.limits;
+        let (log, stored, entries) =
+            store::open(&disk, &scene.voters, limits.window_bytes_max, limits.segment_bytes).map_err(
+                |error| Violation::safety("a sound disk opens after any crash", format!("{node}: {error}")),
+            )?;
+        scene.checks.on_start(node, stored.hard_state, &entries)?;
+        scene.line(node, || {
+            format!("starts life {} with {:?}, last {}", life.number, stored.hard_state, stored.last)
+        });
+        let raft = Raft::new(settings::core_config(life, &scene.profile), stored);
+        Ok(Running {
+            life,
+            replica: Replica::new(settings::replica_config(life, &scene.profile), raft),
+            log,
+            disk,
+            applier: Applier::new(Ledger::default(), settings::session_limits()),
+            inbox: VecDeque::new(),
+            turn_is_due: false,
+            writes: VecDeque::new(),
+            writing: Vec::new(),
+            log_is_busy: false,
+            to_apply: VecDeque::new(),
+            applier_is_busy: false,
+            fingerprints_seen: 0,
+            requests: BTreeMap::new(),
+            ticket_last: 0,
+            status_line: String::new(),
+        })
+    }
+
+    pub(crate) fn life(&self) -> Life {
+        self.life
+    }
+
+    pub(crate) fn raft(&self) -> &Raft {
+        self.replica.raft()
+    }
+
+    pub(crate) fn state(&self) -> &Ledger {
+        self.applier.state()
+    }
+
+    /// Puts an input into the inbox and lets a turn come. Ticks that pile up become one, as in a node that was paused.
+    pub(crate) fn take(&mut self, scene: &mut Scene, input: Input) {
+        match (self.inbox.back_mut(), &input) {
+            (Some(Input::Tick { elapsed: waiting }), Input::Tick { elapsed }) => *waiting += elapsed,
+            _ => self.inbox.push_back(input),
+        }
+        if !self.turn_is_due {
+            self.turn_is_due = true;
+            let delay = scene.delays.between(1, TURN_DELAY_US_MAX);
+            scene.after(delay, Event::Work(self.life, Work::Turn));
+        }
+    }
+
+    /// A client's request: gives it a ticket and puts it into the inbox.
+    pub(crate) fn on_request(&mut self, scene: &mut Scene, request: Request) {
+        self.ticket_last += 1;
+        let ticket = Ticket(self.ticket_last);
+        let input = match &request.kind {
+            RequestKind::Propose(command) => {
+                Input::Propose { ticket, command: command.clone(), explain: false }
+            }
+            RequestKind::Read => Input::Read { ticket },
+        };
+        self.requests.insert(ticket, request);
+        self.take(scene, input);
+    }
+
+    /// Steps what waits, then carries out what comes of it.
+    pub(crate) fn turn(&mut self, scene: &mut Scene, now: Now) -> Result<Stopped, Violation> {
+        self.turn_is_due = false;
+        let count = self.inbox.len().min(scene.profile.limits.turn_inputs_max);
+        self.replica.begin_turn(now);
+        for input in self.inbox.drain(..count) {
+            self.replica.step(input);
+        }
+        let effects = self.replica.drain();
+        let write = effects
+            .iter()
+            .find_map(|effect| if let Effect::Persist(write) = effect { Some(write) } else { None });
+        let raft = self.replica.raft();
+        let node = self.life.node;
+        let seen =
+            Seen { node, term: raft.term(), leads: raft.role() == Role::Leader, commit: raft.commit_index() };
+        scene.checks.on_turn(seen, write)?;
+        self.trace_turn(scene);
+        for effect in effects {
+            self.carry_out(scene, effect)?;
+        }
+        if !self.inbox.is_empty() {
+            self.turn_is_due = true;
+            scene.after(1, Event::Work(self.life, Work::Turn));
+        }
+        Ok(Stopped::No)
+    }
+
+    /// Adds a line when the node's own line has changed.
+    fn trace_turn(&mut self, scene: &mut Scene) {
+        if scene.trace.is_on() {
+            let line = self.replica.raft().status().to_string();
+            if line != self.status_line {
+                scene.line("", || line.clone());
+                self.status_line = line;
+            }
+        }
+    }
+
+    fn carry_out(&mut self, scene: &mut Scene, effect: Effect) -> Result<(), Violation> {
+        let node = self.life.node;
+        match effect {
+            Effect::Send { to, message } => send(scene, node, to, &message)?,
+            Effect::Persist(write) => {
+                scene.line(node, || describe_write(&write));
+                self.writes.push_back(write);
+                self.wake_log(scene);
+            }
+            Effect::Apply(batch) => {
+                self.to_apply.push_back(ToApply::Batch(batch));
+                self.wake_applier(scene);
+            }
+            Effect::Read { ticket, index } => {
+                scene.line(node, || format!("may serve a read at {index}"));
+                self.to_apply.push_back(ToApply::Read { ticket });
+                self.wake_applier(scene);
+            }
+            Effect::Fetch { purpose, from, through, bytes_max } => {
+                scene.count("entries read back from the log");
+                let wanted = Fetch { purpose, from, through, bytes_max };
+                scene.after(50, Event::Work(self.life, Work::FetchPlan(wanted)));
+            }
+            Effect::RefuseProposal { ticket, error } => {
+                self.respond(scene, ticket, ResponseKind::Proposed(Err(error)));
+            }
+            Effect::Answer { ticket, answered } => {
+                self.respond(scene, ticket, ResponseKind::Proposed(answered.outcome));
+            }
+            Effect::RefuseRead { ticket, .. } => self.respond(scene, ticket, ResponseKind::Refused),
+            Effect::Fact(fact) => scene.line(node, || format!("{fact:?}")),
+        }
+        Ok(())
+    }
+
+    /// The log worker writes; the sync is an event of its own.
+    pub(crate) fn log_write(&mut self, scene: &mut Scene) -> Stopped {
+        assert!(self.writing.is_empty(), "the log worker does one batch at a time");
+        let count = self.writes.len().min(scene.profile.limits.sync_writes_max);
+        self.writing = self.writes.drain(..count).collect();
+        let batch: Vec<Content<'_>> = self.writing.iter().map(Content::from).collect();
+        if let Err(error) = self.log.write(&batch) {
+            scene.line(self.life.node, || format!("stops: {error}"));
+            return Stopped::Disk;
+        }
+        if scene.is_faulty() && scene.delays.chance(scene.profile.faults.crash_before_sync_per_mille) {
+            scene.count("power lost between write and sync");
+            return Stopped::Power;
+        }
+        let sync_us = 50 + scene.delays.exponential(scene.sync_mean_us());
+        scene.after(sync_us, Event::Work(self.life, Work::LogSync));
+        Stopped::No
+    }
+
+    /// The log worker's sync returns: the messages that waited for it leave.
+    pub(crate) fn log_sync(&mut self, scene: &mut Scene) -> Result<Stopped, Violation> {
+        let node = self.life.node;
+        let durable = match self.log.sync() {
+            Ok(durable) => durable,
+            Err(error) => {
+                scene.line(node, || format!("stops: {error}"));
+                return Ok(Stopped::Disk);
+            }
+        };
+        scene.line(node, || format!("sync {:?}", durable.number()));
+        scene.checks.on_durable(node, durable.number())?;
+        for write in std::mem::take(&mut self.writing) {
+            for envelope in write.barrier.release(durable) {
+                send(scene, node, envelope.to, &PeerMessage::Raft(envelope))?;
+            }
+        }
+        self.log_is_busy = false;
+        self.take(scene, Input::Persisted(durable.number()));
+        self.wake_log(scene);
+        Ok(Stopped::No)
+    }
+
+    /// The log says where the wanted entries stand. They are read later, while the writer goes on.
+    pub(crate) fn plan(&mut self, scene: &mut Scene, wanted: Fetch) -> Stopped {
+        let Fetch { purpose, from, through, bytes_max } = wanted;
+        match self.log.plan(from, through, bytes_max) {
+            Some(plan) => {
+                let delay = scene.delays.between(50, 2_000);
+                scene.after(delay, Event::Work(self.life, Work::FetchRead { purpose, plan }));
+            }
+            // The entries wait for the log worker themselves.
+            None => scene.after(1_000, Event::Work(self.life, Work::FetchPlan(wanted))),
+        }
+        Stopped::No
+    }
+
+    /// Entries come back from the log.
+    pub(crate) fn read_back(&mut self, scene: &mut Scene, purpose: FetchPurpose, plan: &ReadPlan) -> Stopped {
+        match plan.read(&self.disk) {
+            Ok(entries) => {
+                self.take(scene, Input::Fetched { purpose, entries });
+                Stopped::No
+            }
+            Err(error) => {
+                scene.line(self.life.node, || format!("stops: {error}"));
+                Stopped::Disk
+            }
+        }
+    }
+
+    /// The applier takes its next piece of work.
+    pub(crate) fn apply_next(&mut self, scene: &mut Scene) -> Result<Stopped, Violation> {
+        self.applier_is_busy = false;
+        match self.to_apply.pop_front() {
+            Some(ToApply::Batch(batch)) => self.apply(scene, batch)?,
+            Some(ToApply::Read { ticket }) => {
+                let saw = self.applier.state().last().index;
+                let client = self.requests.get(&ticket).map(|request| request.name.client);
+                let len = client.map_or(0, |client| self.applier.state().list(client.0).len());
+                self.respond(scene, ticket, ResponseKind::Read { saw, list_len: len });
+            }
+            None => {}
+        }
+        self.wake_applier(scene);
+        Ok(Stopped::No)
+    }
+
+    fn apply(&mut self, scene: &mut Scene, batch: ApplyBatch) -> Result<(), Violation> {
+        let node = self.life.node;
+        scene.checks.on_apply(node, &batch.entries)?;
+        let applied = self.applier.apply(batch);
+        let through = scene.checks.applied(node);
+        scene.line(node, || format!("apply ..{through}"));
+        let state = self.applier.state();
+        for (index, fingerprint) in state.fingerprints_from(self.fingerprints_seen) {
+            scene.checks.on_state(node, *index, *fingerprint)?;
+        }
+        self.fingerprints_seen = state.fingerprints_len();
+        for answer in applied.answers {
+            self.respond(scene, answer.ticket, ResponseKind::Proposed(answer.outcome));
+        }
+        self.take(scene, applied.report);
+        Ok(())
+    }
+
+    fn respond(&mut self, scene: &mut Scene, ticket: Ticket, kind: ResponseKind) {
+        let request = self.requests.remove(&ticket).expect("each ticket is answered exactly once");
+        scene.after(CLIENT_DELAY_US, Event::Response(Response { request: request.name, kind }));
+    }
+
+    fn wake_log(&mut self, scene: &mut Scene) {
+        if !self.log_is_busy && !self.writes.is_empty() {
+            self.log_is_busy = true;
+            let delay = scene.delays.between(1, 50);
+            scene.after(delay, Event::Work(self.life, Work::LogWrite));
+        }
+    }
+
+    fn wake_applier(&mut self, scene: &mut Scene) {
+        if !self.applier_is_busy && !self.to_apply.is_empty() {
+            self.applier_is_busy = true;
+            let delay = scene.delays.between(1, 100);
+            scene.after(delay, Event::Work(self.life, Work::Apply));
+        }
+    }
+}
+
+/// Gives a message to the network: encoded here, decoded where it arrives.
+fn send(scene: &mut Scene, from: NodeId, to: NodeId, message: &PeerMessage) -> Result<(), Violation> {
+    if let PeerMessage::Raft(envelope) = message {
+        assert!(envelope.from == from && envelope.to == to, "an envelope carries its true addresses");
+        scene.checks.on_sent(envelope)?;
+        scene.line(from, || format!("-> {to} {} {:?}", envelope.term, envelope.message));
+    } else {
+        scene.line(from, || format!("-> {to} {message:?}"));
+    }
+    let (kind, body) = peer_codec::encode(message);
+    let now_us = scene.now_us;
+    for at_us in scene.network.judge(now_us, from, to) {
+        scene.at(at_us, Event::Arrive { from, to, kind, body: body.clone() });
+    }
+    Ok(())
+}
+
+fn describe_write(write: &Write) -> String {
+    let ids = |entry: Option<&Entry>| entry.map_or(String::new(), |entry| entry.id.to_string());
+    let entries = format!("[{}..{}]", ids(write.entries.first()), ids(write.entries.last()));
+    match write.hard_state {
+        Some(hard_state) => format!("write {:?} {entries} {hard_state:?}", write.number),
+        None => format!("write {:?} {entries}", write.number),
+    }
+}
+
+/// How long an input waits at most before the node takes a turn.
+const TURN_DELAY_US_MAX: u64 = 40;

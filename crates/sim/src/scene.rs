@@ -1,0 +1,236 @@
+//! What every part of a run shares: virtual time, the queue of what is to happen, the network, the checks and the trace.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use bytes::Bytes;
+use quorate_core::types::{Index, NodeId};
+use quorate_log::ReadPlan;
+use quorate_replica::effect::FetchPurpose;
+
+use crate::check::Checks;
+use crate::network::{Network, NetworkOptions};
+use crate::profile::Profile;
+use crate::rng::Rng;
+use crate::trace::Trace;
+use crate::workload::{ClientId, Request, Response};
+
+/// One thing that will happen. What belongs to one life of a node names that life, so that nothing of it outlives a crash.
+#[derive(Debug)]
+pub enum Event {
+    /// A node's clock ticks.
+    Tick(Life),
+    /// A part of a node has something to do.
+    Work(Life, Work),
+    /// A message arrives, as it came over the wire.
+    Arrive {
+        /// The sender.
+        from: NodeId,
+        /// The receiver.
+        to: NodeId,
+        /// The kind of the frame.
+        kind: u8,
+        /// Its body.
+        body: Bytes,
+    },
+    /// A client's request arrives at a node.
+    Request {
+        /// Where.
+        node: NodeId,
+        /// What.
+        request: Request,
+    },
+    /// An answer arrives at a client.
+    Response(Response),
+    /// A client has waited or paused for long enough.
+    Wake {
+        /// Which client.
+        client: ClientId,
+        /// What it had been doing when it set the alarm; an alarm of something else is ignored.
+        alarm: u64,
+    },
+    /// The next fault of the schedule.
+    Fault,
+    /// A node is switched on again.
+    Restart(NodeId),
+    /// All links are joined again.
+    Heal,
+}
+
+/// What a part of a running node does. Between any two of these a crash may fall.
+#[derive(Debug)]
+pub enum Work {
+    /// The replica takes its inputs and acts.
+    Turn,
+    /// The log worker writes what waits.
+    LogWrite,
+    /// The log worker has synced.
+    LogSync,
+    /// The log says where entries stand that are wanted back.
+    FetchPlan(Fetch),
+    /// The entries have been read back from the log.
+    FetchRead {
+        /// Why.
+        purpose: FetchPurpose,
+        /// Where they stand.
+        plan: ReadPlan,
+    },
+    /// The applier takes its next piece of work.
+    Apply,
+}
+
+/// Which entries are wanted back, and why.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Fetch {
+    /// Why.
+    pub purpose: FetchPurpose,
+    /// The first index.
+    pub from: Index,
+    /// The last index at most.
+    pub through: Index,
+    /// How many bytes at most.
+    pub bytes_max: usize,
+}
+
+/// One life of a node, from its start to its crash.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Life {
+    /// Which node.
+    pub node: NodeId,
+    /// How often it has been started.
+    pub number: u64,
+}
+
+/// What every part of a run shares.
+#[derive(Debug)]
+pub struct Scene {
+    /// Virtual time in microseconds.
+    pub now_us: u64,
+    /// The settings of the run.
+    pub profile: Profile,
+    /// All members, in order.
+    pub voters: Vec<NodeId>,
+    /// The network.
+    pub network: Network,
+    /// The checks.
+    pub checks: Checks,
+    /// The lines.
+    pub trace: Trace,
+    /// Delays of turns, disks and appliers.
+    pub delays: Rng,
+    /// How often each named thing happened.
+    pub counters: BTreeMap<&'static str, u64>,
+    faulty: bool,
+    queue: BinaryHeap<Reverse<Scheduled>>,
+    tie: Rng,
+    scheduled_len: u64,
+}
+
+/// An event with its place in time. Events of the same microsecond come in an order that the seed decides.
+#[derive(Debug)]
+struct Scheduled {
+    at_us: u64,
+    tie: u64,
+    number: u64,
+    event: Event,
+}
+
+impl Scene {
+    /// Nothing has happened yet.
+    pub fn new(seed: u64, profile: Profile, network: Network, trace: Trace) -> Scene {
+        let voters: Vec<NodeId> = (1..=profile.nodes).map(NodeId::new).collect();
+        Scene {
+            now_us: 0,
+            checks: Checks::new(&voters),
+            voters,
+            profile,
+            network,
+            trace,
+            delays: Rng::stream(seed, "delays"),
+            counters: BTreeMap::new(),
+            faulty: true,
+            queue: BinaryHeap::new(),
+            tie: Rng::stream(seed, "schedule"),
+            scheduled_len: 0,
+        }
+    }
+
+    /// Lets `event` happen after `delay_us`.
+    pub fn after(&mut self, delay_us: u64, event: Event) {
+        self.at(self.now_us + delay_us, event);
+    }
+
+    /// Lets `event` happen at `at_us`, which is not in the past.
+    pub fn at(&mut self, at_us: u64, event: Event) {
+        assert!(at_us >= self.now_us, "nothing is scheduled in the past");
+        self.scheduled_len += 1;
+        let scheduled = Scheduled { at_us, tie: self.tie.next_u64(), number: self.scheduled_len, event };
+        self.queue.push(Reverse(scheduled));
+    }
+
+    /// Moves time to the next event and takes it.
+    pub fn take_next(&mut self) -> Option<Event> {
+        let Reverse(scheduled) = self.queue.pop()?;
+        assert!(scheduled.at_us >= self.now_us, "virtual time never goes back");
+        self.now_us = scheduled.at_us;
+        Some(scheduled.event)
+    }
+
+    /// When the next event happens.
+    pub fn next_at(&self) -> Option<u64> {
+        self.queue.peek().map(|Reverse(scheduled)| scheduled.at_us)
+    }
+
+    /// Whether faults may still happen.
+    pub fn is_faulty(&self) -> bool {
+        self.faulty
+    }
+
+    /// Ends all faults for good: the network loses nothing more, and no link is cut.
+    pub fn end_faults(&mut self) {
+        self.faulty = false;
+        self.network.heal();
+        self.network.set_options(NetworkOptions::healthy());
+    }
+
+    /// The mean duration of a sync.
+    pub fn sync_mean_us(&self) -> u64 {
+        if self.faulty { self.profile.faults.sync_mean_us } else { 200 }
+    }
+
+    /// Counts one more of a named thing.
+    pub fn count(&mut self, what: &'static str) {
+        *self.counters.entry(what).or_default() += 1;
+    }
+
+    /// Adds a line to the trace.
+    pub fn line(&mut self, who: impl std::fmt::Display, text: impl FnOnce() -> String) {
+        self.trace.line(self.now_us, who, text);
+    }
+}
+
+impl Scheduled {
+    fn key(&self) -> (u64, u64, u64) {
+        (self.at_us, self.tie, self.number)
+    }
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Scheduled) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Scheduled) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Scheduled) -> std::cmp::Ordering {
+        self.key().cmp(&other.key())
+    }
+}

@@ -1,0 +1,347 @@
+//! The clients: each has one operation open at a time and repeats it under the same request id, on any node, until it is
+//! answered. What they were told is what the cluster must keep.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use quorate_core::types::{Index, NodeId};
+use quorate_replica::effect::Outcome;
+use quorate_replica::error::ProposeError;
+use quorate_replica::request::{CommandEnvelope, CommandKind, RequestId};
+use quorate_replica::state_machine::Codec;
+
+use crate::check::Violation;
+use crate::ledger::{Append, Appended, Ledger};
+use crate::rng::Rng;
+use crate::scene::{Event, Scene};
+
+/// A client of the run.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ClientId(pub u32);
+
+/// Which attempt of which operation of which client.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct RequestName {
+    /// Whose.
+    pub client: ClientId,
+    /// The operation, counted from 1.
+    pub operation: u64,
+}
+
+/// What a client sends to a node.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Whose it is.
+    pub name: RequestName,
+    /// What is asked.
+    pub kind: RequestKind,
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub enum RequestKind {
+    /// A command.
+    Propose(CommandEnvelope),
+    /// The length of the client's own list, linearizable.
+    Read,
+}
+
+/// What a client gets.
+#[derive(Debug)]
+pub struct Response {
+    /// What is answered.
+    pub request: RequestName,
+    /// The answer.
+    pub kind: ResponseKind,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub enum ResponseKind {
+    /// The node is down, or refused a read: nothing happened.
+    Refused,
+    /// What became of a command.
+    Proposed(Outcome),
+    /// A read was served.
+    Read {
+        /// The last command of the state that was read.
+        saw: Index,
+        /// How long the client's list was.
+        list_len: usize,
+    },
+}
+
+/// A client.
+#[derive(Debug)]
+pub struct Client {
+    id: ClientId,
+    rng: Rng,
+    doing: Doing,
+    /// Whether it uses a session, or a key for each command.
+    uses_session: bool,
+    operation: u64,
+    /// How often the open operation was sent.
+    attempts: u32,
+    sequence: u64,
+    /// Raised with each change, so that an old alarm is recognised.
+    alarm: u64,
+    /// The first answer of each operation: every later one must be the same.
+    answers: BTreeMap<u64, Bytes>,
+    acknowledged: Vec<u64>,
+    /// The last value that it has sent.
+    value_last: u64,
+    /// It rests for good once this operation is answered.
+    operation_final: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Doing {
+    Resting,
+    Proposing(CommandEnvelope),
+    Reading { floor: Index, list_len: usize },
+}
+
+impl Client {
+    /// A client that has not begun.
+    pub fn new(seed: u64, id: ClientId) -> Client {
+        let mut rng = Rng::stream(seed, &format!("client {}", id.0));
+        let uses_session = rng.chance(700);
+        Client {
+            id,
+            rng,
+            doing: Doing::Resting,
+            uses_session,
+            operation: 0,
+            attempts: 0,
+            sequence: 0,
+            alarm: 0,
+            answers: BTreeMap::new(),
+            acknowledged: Vec::new(),
+            value_last: 0,
+            operation_final: None,
+        }
+    }
+
+    /// Sets the alarm for its first operation.
+    pub fn start(&mut self, scene: &mut Scene) {
+        self.rest(scene);
+    }
+
+    /// Lets the client end: after one more operation it rests for good.
+    pub fn finish(&mut self) {
+        self.operation_final = Some(self.operation + 1);
+    }
+
+    /// Whether it rests for good.
+    pub fn is_done(&self) -> bool {
+        self.doing == Doing::Resting && self.operation_final.is_some_and(|last| self.operation >= last)
+    }
+
+    /// The alarm rings: begins the next operation, or repeats the one that is open.
+    pub fn on_wake(&mut self, scene: &mut Scene, alarm: u64) {
+        if alarm != self.alarm || self.is_done() {
+            return;
+        }
+        if self.doing == Doing::Resting {
+            self.begin(scene);
+        } else {
+            scene.count("client repeated a request");
+        }
+        self.attempt(scene);
+    }
+
+    fn begin(&mut self, scene: &Scene) {
+        self.operation += 1;
+        self.attempts = 0;
+        if self.operation > 1 && self.rng.chance(300) {
+            let floor = scene.checks.linearizable.floor();
+            self.doing = Doing::Reading { floor, list_len: self.acknowledged.len() };
+            return;
+        }
+        self.doing = Doing::Proposing(self.next_command());
+    }
+
+    fn next_command(&mut self) -> CommandEnvelope {
+        let session = u128::from(self.id.0) + 1;
+        if self.uses_session && self.sequence == 0 {
+            self.sequence = 1;
+            let request_id = Some(RequestId::Session { session, sequence: 0, acknowledged: 0 });
+            return CommandEnvelope {
+                kind: CommandKind::OpenSession,
+                request_id,
+                ..CommandEnvelope::default()
+            };
+        }
+        self.value_last += 1;
+        let mut body = Vec::new();
+        Append { client: self.id.0, value: self.value_last }.encode(&mut body);
+        let request_id = if self.uses_session {
+            let sequence = self.sequence;
+            self.sequence += 1;
+            // What was answered may be forgotten; now and then the client is slow to say so.
+            let acknowledged = if self.rng.chance(500) { sequence - 1 } else { 0 };
+            RequestId::Session { session, sequence, acknowledged }
+        } else {
+            RequestId::Key(Bytes::from(format!("client {} value {}", self.id.0, self.value_last)))
+        };
+        CommandEnvelope { request_id: Some(request_id), body: body.into(), ..CommandEnvelope::default() }
+    }
+
+    /// Sends the open operation to some node, now and then to two at once.
+    fn attempt(&mut self, scene: &mut Scene) {
+        let kind = match &self.doing {
+            Doing::Resting => return,
+            Doing::Proposing(command) => RequestKind::Propose(command.clone()),
+            Doing::Reading { .. } => RequestKind::Read,
+        };
+        let name = RequestName { client: self.id, operation: self.operation };
+        let copies = if self.rng.chance(50) { 2 } else { 1 };
+        for _ in 0..copies {
+            let node: NodeId = *self.rng.pick(&scene.voters).expect("a cluster has members");
+            scene.line(self.label(), || format!("-> {node} operation {} {:?}", name.operation, self.doing));
+            let request = Request { name, kind: kind.clone() };
+            scene.after(CLIENT_DELAY_US, Event::Request { node, request });
+        }
+        // Each repetition waits twice as long: clients that never back off would bury a slow cluster in copies.
+        let timeout_us = scene.profile.limits.client_timeout_us << self.attempts.min(TIMEOUT_DOUBLINGS_MAX);
+        self.attempts += 1;
+        self.set_alarm(scene, timeout_us.min(TIMEOUT_US_MAX));
+    }
+
+    /// An answer arrives, perhaps to an operation of long ago.
+    ///
+    /// # Errors
+    /// When the answer breaks a promise.
+    pub fn on_response(&mut self, scene: &mut Scene, response: Response) -> Result<(), Violation> {
+        scene.line(self.label(), || {
+            format!("<- operation {} {:?}", response.request.operation, response.kind)
+        });
+        let operation = response.request.operation;
+        let is_open = operation == self.operation && self.doing != Doing::Resting;
+        match response.kind {
+            ResponseKind::Proposed(Ok(reply)) => self.on_reply(scene, operation, reply, is_open),
+            ResponseKind::Proposed(Err(error)) if is_open => self.on_error(scene, &error),
+            ResponseKind::Refused if is_open => {
+                self.pause(scene);
+                Ok(())
+            }
+            ResponseKind::Read { saw, list_len } if is_open => self.on_read(scene, saw, list_len),
+            ResponseKind::Proposed(Err(_)) | ResponseKind::Refused | ResponseKind::Read { .. } => Ok(()),
+        }
+    }
+
+    fn on_reply(
+        &mut self,
+        scene: &mut Scene,
+        operation: u64,
+        reply: Bytes,
+        is_open: bool,
+    ) -> Result<(), Violation> {
+        if self.answers.get(&operation).is_some_and(|first| *first != reply) {
+            return self.broken("the same request gets the same answer", operation);
+        }
+        if !is_open {
+            return Ok(());
+        }
+        if let Doing::Proposing(CommandEnvelope { kind: CommandKind::User, body, .. }) = &self.doing {
+            let decoded = Append::decode(body).and_then(|append| Ok((append, Appended::decode(&reply)?)));
+            let Ok((append, appended)) = decoded else {
+                return self.broken("an answer decodes", operation);
+            };
+            self.acknowledged.push(append.value);
+            scene.checks.linearizable.on_acknowledged(appended.entry.index);
+        }
+        self.answers.insert(operation, reply);
+        self.rest(scene);
+        Ok(())
+    }
+
+    fn on_error(&mut self, scene: &mut Scene, error: &ProposeError) -> Result<(), Violation> {
+        match error {
+            ProposeError::NoLeader { .. }
+            | ProposeError::Overloaded
+            | ProposeError::TimedOut
+            | ProposeError::Stopped { .. } => {
+                self.pause(scene);
+                Ok(())
+            }
+            ProposeError::TooLarge { .. }
+            | ProposeError::Forgotten
+            | ProposeError::SessionUnknown
+            | ProposeError::KeyReused
+            | ProposeError::Malformed(_) => self.broken(
+                "a sound request that was not answered yet is never refused for good",
+                self.operation,
+            ),
+        }
+    }
+
+    fn on_read(&mut self, scene: &mut Scene, saw: Index, list_len: usize) -> Result<(), Violation> {
+        let Doing::Reading { floor, list_len: known } = self.doing else {
+            return self.broken("a read is answered as a read", self.operation);
+        };
+        scene.checks.linearizable.on_read(&self.label(), floor, saw)?;
+        if list_len < known {
+            return self.broken("a read shows all that was acknowledged to its client", self.operation);
+        }
+        self.rest(scene);
+        Ok(())
+    }
+
+    /// At the end: every acknowledged value stands in the list exactly once, and nothing that was never sent.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn check_final(&self, node: NodeId, state: &Ledger) -> Result<(), Violation> {
+        let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
+        for value in state.list(self.id.0) {
+            *counts.entry(*value).or_default() += 1;
+        }
+        let wrong = |rule, value| {
+            Err(Violation::safety(rule, format!("value {value} of {} on {node}", self.label())))
+        };
+        if let Some((value, _)) = counts.iter().find(|(_, count)| **count > 1) {
+            return wrong("no write is applied twice", *value);
+        }
+        if let Some(value) = self.acknowledged.iter().find(|value| !counts.contains_key(value)) {
+            return wrong("no acknowledged write is lost", *value);
+        }
+        match counts.last_key_value() {
+            Some((value, _)) if *value > self.value_last => {
+                wrong("nothing is applied that nobody wrote", *value)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn broken(&self, rule: &'static str, operation: u64) -> Result<(), Violation> {
+        Err(Violation::safety(rule, format!("operation {operation} of {}: {:?}", self.label(), self.doing)))
+    }
+
+    fn rest(&mut self, scene: &mut Scene) {
+        self.doing = Doing::Resting;
+        let pause_us = self.rng.exponential(scene.profile.limits.client_pause_us);
+        self.set_alarm(scene, pause_us);
+    }
+
+    fn pause(&mut self, scene: &mut Scene) {
+        let pause_us = self.rng.between(1_000, 50_000);
+        self.set_alarm(scene, pause_us);
+    }
+
+    fn set_alarm(&mut self, scene: &mut Scene, delay_us: u64) {
+        self.alarm += 1;
+        scene.after(delay_us, Event::Wake { client: self.id, alarm: self.alarm });
+    }
+
+    fn label(&self) -> String {
+        format!("c{}", self.id.0)
+    }
+}
+
+const TIMEOUT_DOUBLINGS_MAX: u32 = 10;
+
+const TIMEOUT_US_MAX: u64 = 2_000_000;
+
+/// How long a request takes to a node, and an answer to a client.
+pub const CLIENT_DELAY_US: u64 = 100;

@@ -1,0 +1,49 @@
+//! Whole runs: a seed means one run, the seeds that once failed hold, and a few others.
+
+use quorate_sim::corpus;
+use quorate_sim::trace::TraceMode;
+use quorate_sim::world::World;
+
+/// Runs a seed; the report with its fingerprint.
+fn check(seed: u64, trace: TraceMode) -> quorate_sim::world::Report {
+    let mut world = World::new(seed, trace);
+    match world.run() {
+        Ok(report) => report,
+        Err(violation) => panic!("seed {seed}: {violation}"),
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_line_for_line() {
+    for seed in [1, 2] {
+        let (first, second) = (check(seed, TraceMode::Fingerprint), check(seed, TraceMode::Fingerprint));
+        assert_eq!(first.fingerprint, second.fingerprint, "seed {seed}");
+        assert_eq!(first.events, second.events, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_trace_changes_nothing_in_the_run() {
+    assert_eq!(check(4, TraceMode::Off).events, check(4, TraceMode::Keep).events);
+}
+
+#[test]
+fn seeds_that_once_failed_hold() {
+    for seed in corpus::seeds() {
+        check(seed, TraceMode::Off);
+    }
+}
+
+#[test]
+fn fresh_seeds_hold_and_the_faults_that_they_draw_happen() {
+    let mut sum = quorate_sim::world::Report::default();
+    for seed in 1001..=1012 {
+        sum.add(&check(seed, TraceMode::Off));
+    }
+    assert!(sum.acknowledged > 1_000 && sum.reads > 100, "the clients get answers: {sum:?}");
+    for fault in
+        ["power loss of all", "kill", "partition", "pause", "disk stall", "message lost", "message repeated"]
+    {
+        assert!(sum.counters.get(fault).is_some_and(|count| *count > 0), "{fault} never happened");
+    }
+}

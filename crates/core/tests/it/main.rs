@@ -3,6 +3,7 @@
 mod chance;
 mod cluster;
 mod codec;
+mod golden;
 mod late_messages;
 mod limits;
 mod properties;

@@ -3,6 +3,7 @@
 
 mod cli;
 mod cluster;
+mod documentation;
 mod import;
 mod node;
 mod offline;

@@ -190,6 +190,22 @@ impl Proposals {
             "the pause before sending again is the same for all"
         );
         self.resends.push_back((resend_at, number));
+        if self.resends.len() > self.resends_len_max() {
+            let pending = &self.pending;
+            self.resends.retain(|(at, number)| {
+                pending.get(number).is_some_and(|pending| is_resent_at(&pending.stage, *at))
+            });
+        }
+        assert!(
+            self.resends.len() <= self.resends_len_max(),
+            "at most one of them is live for each proposal"
+        );
+    }
+
+    /// How many times to send again are kept: those that have moved on may be as many as those that have not, so that
+    /// passing over them costs no more than keeping them.
+    fn resends_len_max(&self) -> usize {
+        2 * self.pending.len() + RESENDS_SPARE_LEN
     }
 
     /// Queues what is due at this tick: pauses that are over, messages without an answer. How many.
@@ -277,3 +293,10 @@ impl Proposals {
         self.pending.get(&number).is_some_and(|pending| stage(&pending.stage))
     }
 }
+
+fn is_resent_at(stage: &Stage, tick: u64) -> bool {
+    matches!(stage, Stage::Forwarded { resend_at, .. } if *resend_at == tick)
+}
+
+/// How many outdated times to send again may be kept whatever the number of proposals.
+const RESENDS_SPARE_LEN: usize = 1_024;

@@ -494,3 +494,17 @@ fn a_setting_of_zero_is_refused_by_name() {
     assert_eq!(config.validate(), Err("reads_len_max must be greater than 0".into()));
     assert_eq!(ReplicaConfig::new(1, 1).validate(), Ok(()));
 }
+
+/// Each attempt leaves a time to send again behind. That those of answered proposals do not pile up is asserted inside.
+#[test]
+fn what_is_answered_leaves_nothing_behind() {
+    let mut solo = Solo::follower(|config| config.forward_retry_ticks = 1_000_000);
+    for n in 0..3_000 {
+        solo.turn(vec![propose(n, key(), 1, false)]);
+        let sent = solo.forwarded();
+        solo.turn(vec![answer(PEER, sent[0].1, answered(1))]);
+    }
+    assert_eq!(solo.outcomes().len(), 3_000);
+    let status = solo.replica.status();
+    assert_eq!((status.pending_len, status.pending_bytes), (0, 0));
+}

@@ -18,7 +18,6 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
-use tower::util::BoxCloneSyncService;
 
 use crate::app::App;
 
@@ -103,7 +102,6 @@ async fn serve(
             request.map(axum::body::Body::new)
         })
     };
-    let service = BoxCloneSyncService::new(service);
     let mut connection =
         pin!(protocol.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
     // Before the first request nobody but this watch ends a connection that sends nothing: which version of HTTP it

@@ -117,3 +117,23 @@ async fn without_a_quorum_nothing_is_promised() {
     );
     assert_eq!(problem["fate"], "not_accepted");
 }
+
+/// R67, R69: an answer must survive the leader that gave it; a retry on another node may not apply the command again.
+#[tokio::test]
+async fn after_a_leader_is_gone_a_retry_gets_the_answer_that_it_gave() {
+    let mut cluster = Cluster::three().await;
+    cluster.post(INSTANCES, r#"{"id":"a"}"#).await;
+    let leader = leader(&cluster);
+    let ask =
+        post(&format!("{INSTANCES}/a/proposals"), r#"{"event":"start"}"#).header("Idempotency-Key", "k");
+    let first = cluster.check_on(leader, ask.clone()).await;
+    assert_eq!(first.0, 200, "{}", first.1);
+    cluster.servers.remove(leader).shutdown().await;
+    for server in 0..2 {
+        assert_eq!(cluster.check_on(server, ask.clone()).await, first);
+        let (status, shown) = cluster.check_on(server, get(&format!("{INSTANCES}/a"))).await;
+        assert_eq!((status, &shown["revision"]), (200, &json!(2)));
+    }
+    let (status, outcome) = cluster.post(&format!("{INSTANCES}/a/proposals"), r#"{"event":"stop"}"#).await;
+    assert_eq!((status, outcome["to"].as_str()), (200, Some("Stopped")), "{outcome}");
+}

@@ -46,7 +46,7 @@ pub(crate) fn settings(directory: &Path) -> ServerConfig {
     config.node.data_dir = directory.to_owned();
     config.listen.api = "127.0.0.1:0".to_owned();
     config.listen.peer = "127.0.0.1:0".to_owned();
-    config.replication.election_timeout = Duration::from_millis(300);
+    config.replication.election_timeout = Duration::from_millis(500);
     config.replication.heartbeat = Duration::from_millis(50);
     config.replication.segment_bytes = 4 << 20;
     config

@@ -79,6 +79,8 @@ pub(crate) struct Cluster {
     pub(crate) slow_disks: BTreeSet<NodeId>,
     /// Nodes that neither apply nor read their log back by themselves.
     pub(crate) slow_appliers: BTreeSet<NodeId>,
+    /// How many reads from the log were answered.
+    pub(crate) fetches_served: usize,
     /// Directed links that lose everything.
     pub(crate) cuts: BTreeSet<(NodeId, NodeId)>,
     /// Every term's leader, over the whole history.
@@ -132,6 +134,7 @@ impl Cluster {
             network: VecDeque::new(),
             slow_disks: BTreeSet::new(),
             slow_appliers: BTreeSet::new(),
+            fetches_served: 0,
             cuts: BTreeSet::new(),
             leaders: BTreeMap::new(),
             applied: BTreeMap::new(),
@@ -296,6 +299,7 @@ impl Cluster {
             let entries = &self.node(number).disk.entries[place(fetch.from)..=place(fetch.through)];
             let count = (fetch.bytes_max / 100).clamp(1, entries.len());
             let entries = entries[..count].to_vec();
+            self.fetches_served += 1;
             self.step(number, Input::Fetched { peer: fetch.peer, entries });
         }
     }

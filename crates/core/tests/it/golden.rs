@@ -1,7 +1,8 @@
 //! The golden scripts: each file in `golden/` is a scenario with what happened below it. They run on the simulator's
 //! network, disk and log, with the checks of the simulator on; a script whose output says `FAILED` never passes.
 //!
-//! `QUORATE_GOLDEN_UPDATE=1 cargo test -p quorate-core golden` rewrites the outputs and prints what changed.
+//! `cargo xtask golden [FILE] [--update]` runs all or those whose names contain FILE; `--update` rewrites the outputs and
+//! shows what changed. It says so to this runner by `QUORATE_GOLDEN_FILE` and `QUORATE_GOLDEN_UPDATE`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,6 +18,10 @@ fn golden_scripts_give_the_output_that_they_name() {
         .collect();
     paths.sort();
     assert!(paths.len() >= 20, "the scripts are where they are looked for");
+    if let Some(wanted) = std::env::var("QUORATE_GOLDEN_FILE").ok().filter(|wanted| !wanted.is_empty()) {
+        paths.retain(|path| path.to_string_lossy().contains(&wanted));
+        assert!(!paths.is_empty(), "no script is called {wanted}");
+    }
     let update = std::env::var_os("QUORATE_GOLDEN_UPDATE").is_some();
     let mut differing = Vec::new();
     for path in &paths {

@@ -300,3 +300,24 @@ fn too_large(body_bytes_max: usize) -> Failure {
 const LIMIT_DEFAULT: usize = 100;
 /// The most rows of a page.
 const LIMIT_MAX: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::is_traceparent;
+
+    #[test]
+    fn only_a_trace_context_of_version_00_is_carried() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert!(is_traceparent(good));
+        for bad in [
+            "",
+            "garbage",
+            &good[1..],
+            &good.replace("00-", "01-"),
+            &good.to_uppercase(),
+            &format!("{good}-x"),
+        ] {
+            assert!(!is_traceparent(bad), "{bad}");
+        }
+    }
+}

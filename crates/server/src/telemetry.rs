@@ -155,3 +155,22 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 /// Upper bounds of the duration buckets, in seconds: 100 µs to 10 s.
 const DURATION_BUCKETS_S: [f64; 15] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse;
+
+    use super::guarded;
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_answered_and_says_nothing_of_it() {
+        let answer = guarded(async { panic!("a secret") }).await;
+        assert_eq!(answer.status(), 500);
+        let body = axum::body::to_bytes(answer.into_body(), 4096).await.unwrap();
+        let text = String::from_utf8_lossy(&body).into_owned();
+        assert!(text.contains(r#""code":"internal""#) && text.contains(r#""fate":"unknown""#), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+        let fine = guarded(async { "fine".into_response() }).await;
+        assert_eq!(fine.status(), 200);
+    }
+}

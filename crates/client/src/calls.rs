@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
-use quorate_api::cluster::{ClusterStatus, OpenSession, SessionOpened};
+use quorate_api::cluster::{ClusterStatus, Health, OpenSession, SessionOpened};
 use quorate_api::definition::{DefinitionApplied, MachineDefinition, MachineList};
 use quorate_api::header::{
     IDEMPOTENCY_KEY, KEY_BYTES_MAX, QUORATE_ACTOR, QUORATE_REQUEST, SessionRequest, format_session,
@@ -206,6 +206,22 @@ impl Client {
     /// As every call.
     pub async fn cluster(&self) -> Result<ClusterStatus, ClientError> {
         self.call(&call(Method::GET, "/v1/cluster".to_owned())).await
+    }
+
+    /// `GET /livez`: whether the node that answers runs, with each check. One that does not is `NotAccepted` with the reason.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn live(&self) -> Result<Health, ClientError> {
+        self.call(&call(Method::GET, "/livez?verbose=true".to_owned())).await
+    }
+
+    /// `GET /readyz`: whether the node that answers can serve, with each check. One that cannot is `NotAccepted` with the reason.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn ready(&self) -> Result<Health, ClientError> {
+        self.call(&call(Method::GET, "/readyz?verbose=true".to_owned())).await
     }
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use crate::args::DevArgs;
-use crate::commands::server::{Signals, start_failure, start_log};
+use crate::commands::server::{Signals, start_failure, start_log, stop_at_once};
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -49,7 +49,7 @@ pub(crate) async fn dev(output: &mut Output, arguments: &DevArgs) -> Result<Exit
         ran = serve(output, arguments, &nodes, begun) => ran,
         () = signals.stop() => Ok(()),
     };
-    stop(nodes, &mut signals).await?;
+    stop(nodes, &mut signals).await;
     ran.map(|()| Exit::Ok)
 }
 
@@ -176,14 +176,14 @@ async fn watch(nodes: &[DevNode]) -> Result<(), Failure> {
 }
 
 /// Stops all nodes at the same time; a second signal ends the process at once. Nothing that was answered can be lost by that.
-async fn stop(nodes: Vec<DevNode>, signals: &mut Signals) -> Result<(), Failure> {
+async fn stop(nodes: Vec<DevNode>, signals: &mut Signals) {
     let mut stopping = JoinSet::new();
     for node in nodes {
         stopping.spawn(node.server.shutdown());
     }
     tokio::select! {
-        () = async { while stopping.join_next().await.is_some() {} } => Ok(()),
-        () = signals.stop() => Err(Failure::new(Exit::Error, "stopped at once by the second signal")),
+        () = async { while stopping.join_next().await.is_some() {} } => {}
+        () = signals.stop() => stop_at_once(),
     }
 }
 

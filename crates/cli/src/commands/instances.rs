@@ -155,7 +155,7 @@ pub(crate) async fn list(
     if let Some(whole) = whole {
         context.output.value(&whole)?;
     }
-    if query.cursor.is_some() && context.output.is_table() {
+    if query.cursor.is_some() && context.output.is_table() && !context.output.is_closed() {
         words("there are more; a larger --limit shows them");
     }
     Ok(Exit::Ok)

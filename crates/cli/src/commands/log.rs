@@ -35,7 +35,7 @@ pub(crate) fn inspect_log(output: &mut Output, dir: &Path, entries: bool) -> Res
     written?;
     let totals = totals.map_err(|error| Failure::new(Exit::Error, error.to_string()))?;
     words(&format!(
-        "{} segments, {} batches, {} entries, {} hard states",
+        "segments {}, batches {}, entries {}, hard states {}",
         number(totals.segments),
         number(totals.batches),
         number(totals.entries),

@@ -42,7 +42,7 @@ pub(crate) async fn server(arguments: &ServerArgs) -> Result<Exit, Failure> {
     };
     tokio::select! {
         () = running.shutdown() => {}
-        () = signals.stop() => return Err(Failure::new(Exit::Error, "stopped at once by the second signal")),
+        () = signals.stop() => stop_at_once(),
     }
     match failed {
         None => Ok(Exit::Ok),
@@ -124,6 +124,12 @@ pub(crate) fn start_failure(error: &StartError) -> Failure {
         StartError::Listen { .. } | StartError::Node(_) => Exit::Error,
     };
     Failure::new(exit, error.to_string())
+}
+
+/// The second signal: nothing is waited for. What was answered is on the disks already.
+pub(crate) fn stop_at_once() -> ! {
+    words("stopped at once by the second signal");
+    std::process::exit(i32::from(Exit::Error.code()))
 }
 
 /// INT and TERM.

@@ -35,10 +35,10 @@ fn a_server_takes_its_settings_from_file_and_flags_and_stops_at_a_signal() {
     assert_eq!(child.wait().expect("it ends").code(), Some(0), "{rest:#?}");
 
     let inspect = quorate(&["log", "inspect", &data]);
-    inspect.check(0, &["err:1 segments", "out:wal/"]);
+    inspect.check(0, &["err:segments 1", "out:wal/"]);
     let log = format!("{data}/wal");
     let entries = quorate(&["log", "inspect", &log, "--entries"]);
-    entries.check(0, &["err:1 segments"]);
+    entries.check(0, &["err:segments 1"]);
     assert!(entries.stdout.lines().count() > inspect.stdout.lines().count(), "{entries:#?}\n{inspect:#?}");
     let json = quorate(&["log", "inspect", &data, "--entries", "-o", "jsonl"]);
     for line in json.check(0, &[]).stdout.lines() {

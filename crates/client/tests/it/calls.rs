@@ -145,6 +145,16 @@ async fn a_read_is_repeated_and_its_failure_is_never_unknown() {
 }
 
 #[tokio::test]
+async fn a_node_that_is_not_ready_is_passed_over() {
+    let waits = problem("not_ready", "not_accepted");
+    let behind = Fake::start(vec![says(503, &waits), says(503, &waits)]).await;
+    let ready = Fake::start(vec![says(200, r#"{"ok":true}"#)]).await;
+    assert!(client(&[&behind, &ready]).ready().await.expect("the other one is ready").ok);
+    let error = client(&[&behind]).live().await.expect_err("it is the only one");
+    assert_eq!(error.fate(), Fate::NotAccepted);
+}
+
+#[tokio::test]
 async fn a_key_that_cannot_be_sent_is_refused_before_anything_leaves() {
     for key in [String::new(), "k".repeat(65), "line\nbreak".to_owned()] {
         let fake = Fake::start(vec![says(200, COMMITTED)]).await;

@@ -1,7 +1,9 @@
 //! What needs no cluster: help, usage errors, checks, completions, and what is said when nobody listens.
 
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::process::Stdio;
+
+use tokio::net::TcpSocket;
 
 use crate::cli::{Run, program, quorate, write};
 
@@ -96,10 +98,10 @@ fn completions_exist_for_each_shell() {
 
 #[test]
 fn without_a_listener_it_ends_with_6_and_says_what_to_do() {
-    // The port is free again once the listener is dropped; nobody else is told of it.
-    let address =
-        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
-    let address = address.to_string();
+    // Bound and never listened on: nobody else gets the port, and nobody answers.
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+    let address = socket.local_addr().expect("a bound socket has an address").to_string();
     let told = format!("err:no listener at {address} (connection refused)");
     for verb in [&["machines"][..], &["get", "a/b"], &["propose", "a/b", "start"], &["cluster", "status"]] {
         let arguments = [&["--endpoint", &address], verb].concat();

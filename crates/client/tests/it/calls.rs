@@ -1,5 +1,6 @@
 //! Calls against a server that fails as told: what is repeated, with which request id, and what the caller hears.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use quorate_api::outcome::Outcome;
@@ -7,7 +8,7 @@ use quorate_api::problem::Fate;
 use quorate_api::proposal::Propose;
 use quorate_client::{Client, ClientConfig, ClientError, Endpoint, RequestId, RetryPolicy, WriteOptions};
 
-use crate::fake::{Deed, Fake};
+use crate::fake::{Deed, Fake, deaf_port};
 
 const COMMITTED: &str = r#"{"outcome":"committed","event":"start","from":"Init","to":"Running","revision":2,
     "version":1,"index":9,"term":1}"#;
@@ -19,7 +20,12 @@ fn problem(code: &str, fate: &str) -> String {
 }
 
 fn client(fakes: &[&Fake]) -> Client {
-    let endpoints = fakes.iter().map(|fake| Endpoint::parse(&fake.address.to_string()).expect("an address"));
+    client_of(&fakes.iter().map(|fake| fake.address).collect::<Vec<_>>())
+}
+
+fn client_of(addresses: &[SocketAddr]) -> Client {
+    let endpoints =
+        addresses.iter().map(|address| Endpoint::parse(&address.to_string()).expect("an address"));
     let retry = RetryPolicy { attempts_max: 3, delay_base: Duration::ZERO, delay_max: Duration::ZERO };
     let mut config = ClientConfig { retry, ..ClientConfig::new(endpoints.collect()) };
     config.request_timeout = Duration::from_millis(300);
@@ -93,7 +99,8 @@ async fn a_lost_answer_is_sent_again_only_with_the_same_request_id() {
 
 #[tokio::test]
 async fn unknown_stays_unknown_when_later_attempts_are_refused() {
-    check(vec![Deed::HangUp], true, "unknown", 1).await;
+    let busy = says(503, &problem("no_leader", "not_accepted"));
+    check(vec![Deed::HangUp, busy.clone(), busy], true, "unknown", 3).await;
     check(vec![Deed::HangUp, says(400, &problem("malformed", "not_accepted"))], true, "unknown", 2).await;
 }
 
@@ -118,9 +125,8 @@ async fn attempts_have_an_end() {
 
 #[tokio::test]
 async fn without_a_listener_the_failure_says_what_and_what_to_do() {
-    let gone = Fake::start(Vec::new()).await;
-    tokio::task::yield_now().await;
-    let error = client(&[&gone]).machines().await.expect_err("nobody listens");
+    let (_socket, address) = deaf_port();
+    let error = client_of(&[address]).machines().await.expect_err("nobody listens");
     assert_eq!(error.fate(), Fate::NotAccepted);
     assert!(error.to_string().contains("no listener at 127.0.0.1:"), "{error}");
     assert!(error.hint().is_some_and(|hint| hint.contains("quorate dev")), "{:?}", error.hint());
@@ -128,10 +134,9 @@ async fn without_a_listener_the_failure_says_what_and_what_to_do() {
 
 #[tokio::test]
 async fn a_dead_endpoint_is_passed_over_at_once() {
-    let dead = Fake::start(Vec::new()).await;
+    let (_socket, dead) = deaf_port();
     let alive = Fake::start(vec![says(200, r#"{"machines":[]}"#)]).await;
-    tokio::task::yield_now().await;
-    let list = client(&[&dead, &alive]).machines().await.expect("the other one answers");
+    let list = client_of(&[dead, alive.address]).machines().await.expect("the other one answers");
     assert!(list.machines.is_empty());
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// What the server does with one request.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Fake {
 }
 
 impl Fake {
-    /// Serves one connection for each deed, in order, then refuses connections.
+    /// Serves one connection for each deed, in order, then hangs up on all others without reading.
     pub(crate) async fn start(deeds: Vec<Deed>) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -42,9 +42,10 @@ impl Fake {
                     Deed::Silence => silent.push(stream),
                 }
             }
-            drop(listener);
             // The silent connections stay open for as long as the test runs.
-            std::future::pending::<()>().await;
+            while let Ok((stream, _)) = listener.accept().await {
+                drop(stream);
+            }
             drop(silent);
         });
         Fake { address, seen }
@@ -54,6 +55,14 @@ impl Fake {
     pub(crate) fn seen(&self) -> Vec<String> {
         self.seen.lock().expect("no panic holds it").clone()
     }
+}
+
+/// A port that nobody else gets and nobody listens on, for as long as the socket lives.
+pub(crate) fn deaf_port() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+    let address = socket.local_addr().expect("a bound socket has an address");
+    (socket, address)
 }
 
 async fn read_request(stream: &mut TcpStream) -> String {

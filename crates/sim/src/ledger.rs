@@ -1,48 +1,56 @@
 //! The replicated state of the simulated workload. Each client appends values of its own that never repeat, so that a lost,
-//! repeated or invented write shows in the list itself; every apply also goes into a running fingerprint, by which the
-//! nodes are compared at equal indices.
+//! repeated or invented write shows in the list itself; some clients move a declared machine with each value, so that the
+//! machine refuses what comes twice or too early. Every apply also goes into a running fingerprint, by which the nodes are
+//! compared at equal indices.
 
 use std::collections::BTreeMap;
 use std::io;
 
 use bytes::Bytes;
 use quorate_core::types::{EntryId, Index};
+use quorate_machine::{Command, Registry, Reply};
 use quorate_replica::state_machine::{Codec, Context, DecodeError, Snapshot, StateMachine};
 
-use crate::rng::{HASH_START, hash_word};
+use crate::rng::{HASH_START, hash_bytes, hash_word};
 
 /// The lists of all clients.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     lists: BTreeMap<u32, Vec<u64>>,
+    registry: Registry,
     last: EntryId,
     fingerprint: u64,
     /// The fingerprint after each applied command, for the comparison between nodes.
     fingerprints: Vec<(Index, u64)>,
 }
 
-/// Appends a value to a client's list.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+/// Appends a value to a client's list, and moves a declared machine if the client has one.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Append {
     /// Whose list.
     pub client: u32,
     /// A value that this client appends once only.
     pub value: u64,
+    /// What the client's declared machine is told.
+    pub command: Option<Command>,
 }
 
 /// Where the value went.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Appended {
     /// The entry that was applied.
     pub entry: EntryId,
     /// The place in the list, from 0.
     pub position: u64,
+    /// What the client's declared machine said.
+    pub reply: Option<Reply>,
 }
 
 impl Default for Ledger {
     fn default() -> Ledger {
         Ledger {
             lists: BTreeMap::new(),
+            registry: Registry::new(),
             last: EntryId::ZERO,
             fingerprint: HASH_START,
             fingerprints: Vec::new(),
@@ -54,6 +62,11 @@ impl Ledger {
     /// The values of a client in the order in which they were appended.
     pub fn list(&self, client: u32) -> &[u64] {
         self.lists.get(&client).map_or(&[], |list| list)
+    }
+
+    /// The declared machines.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// The last command that was applied.
@@ -87,37 +100,45 @@ impl StateMachine for Ledger {
             command.value,
         ];
         self.fingerprint = words.into_iter().fold(self.fingerprint, hash_word);
+        let reply = command.command.map(|command| self.registry.apply(context, command));
+        if let Some(reply) = &reply {
+            let mut bytes = Vec::new();
+            reply.encode(&mut bytes);
+            self.fingerprint = hash_bytes(self.fingerprint, &bytes);
+        }
         self.fingerprints.push((context.entry.index, self.fingerprint));
         let list = self.lists.entry(command.client).or_default();
         list.push(command.value);
         let position = u64::try_from(list.len() - 1).expect("a list in memory has fewer than 2^64 values");
-        Appended { entry: context.entry, position }
+        Appended { entry: context.entry, position, reply }
     }
 
     fn snapshot(&self) -> Snapshot {
-        let state = self.clone();
+        let (lists, registry) = (self.lists.clone(), self.registry.snapshot());
         Box::new(move |out| {
-            for (client, list) in &state.lists {
+            let values: usize = lists.values().map(Vec::len).sum();
+            out.write_all(&(values as u64).to_le_bytes())?;
+            for (client, list) in &lists {
                 for value in list {
-                    out.write_all(&client.to_le_bytes())?;
+                    out.write_all(&u64::from(*client).to_le_bytes())?;
                     out.write_all(&value.to_le_bytes())?;
                 }
             }
-            Ok(())
+            registry(out)
         })
     }
 
     fn restore(&mut self, source: &mut dyn io::Read) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        source.read_to_end(&mut bytes)?;
         *self = Ledger::default();
-        for record in bytes.chunks(12) {
-            let (client, value) = record.split_at_checked(4).ok_or(io::ErrorKind::InvalidData)?;
-            let client = client.try_into().map_err(|_| io::ErrorKind::InvalidData)?;
-            let value = value.try_into().map_err(|_| io::ErrorKind::InvalidData)?;
-            self.lists.entry(u32::from_le_bytes(client)).or_default().push(u64::from_le_bytes(value));
+        let mut word = [0; 8];
+        source.read_exact(&mut word)?;
+        for _ in 0..u64::from_le_bytes(word) {
+            source.read_exact(&mut word)?;
+            let client = u32::try_from(u64::from_le_bytes(word)).map_err(|_| io::ErrorKind::InvalidData)?;
+            source.read_exact(&mut word)?;
+            self.lists.entry(client).or_default().push(u64::from_le_bytes(word));
         }
-        Ok(())
+        self.registry.restore(source)
     }
 }
 
@@ -125,13 +146,17 @@ impl Codec for Append {
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&u64::from(self.client).to_le_bytes());
         out.extend_from_slice(&self.value.to_le_bytes());
+        if let Some(command) = &self.command {
+            command.encode(out);
+        }
     }
 
     fn decode(bytes: &Bytes) -> Result<Append, DecodeError> {
-        let [client, value] = words(bytes)?;
+        let ([client, value], rest) = words(bytes)?;
         let client =
             u32::try_from(client).map_err(|_| DecodeError { what: "a client is below 2^32".into() })?;
-        Ok(Append { client, value })
+        let command = if rest.is_empty() { None } else { Some(Command::decode(&rest)?) };
+        Ok(Append { client, value, command })
     }
 }
 
@@ -140,22 +165,26 @@ impl Codec for Appended {
         for word in [self.entry.term.0, self.entry.index.0, self.position] {
             out.extend_from_slice(&word.to_le_bytes());
         }
+        if let Some(reply) = &self.reply {
+            reply.encode(out);
+        }
     }
 
     fn decode(bytes: &Bytes) -> Result<Appended, DecodeError> {
-        let [term, index, position] = words(bytes)?;
-        Ok(Appended { entry: EntryId::new(term, index), position })
+        let ([term, index, position], rest) = words(bytes)?;
+        let reply = if rest.is_empty() { None } else { Some(Reply::decode(&rest)?) };
+        Ok(Appended { entry: EntryId::new(term, index), position, reply })
     }
 }
 
-fn words<const N: usize>(bytes: &Bytes) -> Result<[u64; N], DecodeError> {
-    let wrong = || DecodeError { what: format!("{} bytes where {} belong", bytes.len(), 8 * N) };
-    if bytes.len() != 8 * N {
-        return Err(wrong());
+/// The words at the front, and what follows them.
+fn words<const N: usize>(bytes: &Bytes) -> Result<([u64; N], Bytes), DecodeError> {
+    if bytes.len() < 8 * N {
+        return Err(DecodeError { what: format!("{} bytes where at least {} belong", bytes.len(), 8 * N) });
     }
     let mut words = [0; N];
     for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-        *word = u64::from_le_bytes(chunk.try_into().map_err(|_| wrong())?);
+        *word = u64::from_le_bytes(chunk.try_into().expect("a chunk of eight bytes has eight bytes"));
     }
-    Ok(words)
+    Ok((words, bytes.slice(8 * N..)))
 }

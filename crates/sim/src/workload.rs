@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use quorate_core::types::{Index, NodeId};
-use quorate_replica::effect::Outcome;
+use quorate_machine::{Command, Expect, Outcome, Proposal, Reply, Wish};
+use quorate_replica::effect;
 use quorate_replica::error::ProposeError;
 use quorate_replica::request::{CommandEnvelope, CommandKind, RequestId};
 use quorate_replica::state_machine::Codec;
@@ -61,7 +62,7 @@ pub enum ResponseKind {
     /// The node is down, or refused a read: nothing happened.
     Refused,
     /// What became of a command.
-    Proposed(Outcome),
+    Proposed(effect::Outcome),
     /// A read was served.
     Read {
         /// The last command of the state that was read.
@@ -79,6 +80,8 @@ pub struct Client {
     doing: Doing,
     /// Whether it uses a session, or a key for each command.
     uses_session: bool,
+    /// Whether each of its values moves an instance of the built-in machine.
+    moves_machine: bool,
     operation: u64,
     /// How often the open operation was sent.
     attempts: u32,
@@ -105,12 +108,13 @@ impl Client {
     /// A client that has not begun.
     pub fn new(seed: u64, id: ClientId) -> Client {
         let mut rng = Rng::stream(seed, &format!("client {}", id.0));
-        let uses_session = rng.chance(700);
+        let (uses_session, moves_machine) = (rng.chance(700), rng.chance(400));
         Client {
             id,
             rng,
             doing: Doing::Resting,
             uses_session,
+            moves_machine,
             operation: 0,
             attempts: 0,
             sequence: 0,
@@ -174,7 +178,8 @@ impl Client {
         }
         self.value_last += 1;
         let mut body = Vec::new();
-        Append { client: self.id.0, value: self.value_last }.encode(&mut body);
+        let command = self.moves_machine.then(|| self.machine_command());
+        Append { client: self.id.0, value: self.value_last, command }.encode(&mut body);
         let request_id = if self.uses_session {
             let sequence = self.sequence;
             self.sequence += 1;
@@ -185,6 +190,22 @@ impl Client {
             RequestId::Key(Bytes::from(format!("client {} value {}", self.id.0, self.value_last)))
         };
         CommandEnvelope { request_id: Some(request_id), body: body.into(), ..CommandEnvelope::default() }
+    }
+
+    /// The value decides the move: the first creates the instance, each further one takes the next event of the circle. The
+    /// machine refuses a move that comes twice, too early or out of order.
+    fn machine_command(&self) -> Command {
+        let (machine, id) = ("lifecycle".to_string(), self.label());
+        if self.value_last == 1 {
+            return Command::Create { machine, id };
+        }
+        let event = match self.value_last % 3 {
+            2 => "start",
+            0 => "stop",
+            _ => "reset",
+        };
+        let expect = Expect { revision: Some(self.value_last - 1), state: None };
+        Command::Propose(Proposal { machine, id, wish: Wish::Event(event.into()), data: None, expect })
     }
 
     /// Sends the open operation to some node, now and then to two at once.
@@ -248,6 +269,9 @@ impl Client {
             let Ok((append, appended)) = decoded else {
                 return self.broken("an answer decodes", operation);
             };
+            if appended.position + 1 != append.value || !moved_as_wished(&append, &appended) {
+                return self.broken("the writes of one client are applied in their order", operation);
+            }
             self.acknowledged.push(append.value);
             scene.checks.linearizable.on_acknowledged(appended.entry.index);
         }
@@ -297,6 +321,7 @@ impl Client {
         for value in state.list(self.id.0) {
             *counts.entry(*value).or_default() += 1;
         }
+        let len = u64::try_from(counts.len()).expect("a list in memory has fewer than 2^64 values");
         let wrong = |rule, value| {
             Err(Violation::safety(rule, format!("value {value} of {} on {node}", self.label())))
         };
@@ -305,6 +330,12 @@ impl Client {
         }
         if let Some(value) = self.acknowledged.iter().find(|value| !counts.contains_key(value)) {
             return wrong("no acknowledged write is lost", *value);
+        }
+        if self.moves_machine && len > 0 {
+            let instance = state.registry().instance("lifecycle", &self.label());
+            if !instance.is_ok_and(|instance| instance.revision == len) {
+                return wrong("a declared machine has moved once for each value", len);
+            }
         }
         match counts.last_key_value() {
             Some((value, _)) if *value > self.value_last => {
@@ -336,6 +367,18 @@ impl Client {
 
     fn label(&self) -> String {
         format!("c{}", self.id.0)
+    }
+}
+
+/// Whether the client's machine did what the command asked of it: nothing stood in its way but a lost or repeated write.
+fn moved_as_wished(append: &Append, appended: &Appended) -> bool {
+    match (&append.command, &appended.reply) {
+        (None, None) => true,
+        (Some(Command::Create { .. }), Some(Reply::Created(created))) => created.revision == append.value,
+        (Some(Command::Propose(_)), Some(Reply::Outcome(Outcome::Committed(committed)))) => {
+            committed.revision == append.value
+        }
+        (_, _) => false,
     }
 }
 

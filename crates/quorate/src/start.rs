@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use quorate_core::config::Config as RaftConfig;
 use quorate_core::entry::Membership;
@@ -12,6 +12,7 @@ use quorate_core::stored::Stored;
 use quorate_core::types::{ClusterId, GroupId, NodeId};
 use quorate_log::{DataDir, Identity, Log, LogError, LogOptions, RealDisk, Wanted};
 use quorate_replica::applier::Applier;
+use quorate_replica::command_codec::ENVELOPE_BYTES_MAX;
 use quorate_replica::config::ReplicaConfig;
 use quorate_replica::input::Input;
 use quorate_replica::peer_codec;
@@ -287,7 +288,7 @@ fn replica(plan: &Plan, config: &Config, stored: Stored) -> Result<Replica, Star
         inflight_appends_max: config.inflight_appends_max,
         inflight_bytes_max: config.inflight_bytes_max,
         uncommitted_bytes_max: config.uncommitted_bytes_max,
-        command_bytes_max: config.command_bytes_max + COMMAND_OVERHEAD_BYTES,
+        command_bytes_max: config.command_bytes_max + ENVELOPE_BYTES_MAX,
         window_bytes_max: config.window_bytes_max,
         ..RaftConfig::new(plan.node)
     };
@@ -295,6 +296,7 @@ fn replica(plan: &Plan, config: &Config, stored: Stored) -> Result<Replica, Star
     let replica = ReplicaConfig {
         proposal_timeout_ticks: config.ticks(config.proposal_timeout),
         read_timeout_ticks: config.ticks(config.read_timeout),
+        retry_pause_ticks: config.ticks(RETRY_PAUSE),
         forward_retry_ticks: config.ticks(config.election_timeout),
         pending_bytes_max: config.pending_bytes_max,
         ..ReplicaConfig::new(session.max(1), seed)
@@ -337,5 +339,5 @@ fn random_u128() -> Result<u128, StartError> {
 const ALONE: &str = "127.0.0.1:0";
 /// The most members of a cluster.
 const MEMBERS_LEN_MAX: usize = 31;
-/// What the command's envelope adds to a command at most: request id, actor, trace context and their tags.
-const COMMAND_OVERHEAD_BYTES: usize = 4 * 1024;
+/// A refused proposal is tried again after about this time: a few heartbeats of a local network.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);

@@ -92,7 +92,9 @@ async fn client(endpoints: String, number: usize, stop: Arc<AtomicBool>) -> Ackn
             match client.propose("lifecycle", &id, &propose, &options).await {
                 Ok(answer) => match answer.outcome {
                     Outcome::Committed(_) => break,
-                    other @ (Outcome::Ignored(_) | Outcome::Rejected(_)) => panic!("{id}: {event} after {} others is legal, yet: {other:?}", keys.len()),
+                    other @ (Outcome::Ignored(_) | Outcome::Rejected(_)) => {
+                        panic!("{id}: {event} after {} others is legal, yet: {other:?}", keys.len())
+                    }
                 },
                 Err(error) => {
                     // A node was killed under it: the same key again is harmless. That is what is tested.

@@ -1,6 +1,9 @@
 //! The log as its callers see it: what was attested is there after every crash, and damage is named.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails; helpers of tests are no tests to the lint")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails; helpers of tests are no tests to the lint"
+)]
 
 mod kit;
 

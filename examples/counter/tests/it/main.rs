@@ -14,11 +14,22 @@ impl Drop for Process {
     }
 }
 
-#[test]
-fn three_counters_agree_and_the_example_has_at_most_forty_lines() {
-    let lines = include_str!("../../src/main.rs").lines().count();
-    assert!(lines <= 40, "the example has {lines} lines");
+/// The example itself.
+const SOURCE: &str = include_str!("../../src/main.rs");
 
+#[test]
+fn the_example_has_at_most_forty_lines_and_stands_in_the_readme() {
+    let lines = SOURCE.lines().count();
+    assert!(lines <= 40, "the example has {lines} lines");
+    let readme = include_str!("../../../../README.md");
+    assert!(
+        readme.contains(SOURCE),
+        "README.md shows another program: copy examples/counter/src/main.rs into it"
+    );
+}
+
+#[test]
+fn three_counters_agree() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let listeners: Vec<TcpListener> =
         (0..3).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();

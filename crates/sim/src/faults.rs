@@ -132,7 +132,11 @@ impl Faults {
                     scene.network.cut(anyone, other);
                 }
             }
-            Class::Pause => self.with(members, anyone, |member, until| member.pause(until), scene),
+            Class::Pause => {
+                // A leader that wakes up among the answers of before is the one that can deceive itself.
+                let node = if self.rng.chance(500) { target } else { anyone };
+                self.with(members, node, |member, until| member.pause(until), scene);
+            }
             Class::DiskStall => self.with(members, target, |member, until| member.stall_disk(until), scene),
             Class::WallJump => {
                 let offset_ms = WALL_START_MS - WALL_JUMP_MS_MAX + self.rng.below(2 * WALL_JUMP_MS_MAX);

@@ -96,7 +96,12 @@ impl Network {
         let mut arrivals = vec![self.arrival(now_us, from, to)];
         if self.rng.chance(self.options.repeat_per_mille) {
             self.counters.repeated += 1;
-            arrivals.push(self.arrival(now_us, from, to));
+            let mut copy_us = self.arrival(now_us, from, to);
+            // A copy is most dangerous when what it answers is long forgotten.
+            if self.options.straggle_per_mille > 0 && self.rng.chance(300) {
+                copy_us += 100 * self.rng.exponential(self.options.delay_mean_us);
+            }
+            arrivals.push(copy_us);
         }
         arrivals
     }

@@ -100,7 +100,17 @@ impl Commits {
                 None => self.committed.push((id, seen.term)),
             }
         }
-        if seen.commit > known { self.check_quorum(seen, log[position(seen.commit)], logs) } else { Ok(()) }
+        if seen.commit <= known {
+            return Ok(());
+        }
+        let newest = log[position(seen.commit)];
+        if seen.leads && newest.term != seen.term {
+            return Err(Violation::safety(
+                "a leader commits by counting only entries of its own term (thesis 3.6.2)",
+                format!("{} leads {} and committed {newest}", seen.node, seen.term),
+            ));
+        }
+        self.check_quorum(seen, newest, logs)
     }
 
     /// A new commit: its last entry, and with it all before, is durable on a quorum.

@@ -5,9 +5,10 @@ use std::fmt;
 use crate::types::{EntryId, Index, NodeId, Term};
 
 /// The role of a node (thesis figure 3.3, and 9.6 for the pre-candidate).
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub enum Role {
-    /// Takes entries from a leader, or waits for one.
+    /// Takes entries from a leader, or waits for one. Every node starts as one.
+    #[default]
     Follower,
     /// Asks whether it could win an election before it disturbs anybody with a new term.
     PreCandidate,

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{NodeError, StatusError};
 use crate::mail::{Mail, ReadMail, StatusAnswers};
-use crate::metrics::{Metrics, percentile_us};
+use crate::metrics::Metrics;
 use crate::peers::{Lost, Peers};
 use crate::status::{NodeStatus, PeerStatus, Published};
 use crate::tickets::Tickets;
@@ -142,14 +142,16 @@ impl Loop {
         }
     }
 
-    /// Asks each peer how it is. A question without an answer is forgotten when newer ones need its place.
+    /// Tells how this node is, and asks each peer how it is. A question without an answer is forgotten when newer ones need its place.
     fn ask_status(&mut self, answers: &StatusAnswers) {
+        let own = self.status();
+        // Room for one answer from each member is reserved by the asker.
+        let _ = answers.try_send((own.node, Ok(own)));
         let peers: Vec<NodeId> = self.peers.ids().collect();
         for peer in peers {
             let link = self.peers.status(peer);
             if let Some(link) = link.filter(|link| !link.connected) {
                 let why = link.last_error.unwrap_or_else(|| "connecting".to_string());
-                // Room for one answer from each peer is reserved by the asker.
                 let _ = answers.try_send((peer.get(), Err(StatusError::NotConnected(why))));
                 continue;
             }
@@ -247,25 +249,11 @@ impl Loop {
     }
 
     fn status(&self) -> NodeStatus {
+        // What never changes while the node runs was set when it started.
+        let fixed = self.published.borrow().status.clone();
         let replica = self.replica.status();
-        let fsync = self.metrics.fsync.read();
-        let before = self.published.borrow();
         let peers = self.peers.ids().map(|peer| self.peer_status(peer, &replica.raft)).collect();
-        NodeStatus {
-            role: replica.raft.role,
-            term: replica.raft.term.0,
-            leader: replica.raft.leader.map_or(0, NodeId::get),
-            last_index: replica.raft.last.index.0,
-            persisted_index: replica.raft.persisted.0,
-            commit_index: replica.raft.commit.0,
-            applied_index: replica.applied_through.0,
-            pending: replica.pending_len as u64,
-            fsync_p50_us: percentile_us(&fsync, 50),
-            fsync_p99_us: percentile_us(&fsync, 99),
-            peers,
-            // What never changes while the node runs was set when it started.
-            ..before.status.clone()
-        }
+        fixed.now(&replica, &self.metrics.fsync.read(), peers)
     }
 
     fn peer_status(&self, peer: NodeId, raft: &quorate_core::status::Status) -> PeerStatus {

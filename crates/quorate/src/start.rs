@@ -19,6 +19,7 @@ use quorate_replica::peer_codec;
 use quorate_replica::replica::Replica;
 use quorate_replica::session::SessionLimits;
 use quorate_replica::state_machine::StateMachine;
+use quorate_replica::status::Histogram;
 use quorate_transport::{Endpoint, Inbound, Link, LinkEvent, Listener, PeerFault, TransportConfig};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, watch};
@@ -66,7 +67,6 @@ pub(crate) async fn start<S: StateMachine>(
     let peer_address = listener.local_addr();
     let config = builder.config;
     let opened = open(builder.directory, &plan, &config).await?;
-    let status = first_status(&plan, peer_address.to_string(), builder.api_address);
 
     let (inbox, mails) = mpsc::channel(config.inbox_len_max);
     let (log_jobs, log_queue) = mpsc::channel(LOG_QUEUE_LEN_MAX);
@@ -84,6 +84,7 @@ pub(crate) async fn start<S: StateMachine>(
     let peers = Arc::new(Peers::new(links));
 
     let replica = replica(&plan, &config, opened.stored)?;
+    let status = first_status(&plan, &replica, peer_address.to_string(), builder.api_address);
     let published = Published { status, replica: replica.status().metrics };
     let (published_sender, published) = watch::channel(Arc::new(published));
     let main_loop = Loop {
@@ -305,25 +306,16 @@ fn replica(plan: &Plan, config: &Config, stored: Stored) -> Result<Replica, Star
     Ok(Replica::new(replica, Raft::new(raft, stored)))
 }
 
-fn first_status(plan: &Plan, peer_address: String, api_address: String) -> NodeStatus {
-    NodeStatus {
+fn first_status(plan: &Plan, replica: &Replica, peer_address: String, api_address: String) -> NodeStatus {
+    let fixed = NodeStatus {
         node: plan.node.get(),
         version: env!("CARGO_PKG_VERSION").to_string(),
         peer_address,
         api_address,
-        role: quorate_core::status::Role::Follower,
         voter: true,
-        term: 0,
-        leader: 0,
-        last_index: 0,
-        persisted_index: 0,
-        commit_index: 0,
-        applied_index: 0,
-        pending: 0,
-        fsync_p50_us: 0,
-        fsync_p99_us: 0,
-        peers: Vec::new(),
-    }
+        ..NodeStatus::default()
+    };
+    fixed.now(&replica.status(), &Histogram::default(), Vec::new())
 }
 
 fn random_u128() -> Result<u128, StartError> {

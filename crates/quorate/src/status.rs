@@ -2,7 +2,10 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use quorate_core::status::Role;
-use quorate_replica::status::ReplicaMetrics;
+use quorate_core::types::NodeId;
+use quorate_replica::status::{Histogram, ReplicaMetrics, ReplicaStatus};
+
+use crate::metrics::percentile_us;
 
 /// The number of a role in metrics and on the wire.
 pub(crate) fn role_number(role: Role) -> u64 {
@@ -21,7 +24,7 @@ fn role_from_number(number: u64) -> Option<Role> {
 }
 
 /// How a node is.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct NodeStatus {
     /// Its id.
     pub node: u64,
@@ -104,6 +107,29 @@ const TEXT_BYTES_MAX: usize = 1024;
 const PEERS_LEN_MAX: u64 = 64;
 
 impl NodeStatus {
+    /// This status, brought up to what the node is now.
+    pub(crate) fn now(
+        self,
+        replica: &ReplicaStatus,
+        fsync: &Histogram,
+        peers: Vec<PeerStatus>,
+    ) -> NodeStatus {
+        NodeStatus {
+            role: replica.raft.role,
+            term: replica.raft.term.0,
+            leader: replica.raft.leader.map_or(0, NodeId::get),
+            last_index: replica.raft.last.index.0,
+            persisted_index: replica.raft.persisted.0,
+            commit_index: replica.raft.commit.0,
+            applied_index: replica.applied_through.0,
+            pending: replica.pending_len as u64,
+            fsync_p50_us: percentile_us(fsync, 50),
+            fsync_p99_us: percentile_us(fsync, 99),
+            peers,
+            ..self
+        }
+    }
+
     /// The bytes for a peer.
     pub(crate) fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(512);

@@ -2,6 +2,7 @@
 //! watch (`watch.rs`), which also knows how they go down.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ use quorate_replica::state_machine::StateMachine;
 use quorate_replica::status::Histogram;
 use quorate_transport::{Endpoint, Inbound, Link, LinkEvent, Listener, PeerFault, TransportConfig};
 use sha2::{Digest, Sha256};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -36,7 +37,7 @@ use crate::peers::Peers;
 use crate::runtime::Loop;
 use crate::status::{NodeStatus, Published};
 use crate::tickets::Tickets;
-use crate::watch::{Parts, watch_over};
+use crate::watch::{Parts, Watched};
 use crate::workers::{
     APPLIER_QUEUE_LEN_MAX, ApplierWorker, LOG_QUEUE_LEN_MAX, LogWorker, READER_QUEUE_LEN_MAX, ReaderWorker,
 };
@@ -57,16 +58,47 @@ struct Plan {
     voters: BTreeSet<NodeId>,
 }
 
-/// Brings a node up.
+/// Brings a node up on a thread of its own, so that nothing that the application does on its runtime can hold up a heartbeat.
 pub(crate) async fn start<S: StateMachine>(
     builder: NodeBuilder<S>,
     machine: S,
 ) -> Result<Node<S>, StartError> {
     let plan = check(&builder)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| StartError::System { what: "a runtime for the node", source })?;
+    let name = format!("{} loop", plan.node);
+    let (sender, started) = oneshot::channel();
+    let body = move || {
+        runtime.block_on(async move {
+            let wired = wire(builder, plan, machine).await;
+            match wired.and_then(|(parts, inner)| Ok((Watched::start(parts)?, Node::new(inner)))) {
+                Ok((watched, node)) => {
+                    // If nobody waits for the node any more, dropping it here stops it again.
+                    drop(sender.send(Ok(node)));
+                    watched.until_the_end().await;
+                }
+                Err(error) => drop(sender.send(Err(error))),
+            }
+        });
+    };
+    let spawned = std::thread::Builder::new().name(name).spawn(body);
+    spawned.map_err(|source| StartError::System { what: "a thread", source })?;
+    started.await.unwrap_or_else(|_| {
+        let source = std::io::Error::other("it panicked: see the message above");
+        Err(StartError::System { what: "to start the node", source })
+    })
+}
+
+/// Makes all parts of a node and connects them to each other.
+async fn wire<S: StateMachine>(
+    builder: NodeBuilder<S>,
+    plan: Plan,
+    machine: S,
+) -> Result<(Parts<S>, Inner), StartError> {
     let listener = listen(builder.listen, &plan).await?;
     let peer_address = listener.local_addr();
     let config = builder.config;
-    let opened = open(builder.directory, &plan, &config).await?;
+    let opened = open(&builder.directory, &plan, &config)?;
 
     let (inbox, mails) = mpsc::channel(config.inbox_len_max);
     let (log_jobs, log_queue) = mpsc::channel(LOG_QUEUE_LEN_MAX);
@@ -115,10 +147,10 @@ pub(crate) async fn start<S: StateMachine>(
     let reader = ReaderWorker { disk: opened.disk, jobs: reader_queue, inbox: inbox.clone() };
     let applier = Applier::new(machine, SessionLimits::default());
     let applier = ApplierWorker { applier, jobs: applier_queue, inbox: inbox.clone(), clock };
-    let parts = Parts { node: plan.node, main_loop, log, reader, applier, tasks, links_stop };
-    let ended = watch_over(parts, stop.clone())?;
-    let inner = Inner { inbox, config, published, ended, stop, metrics, members: plan.members };
-    Ok(Node::new(inner))
+    let (ended_sender, ended) = watch::channel(None);
+    let inner = Inner { inbox, config, published, ended, stop: stop.clone(), metrics, members: plan.members };
+    let node = plan.node;
+    Ok((Parts { node, main_loop, log, reader, applier, tasks, links_stop, stop, ended: ended_sender }, inner))
 }
 
 fn check<S>(builder: &NodeBuilder<S>) -> Result<Plan, StartError> {
@@ -186,7 +218,8 @@ async fn listen(listen: Listen, plan: &Plan) -> Result<Listener, StartError> {
     Listener::bind(&address).await.map_err(|source| StartError::Listen { address, source })
 }
 
-async fn open(directory: std::path::PathBuf, plan: &Plan, config: &Config) -> Result<Opened, StartError> {
+/// Blocks, on the node's own thread, on which nothing else runs yet.
+fn open(directory: &Path, plan: &Plan, config: &Config) -> Result<Opened, StartError> {
     let wanted = Wanted { cluster: plan.cluster, node: plan.node };
     let options = LogOptions {
         segment_bytes: config.segment_bytes,
@@ -194,19 +227,14 @@ async fn open(directory: std::path::PathBuf, plan: &Plan, config: &Config) -> Re
         ..LogOptions::new(plan.cluster, Some(Membership::of_voters(plan.voters.iter().copied())))
     };
     let incarnation = random_u128()?;
-    let at = directory.clone();
-    let opened = tokio::task::spawn_blocking(move || -> Result<Opened, LogError> {
-        let disk = RealDisk::open(&at)?;
+    let open = || -> Result<Opened, LogError> {
+        let disk = RealDisk::open(directory)?;
         let dir = DataDir::open(disk.clone())?;
         let (identity, _) = Identity::open_or_create(&dir, wanted, incarnation)?;
         let (log, stored) = Log::open(dir, options)?;
         Ok(Opened { disk, log, stored, identity })
-    });
-    let opened = opened.await.map_err(|error| StartError::System {
-        what: "a thread to open the log",
-        source: std::io::Error::other(error),
-    })?;
-    opened.map_err(|source| StartError::Data { directory, source })
+    };
+    open().map_err(|source| StartError::Data { directory: directory.to_path_buf(), source })
 }
 
 fn endpoint(plan: &Plan, config: &Config, identity: Identity<RealDisk>) -> Result<Endpoint, StartError> {

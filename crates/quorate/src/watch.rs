@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use quorate_core::types::NodeId;
 use quorate_replica::state_machine::StateMachine;
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,45 +26,61 @@ pub(crate) struct Parts<S: StateMachine> {
     pub(crate) tasks: TaskTracker,
     /// Ends them.
     pub(crate) links_stop: CancellationToken,
+    /// Ends the loop.
+    pub(crate) stop: CancellationToken,
+    /// Gets the cause once everything has ended.
+    pub(crate) ended: watch::Sender<Option<NodeError>>,
 }
 
 /// A thread that says how it ended.
 type Ending = oneshot::Receiver<Result<(), NodeError>>;
 
-/// Starts all parts. The returned channel gets the cause once everything has ended.
-pub(crate) fn watch_over<S: StateMachine>(
-    parts: Parts<S>,
+/// A node whose parts run.
+pub(crate) struct Watched {
+    node: NodeId,
+    main_loop: JoinHandle<Result<(), NodeError>>,
+    threads: [Ending; 3],
+    tasks: TaskTracker,
+    links_stop: CancellationToken,
     stop: CancellationToken,
-) -> Result<watch::Receiver<Option<NodeError>>, StartError> {
-    let Parts { node, main_loop, log, reader, applier, tasks, links_stop } = parts;
-    let threads = [
-        spawn(node, "log", move || log.run())?,
-        spawn(node, "log reader", move || reader.run())?,
-        spawn(node, "applier", move || applier.run())?,
-    ];
-    let (ended_sender, ended) = watch::channel(None);
-    tokio::spawn(async move {
+    ended: watch::Sender<Option<NodeError>>,
+}
+
+impl Watched {
+    /// Starts all parts.
+    pub(crate) fn start<S: StateMachine>(parts: Parts<S>) -> Result<Watched, StartError> {
+        let Parts { node, main_loop, log, reader, applier, tasks, links_stop, stop, ended } = parts;
+        let threads = [
+            spawn(node, "log", move || log.run())?,
+            spawn(node, "log reader", move || reader.run())?,
+            spawn(node, "applier", move || applier.run())?,
+        ];
         let main_loop = tokio::spawn(main_loop.run());
-        let cause = run_until_first_end(main_loop, threads, &stop).await;
+        Ok(Watched { node, main_loop, threads, tasks, links_stop, stop, ended })
+    }
+
+    /// Waits until a part ends, ends the others, and tells the cause.
+    pub(crate) async fn until_the_end(self) {
+        let cause = run_until_first_end(self.main_loop, self.threads, &self.stop).await;
         // What was promised is on the disk by now: the threads have ended. Last the connections, so that acknowledgements
         // that were let go could still leave.
-        links_stop.cancel();
-        tasks.close();
-        tasks.wait().await;
+        self.links_stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        let node = self.node.get();
         if cause == NodeError::Stopped {
-            tracing::info!(node = node.get(), "stopped");
+            tracing::info!(node, "stopped");
         } else {
-            tracing::error!(node = node.get(), %cause, "stopped");
+            tracing::error!(node, %cause, "stopped");
         }
-        ended_sender.send_replace(Some(cause));
-    });
-    Ok(ended)
+        self.ended.send_replace(Some(cause));
+    }
 }
 
 /// Waits until the loop or a thread ends, then for all the others. The loop's end drops its queues' senders, so the threads
 /// finish what waits and end; a thread's end makes the loop's next job for it fail, but an idle loop is told by `stop`.
 async fn run_until_first_end(
-    mut main_loop: tokio::task::JoinHandle<Result<(), NodeError>>,
+    mut main_loop: JoinHandle<Result<(), NodeError>>,
     [mut log, mut reader, mut applier]: [Ending; 3],
     stop: &CancellationToken,
 ) -> NodeError {

@@ -39,17 +39,6 @@ impl SharedHistogram {
     }
 }
 
-/// The bound of the bucket in which `percent` of the durations end, in microseconds; 0 without durations.
-pub(crate) fn percentile_us(histogram: &Histogram, percent: u64) -> u64 {
-    let wanted = (histogram.count() * percent).div_ceil(100);
-    let mut seen = 0;
-    let found = histogram.buckets.iter().position(|count| {
-        seen += count;
-        seen > 0 && seen >= wanted
-    });
-    found.map_or(0, |n| Histogram::bound_us(n).unwrap_or(u64::MAX))
-}
-
 /// What the threads of a node count. The names that Prometheus sees are in the table of the exporter below.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -260,7 +249,8 @@ fn seconds(us: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{SharedHistogram, percentile_us};
+    use super::SharedHistogram;
+    use crate::status::percentile_us;
     use quorate_replica::status::Histogram;
     use std::time::Duration;
 

@@ -282,19 +282,12 @@ fn links(
         .collect()
 }
 
-/// Whether a link came up or went down, what was on its way may be lost: the core probes.
+/// Whether a link came up or went down, what was on its way may be lost: the core probes. The link itself has logged why.
+#[allow(clippy::needless_pass_by_value)] // The shape that the link wants.
 fn on_link_event(event: LinkEvent) -> Mail {
-    let peer = match event {
-        LinkEvent::Up { peer, .. } => {
-            tracing::info!(peer = peer.get(), "connected");
-            peer
-        }
-        LinkEvent::Down { peer, reason } => {
-            tracing::warn!(peer = peer.get(), reason, "disconnected");
-            peer
-        }
-    };
-    Mail::Done(Input::Dropped { peer })
+    match event {
+        LinkEvent::Up { peer, .. } | LinkEvent::Down { peer, .. } => Mail::Done(Input::Dropped { peer }),
+    }
 }
 
 /// Runs in the connection's task, so that the loop gets messages and not bytes.

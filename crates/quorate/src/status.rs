@@ -5,7 +5,16 @@ use quorate_core::status::Role;
 use quorate_core::types::NodeId;
 use quorate_replica::status::{Histogram, ReplicaMetrics, ReplicaStatus};
 
-use crate::metrics::percentile_us;
+/// The bound of the bucket in which `percent` of the durations end, in microseconds; 0 without durations.
+pub(crate) fn percentile_us(histogram: &Histogram, percent: u64) -> u64 {
+    let wanted = (histogram.count() * percent).div_ceil(100);
+    let mut seen = 0;
+    let found = histogram.buckets.iter().position(|count| {
+        seen += count;
+        seen > 0 && seen >= wanted
+    });
+    found.map_or(0, |n| Histogram::bound_us(n).unwrap_or(u64::MAX))
+}
 
 /// The number of a role in metrics and on the wire.
 pub(crate) fn role_number(role: Role) -> u64 {

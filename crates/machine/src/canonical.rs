@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use crate::definition::Hash;
+use crate::hash::Hash;
 use crate::value::{Member, Value};
 
 /// The SHA-256 of a text.

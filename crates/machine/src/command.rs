@@ -4,7 +4,7 @@ use bytes::Bytes;
 use quorate_replica::state_machine::{Codec, DecodeError};
 
 use crate::any_object::AnyObject;
-use crate::definition::Hash;
+use crate::hash::Hash;
 use crate::names::{check_id, check_name};
 use crate::wire::{Fields, Writer, fail};
 

@@ -3,18 +3,15 @@
 //! Names are interned: in a definition a state and an event are their places in byte order of the names. The places are the
 //! same on every node, because a (name, version) never changes its content.
 
-use std::fmt;
 use std::sync::Arc;
-
-use quorate_replica::state_machine::DecodeError;
 
 use crate::canonical::{canonical, hash_of};
 use crate::diagnostic::Report;
 use crate::draft::{Draft, DraftReaction};
+use crate::format::Format;
+use crate::hash::Hash;
 use crate::json;
-use crate::parse::Format;
 use crate::validate;
-use crate::wire::fail;
 
 /// The name of the built-in machine.
 pub(crate) const BUILT_IN: &str = "lifecycle";
@@ -22,29 +19,6 @@ pub(crate) const BUILT_IN: &str = "lifecycle";
 /// A state of one definition: its place in byte order of the names.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct StateId(pub(crate) u16);
-
-/// The SHA-256 of a definition's canonical JSON. Shown as 64 hexadecimal digits.
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Hash(pub [u8; 32]);
-
-impl Hash {
-    /// The hash whose 32 bytes these are.
-    pub(crate) fn read(bytes: &[u8]) -> Result<Hash, DecodeError> {
-        bytes.try_into().map(Hash).map_err(|_| fail("a hash has 32 bytes"))
-    }
-}
-
-impl fmt::Display for Hash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Hash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
 
 /// What a state does with an event.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]

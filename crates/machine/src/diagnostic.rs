@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::parse::Format;
+use crate::format::Format;
 use crate::suggest::did_you_mean;
 
 /// A range of bytes of the source.

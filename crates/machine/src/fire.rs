@@ -4,7 +4,7 @@ use crate::command::{Expect, Wish};
 use crate::definition::{Definition, Reaction, StateId};
 use crate::outcome::RejectionCode;
 use crate::suggest::did_you_mean;
-use crate::validate::shown;
+use crate::wording::shown;
 
 /// What a proposal does to an instance.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -2,8 +2,8 @@
 //! keys) or are large. Strict: no comments, no trailing commas. Bounded: depth by [`DEPTH_MAX`], size by the caller.
 
 use crate::diagnostic::{Report, Span};
-use crate::validate::shown;
 use crate::value::{DEPTH_MAX, Item, Member, Trail, Value};
+use crate::wording::shown;
 
 /// Reads one JSON value. A syntax error is told and ends the reading; two equal keys and numbers that are no 64-bit integers are
 /// told and the reading goes on.

@@ -2,8 +2,8 @@
 //! never read and forgotten.
 
 use crate::diagnostic::Report;
-use crate::validate::{join, shown};
 use crate::value::Member;
+use crate::wording::{join, shown};
 
 /// The keys of one part of a definition.
 pub(crate) struct Keys {

@@ -16,6 +16,8 @@ mod definition;
 mod diagnostic;
 mod draft;
 mod fire;
+mod format;
+mod hash;
 mod instance;
 mod json;
 mod keys;
@@ -32,14 +34,17 @@ mod toml_tree;
 mod validate;
 mod value;
 mod wire;
+mod wording;
 
 pub use command::{CheckError, Command, DATA_BYTES_MAX, DEFINITION_BYTES_MAX, Expect, Proposal, Wish};
-pub use definition::{Definition, Hash, InvalidDefinition, Reaction, StateId};
+pub use definition::{Definition, InvalidDefinition, Reaction, StateId};
 pub use diagnostic::{Diagnostic, Severity, Span};
 pub use fire::{Decision, fire};
+pub use format::Format;
+pub use hash::Hash;
 pub use names::{ID_BYTES_MAX, NAME_BYTES_MAX, check_id, check_name, is_id, is_name};
 pub use outcome::{Committed, Ignored, Outcome, Rejected, RejectionCode, Standing};
-pub use parse::{Checked, Format, SOURCE_BYTES_MAX, parse, parse_bytes};
+pub use parse::{Checked, SOURCE_BYTES_MAX, parse, parse_bytes};
 pub use query::{
     Counts, HistoryPage, HistoryRecord, InstanceInfo, InstancePage, InstanceRow, LIST_SCAN_MAX, MachineInfo,
     QueryError, RecordEntry,

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::Report;
 use crate::draft::{Draft, DraftReaction, DraftState};
-use crate::validate::{assignment, join};
 use crate::value::{Item, Trail, Value};
+use crate::wording::{assignment, join};
 
 /// Tells what is suspicious. `root` is the tree that the draft was read from: it knows the places.
 pub(crate) fn lint(draft: &Draft, root: &Item, report: &mut Report) {

@@ -4,32 +4,12 @@ use std::sync::Arc;
 
 use crate::definition::Definition;
 use crate::diagnostic::{Diagnostic, Report, Severity, Span};
+use crate::format::Format;
 use crate::lint::lint;
 use crate::{json, toml_tree, validate};
 
 /// The most bytes that the text of a definition may have.
 pub const SOURCE_BYTES_MAX: usize = 1024 * 1024;
-
-/// How a definition is written.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Format {
-    /// TOML: the documentation's default.
-    Toml,
-    /// JSON.
-    Json,
-}
-
-impl Format {
-    /// The format that a file name's ending says: `.json` is JSON, `.toml` is TOML.
-    pub fn of_file_name(name: &str) -> Option<Format> {
-        let (_, ending) = name.rsplit_once('.')?;
-        match ending.to_ascii_lowercase().as_str() {
-            "toml" => Some(Format::Toml),
-            "json" => Some(Format::Json),
-            _ => None,
-        }
-    }
-}
 
 /// What a check has found.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::command::Wish;
-use crate::definition::{BUILT_IN, Definition, Hash, StateId};
+use crate::definition::{BUILT_IN, Definition, StateId};
+use crate::hash::Hash;
 use crate::instance::{Instance, Move, Refusal, Stamp};
 use crate::outcome::RejectionCode;
 use crate::registry::{Machine, Registry};

@@ -8,14 +8,15 @@ use quorate_replica::state_machine::{Context, Snapshot, StateMachine};
 
 use crate::canonical::hash_of;
 use crate::command::{CheckError, Command, Proposal};
-use crate::definition::{Definition, Hash, StateId};
+use crate::definition::{Definition, StateId};
 use crate::fire::{Decision, SUGGESTIONS_FROM_MAX, fire};
+use crate::hash::Hash;
 use crate::instance::{Instance, Stamp};
 use crate::outcome::{Committed, Ignored, Outcome, Rejected, RejectionCode, Standing};
 use crate::reply::{Created, DefineOutcome, Defined, Reply};
 use crate::snapshot;
 use crate::suggest::did_you_mean;
-use crate::validate::shown;
+use crate::wording::shown;
 
 /// How much the registry keeps. Part of the replicated meaning: the same on every node of a cluster.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use quorate_replica::state_machine::{Codec, DecodeError};
 
-use crate::definition::Hash;
+use crate::hash::Hash;
 use crate::outcome::{Committed, Ignored, Outcome, Rejected, RejectionCode, Standing};
 use crate::wire::{Fields, Writer, fail, put_bytes, take_text};
 

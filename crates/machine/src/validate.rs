@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 
 use crate::diagnostic::{Report, Span};
 use crate::draft::{Draft, DraftReaction, DraftState};
+use crate::format::Format;
 use crate::keys::{MACHINE_KEYS, STATE_KEYS, TRANSITION_KEYS, check_keys};
 use crate::names::{NAME_BYTES_MAX, check_name};
-use crate::parse::Format;
 use crate::suggest::did_you_mean;
 use crate::value::{Item, Member, Value, object_word};
+use crate::wording::{assignment, join, shown};
 
 /// The most states of a machine.
 pub const STATES_MAX: usize = 1_024;
@@ -408,27 +409,4 @@ fn named(name: &str, span: Span, path: &str, report: &mut Report) -> bool {
 /// What is missing from the document is told at its first line.
 fn root_span(root: &Item) -> Span {
     Span { start: root.span.start, end: root.span.start }
-}
-
-/// How a key is given a value in the source's language.
-pub(crate) fn assignment(report: &Report, key: &str, value: &str) -> String {
-    match report.format {
-        Format::Toml => format!("`{key} = {value}`"),
-        Format::Json => format!("`\"{key}\": {value}`"),
-    }
-}
-
-/// A path with one more key.
-pub(crate) fn join(path: &str, key: &str) -> String {
-    let key = if check_name(key).is_ok() { key.to_owned() } else { shown(key) };
-    if path.is_empty() { key } else { format!("{path}.{key}") }
-}
-
-/// A text from outside in quotes, escaped, and cut when it is long.
-pub(crate) fn shown(text: &str) -> String {
-    const CHARS_MAX: usize = 80;
-    match text.char_indices().nth(CHARS_MAX) {
-        Some((end, _)) => format!("{:?}...", &text[..end]),
-        None => format!("{text:?}"),
-    }
 }

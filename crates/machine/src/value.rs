@@ -1,8 +1,8 @@
 //! The one tree under TOML and JSON: every key and value knows its place, so that one set of rules gives good carets in both.
 
 use crate::diagnostic::Span;
-use crate::parse::Format;
-use crate::validate::join;
+use crate::format::Format;
+use crate::wording::join;
 
 /// The deepest nesting of arrays and objects.
 pub(crate) const DEPTH_MAX: usize = 64;

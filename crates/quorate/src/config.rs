@@ -80,12 +80,20 @@ impl Config {
                 "proposal_timeout must outlast an election_timeout",
             ),
             (self.read_timeout >= self.election_timeout, "read_timeout must outlast an election_timeout"),
+            (
+                self.proposal_timeout <= TIMEOUT_CAP && self.read_timeout <= TIMEOUT_CAP,
+                "proposal_timeout and read_timeout must be at most a day",
+            ),
             (self.inbox_len_max > 0, "inbox_len_max must be at least 1"),
             (self.turn_len_max > 0, "turn_len_max must be at least 1"),
             (self.command_bytes_max > 0, "command_bytes_max must be at least 1"),
             (
                 self.command_bytes_max <= COMMAND_BYTES_CAP,
-                "command_bytes_max must be at most 64 MiB: a command travels in one frame",
+                "command_bytes_max must be at most 8 MiB: a command travels in one frame of 16 MiB, perhaps with others",
+            ),
+            (
+                self.append_bytes_max <= COMMAND_BYTES_CAP,
+                "append_bytes_max must be at most 8 MiB: the entries of one message travel in one frame of 16 MiB",
             ),
             (self.pending_bytes_max >= self.command_bytes_max, "pending_bytes_max must hold one command"),
             (
@@ -93,6 +101,11 @@ impl Config {
                 "uncommitted_bytes_max must hold one command",
             ),
             (self.window_bytes_max >= self.command_bytes_max, "window_bytes_max must hold one command"),
+            (
+                self.uncommitted_bytes_max <= WRITE_BYTES_CAP && self.inflight_bytes_max <= WRITE_BYTES_CAP,
+                "uncommitted_bytes_max and inflight_bytes_max must be at most 256 MiB: what one turn brings is written at once \
+                 into one file of at most 1 GiB",
+            ),
             (self.inflight_appends_max > 0, "inflight_appends_max must be at least 1"),
             (
                 self.peer_queue_len_max > self.inflight_appends_max,
@@ -101,6 +114,10 @@ impl Config {
             (
                 self.segment_bytes >= 2 * self.command_bytes_max as u64 + SEGMENT_OVERHEAD_BYTES,
                 "segment_bytes must hold two of the largest commands and 64 KiB of frame",
+            ),
+            (
+                self.segment_bytes.is_multiple_of(512) && self.segment_bytes <= SEGMENT_BYTES_CAP,
+                "segment_bytes must be a multiple of 512 and at most 1 GiB",
             ),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
@@ -115,14 +132,50 @@ impl Config {
     }
 }
 
-/// The largest `command_bytes_max` that is accepted.
-const COMMAND_BYTES_CAP: usize = 64 << 20;
+/// The largest `command_bytes_max` and `append_bytes_max` that are accepted: half of what a frame holds, because the last
+/// command of a batch may exceed the batch's bound. What does not fit a frame could be appended and never replicated.
+const COMMAND_BYTES_CAP: usize = 8 << 20;
+/// The largest `uncommitted_bytes_max` and `inflight_bytes_max` that are accepted.
+const WRITE_BYTES_CAP: usize = 256 << 20;
+/// The largest `segment_bytes` that is accepted: recovery refuses longer files.
+const SEGMENT_BYTES_CAP: u64 = 1 << 30;
+/// The longest timeout for callers that is accepted: sums of ticks must not wrap.
+const TIMEOUT_CAP: Duration = Duration::from_secs(24 * 60 * 60);
 /// What a segment needs beyond its commands.
 const SEGMENT_OVERHEAD_BYTES: u64 = 64 << 10;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::Config;
+
+    /// What passes the check must neither wedge replication (a frame that no link takes), nor write a file that recovery
+    /// refuses, nor fail in a thread that has no words for it.
+    #[test]
+    fn settings_that_would_stop_a_running_cluster_are_refused_at_the_start() {
+        let with = |change: fn(&mut Config)| {
+            let mut config = Config { segment_bytes: 256 << 20, ..Config::default() };
+            change(&mut config);
+            config.validate()
+        };
+        assert_eq!(with(|config| config.command_bytes_max = 8 << 20), Ok(()));
+        type Change = fn(&mut Config);
+        let refused: [(&str, Change); 8] = [
+            ("command_bytes_max", |config| config.command_bytes_max = (8 << 20) + 1),
+            ("append_bytes_max", |config| config.append_bytes_max = 32 << 20),
+            ("uncommitted_bytes_max", |config| config.uncommitted_bytes_max = 1 << 30),
+            ("inflight_bytes_max", |config| config.inflight_bytes_max = 1 << 30),
+            ("segment_bytes", |config| config.segment_bytes = 100_000_001),
+            ("segment_bytes", |config| config.segment_bytes = 2 << 30),
+            ("proposal_timeout", |config| config.proposal_timeout = Duration::MAX),
+            ("read_timeout", |config| config.read_timeout = Duration::MAX),
+        ];
+        for (name, change) in refused {
+            let verdict = with(change).expect_err("the setting is out of its range");
+            assert!(verdict.contains(name), "{verdict} does not name {name}");
+        }
+    }
 
     #[test]
     fn the_defaults_fit_together_and_each_contradiction_is_named() {

@@ -218,9 +218,8 @@ impl<S: StateMachine> Node<S> {
             ..CommandEnvelope::default()
         };
         let answered = self.send_proposal(command, proposal.explain).await?;
-        let reply = S::Reply::decode(&answered.0).map_err(|error| {
-            ProposeError::Malformed(format!("the reply does not decode on this node: {error}"))
-        })?;
+        let reply =
+            S::Reply::decode(&answered.0).map_err(|error| ProposeError::ReplyMalformed(error.to_string()))?;
         Ok(Proposed { reply, steps: answered.1 })
     }
 

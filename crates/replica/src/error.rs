@@ -51,6 +51,10 @@ pub enum ProposeError {
     /// The command does not decode: the same refusal on every node.
     #[error("the command does not decode: {0}")]
     Malformed(String),
+    /// The command was applied, and its reply does not decode on this node: the nodes run different versions. Do not retry
+    /// without a request id.
+    #[error("the proposal was applied, but its reply does not decode on this node: {0}")]
+    ReplyMalformed(String),
     /// The node is stopping or has failed.
     #[error("the node has stopped{}", if *.sent { ": the outcome is unknown" } else { "" })]
     Stopped {
@@ -73,6 +77,7 @@ impl ProposeError {
             | ProposeError::Forgotten
             | ProposeError::SessionUnknown
             | ProposeError::Stopped { sent: true } => Fate::Unknown,
+            ProposeError::ReplyMalformed(_) => Fate::Applied,
         }
     }
 }

@@ -15,6 +15,7 @@
 //!          2 not leader: leader u64                3 overloaded          4 leadership lost
 //! error    0 no leader: leader u64   1 overloaded   2 too large: u64, u64   3 timed out   4 forgotten
 //!          5 session unknown         6 key reused   7 malformed: length u32, text         8 stopped: sent u8
+//!          9 reply malformed: length u32, text
 //! trace    count u16 plus one, 0 for none; then for each step: node u64, at_us u64, step
 //! step     0 accepted   1 forwarded: u64   2 appended: term u64, index u64   3 acknowledged: u64   4 committed   5 applied
 //! ```
@@ -192,6 +193,10 @@ fn put_error(out: &mut BytesMut, error: &ProposeError) {
             out.put_u8(8);
             out.put_u8(u8::from(*sent));
         }
+        ProposeError::ReplyMalformed(why) => {
+            out.put_u8(9);
+            put_bytes(out, why.as_bytes());
+        }
     }
 }
 
@@ -207,11 +212,9 @@ fn take_error(body: &mut Bytes) -> Result<ProposeError, DecodeError> {
         4 => ProposeError::Forgotten,
         5 => ProposeError::SessionUnknown,
         6 => ProposeError::KeyReused,
-        7 => {
-            let text = String::from_utf8(take_bytes(body)?.into());
-            ProposeError::Malformed(text.map_err(|_| error("a text that is not UTF-8"))?)
-        }
+        7 => ProposeError::Malformed(take_text(body)?),
         8 => ProposeError::Stopped { sent: take_bool(body)? },
+        9 => ProposeError::ReplyMalformed(take_text(body)?),
         _ => return Err(error("an error of an unknown kind")),
     })
 }
@@ -284,6 +287,10 @@ fn put_bytes(out: &mut BytesMut, bytes: &[u8]) {
 fn take_bytes(body: &mut Bytes) -> Result<Bytes, DecodeError> {
     let len = body.try_get_u32_le().map_err(|_| error("a cut length"))? as usize;
     if len <= body.len() { Ok(body.split_to(len)) } else { Err(error("fewer bytes than were promised")) }
+}
+
+fn take_text(body: &mut Bytes) -> Result<String, DecodeError> {
+    String::from_utf8(take_bytes(body)?.into()).map_err(|_| error("a text that is not UTF-8"))
 }
 
 /// A count whose items take at least `item_bytes_min` each: the bytes must be there before memory is taken for the items.

@@ -363,6 +363,7 @@ impl Replica {
             | ProposeError::SessionUnknown
             | ProposeError::KeyReused
             | ProposeError::Malformed(_)
+            | ProposeError::ReplyMalformed(_)
             | ProposeError::Stopped { .. } => &mut self.metrics.refused_other,
         };
         *counter += 1;

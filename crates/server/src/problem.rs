@@ -68,7 +68,7 @@ impl Failure {
                 "open the session with POST /v1/sessions; if it was open, read before you send again",
             ),
             ProposeError::KeyReused => (ProblemCode::KeyReused, "use a new key for each different request"),
-            ProposeError::Malformed(_) => {
+            ProposeError::Malformed(_) | ProposeError::ReplyMalformed(_) => {
                 (ProblemCode::Internal, "the nodes of the cluster may run different versions")
             }
             ProposeError::Stopped { sent: false } => (ProblemCode::Stopping, "ask another node"),

@@ -91,6 +91,7 @@ pub(crate) fn refused(error: &ProposeError, app: &App) -> Result<Rejection, Fail
         | ProposeError::Forgotten
         | ProposeError::SessionUnknown
         | ProposeError::Malformed(_)
+        | ProposeError::ReplyMalformed(_)
         | ProposeError::Stopped { .. } => {
             let failure = Failure::propose(error, &app.members);
             app.telemetry.count_outcome(translate::problem_word(failure.code()));

@@ -293,7 +293,8 @@ impl Client {
             | ProposeError::Forgotten
             | ProposeError::SessionUnknown
             | ProposeError::KeyReused
-            | ProposeError::Malformed(_) => self.broken(
+            | ProposeError::Malformed(_)
+            | ProposeError::ReplyMalformed(_) => self.broken(
                 "a sound request that was not answered yet is never refused for good",
                 self.operation,
             ),

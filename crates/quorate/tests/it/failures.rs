@@ -1,6 +1,13 @@
 //! What an application is told when something is wrong: with the settings, the folder, the peers, or its own code.
 
-use quorate::{Fate, LogError, Node, NodeError, ProposeError, StartError};
+use std::io::Read;
+
+use bytes::Bytes;
+
+use quorate::{
+    Codec, Context, DecodeError, Fate, LogError, Node, NodeError, ProposeError, Snapshot, StartError,
+    StateMachine,
+};
 
 use crate::cluster::{Cluster, Words, bounded};
 
@@ -107,4 +114,49 @@ async fn a_port_in_use_and_a_folder_that_cannot_be_made_are_told_apart() {
     std::fs::write(&file, "in the way").expect("a file");
     let no_folder = Node::builder(file.join("data")).start(Words::default()).await;
     assert!(matches!(no_folder, Err(StartError::Data { source: LogError::NotWritable { .. }, .. })));
+}
+
+/// Counts commands, and gives replies that this build cannot read.
+#[derive(Default)]
+struct NewerReplies(u64);
+
+#[derive(Debug)]
+struct NewerReply;
+
+impl Codec for NewerReply {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(2);
+    }
+
+    fn decode(_: &Bytes) -> Result<NewerReply, DecodeError> {
+        Err(DecodeError { what: "a reply of version 2".to_string() })
+    }
+}
+
+impl StateMachine for NewerReplies {
+    type Command = String;
+    type Reply = NewerReply;
+
+    fn apply(&mut self, _: &Context, _: String) -> NewerReply {
+        self.0 += 1;
+        NewerReply
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Box::new(|_| Ok(()))
+    }
+
+    fn restore(&mut self, _: &mut dyn Read) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whoever were told that it did not happen would send it again, and it would happen twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_that_does_not_decode_is_told_as_applied() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let node = Node::builder(dir.path()).start(NewerReplies::default()).await.expect("the node starts");
+    let error = bounded(node.propose("once".into())).await.expect_err("the reply is of a newer version");
+    assert_eq!(bounded(node.read(|machine| machine.0)).await, Ok(1));
+    assert_eq!(error.fate(), Fate::Applied, "{error}");
 }

@@ -63,6 +63,7 @@ fn messages() -> Vec<PeerMessage> {
         ProposeError::SessionUnknown,
         ProposeError::KeyReused,
         ProposeError::Malformed("why".into()),
+        ProposeError::ReplyMalformed("why".into()),
         ProposeError::Stopped { sent: true },
         ProposeError::Stopped { sent: false },
     ];

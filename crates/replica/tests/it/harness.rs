@@ -560,6 +560,7 @@ impl Clients {
             ProposeError::TooLarge { .. }
             | ProposeError::KeyReused
             | ProposeError::Malformed(_)
+            | ProposeError::ReplyMalformed(_)
             | ProposeError::Stopped { .. } => panic!("{error}"),
         }
         match (unknown, keyed) {

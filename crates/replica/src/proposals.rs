@@ -139,6 +139,7 @@ impl Proposals {
         let pending = self.pending.remove(&number)?;
         self.bytes -= pending.bytes;
         self.answered += 1;
+        self.trim_queue();
         if let Command::Encoded { own: Some((session, sequence)), .. } = &pending.command {
             self.session.on_answered(*session, *sequence);
         }
@@ -147,6 +148,16 @@ impl Proposals {
             "each proposal taken in is answered once"
         );
         Some(pending)
+    }
+
+    /// Lets go of numbers at the front of the queue that were answered: without a leader nobody takes them out, and the
+    /// queue would grow with each proposal that ends by time. So it holds at most those of one time to live.
+    fn trim_queue(&mut self) {
+        while let Some(number) = self.queue.front()
+            && !self.pending.contains_key(number)
+        {
+            self.queue.pop_front();
+        }
     }
 
     /// The next one in the queue that is still to be sent.
@@ -300,3 +311,35 @@ fn is_resent_at(stage: &Stage, tick: u64) -> bool {
 
 /// How many outdated times to send again may be kept whatever the number of proposals.
 const RESENDS_SPARE_LEN: usize = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::{Command, Pending, Proposals, Stage};
+
+    /// Callers that come again and again while there is no leader must not cost memory for ever.
+    #[test]
+    fn the_queue_does_not_grow_with_proposals_that_end_while_nobody_leads() {
+        let mut proposals = Proposals::new(1);
+        for number in 1..=1_000 {
+            let pending = Pending {
+                ticket: None,
+                command: Command::Encoded { bytes: Bytes::new(), own: None },
+                bytes: 0,
+                deadline: number,
+                stage: Stage::Queued,
+                sent: false,
+                overloaded: false,
+                admitted_us: 0,
+                trace: None,
+            };
+            proposals.admit(number, pending);
+            if number > 10 {
+                assert!(proposals.remove(number - 10).is_some());
+            }
+            assert!(proposals.queue.len() <= 10, "{} numbers for ten proposals", proposals.queue.len());
+        }
+        assert_eq!(proposals.next_queued(), Some(991), "what waits keeps its place");
+    }
+}

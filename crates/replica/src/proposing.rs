@@ -152,6 +152,10 @@ impl Replica {
     pub(crate) fn on_forward(&mut self, peer: NodeId, proposals: Vec<(Ticket, Bytes, bool)>) {
         for (ticket, command, explain) in proposals {
             self.metrics.forwards_received += 1;
+            if self.forwarded.waits(peer, ticket) {
+                // A copy of one that is answered as soon as it is applied, or once the leadership is lost.
+                continue;
+            }
             if self.forwarded.len() >= self.config.forwarded_len_max || self.is_applier_behind() {
                 self.reply(peer, ticket, ForwardAnswer::Overloaded);
                 continue;

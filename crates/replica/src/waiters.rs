@@ -1,6 +1,6 @@
 //! Who waits for which place of the log, and the proposals of peers that wait at this leader.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use quorate_core::entry::Entry;
 use quorate_core::types::{EntryId, Index, NodeId};
@@ -69,10 +69,12 @@ impl Waiters {
 
 /// The proposals of peers that this node took in as the leader.
 ///
-/// Invariant: each is answered once, then it is gone.
+/// Invariant: each is answered once, then it is gone. No two are copies of one message.
 #[derive(Debug, Default)]
 pub(crate) struct Forwarded {
     by_number: BTreeMap<u64, ForwardedProposal>,
+    /// The same by what their peers call them.
+    names: BTreeSet<(NodeId, Ticket)>,
 }
 
 /// A proposal of a peer.
@@ -98,8 +100,15 @@ impl Forwarded {
         self.by_number.len()
     }
 
+    /// Whether the proposal that `peer` calls `ticket` waits.
+    pub(crate) fn waits(&self, peer: NodeId, ticket: Ticket) -> bool {
+        self.names.contains(&(peer, ticket))
+    }
+
     /// Takes one in.
     pub(crate) fn insert(&mut self, number: u64, proposal: ForwardedProposal) {
+        let fresh = self.names.insert((proposal.peer, proposal.ticket));
+        assert!(fresh, "a copy of a proposal that waits is not taken in");
         let before = self.by_number.insert(number, proposal);
         assert!(before.is_none(), "numbers are given once");
     }
@@ -111,7 +120,10 @@ impl Forwarded {
 
     /// Takes one out, to be answered.
     pub(crate) fn remove(&mut self, number: u64) -> Option<ForwardedProposal> {
-        self.by_number.remove(&number)
+        let proposal = self.by_number.remove(&number)?;
+        self.names.remove(&(proposal.peer, proposal.ticket));
+        assert!(self.names.len() == self.by_number.len(), "each that waits has its name");
+        Some(proposal)
     }
 
     /// Takes out all whose entries are not known to be committed: the leadership is lost.
@@ -119,6 +131,7 @@ impl Forwarded {
         let (handed, lost) =
             std::mem::take(&mut self.by_number).into_iter().partition(|(_, proposal)| proposal.handed);
         self.by_number = handed;
+        self.names = self.by_number.values().map(|proposal| (proposal.peer, proposal.ticket)).collect();
         let lost: BTreeMap<u64, ForwardedProposal> = lost;
         assert!(self.by_number.values().all(|proposal| proposal.handed), "what is left is at the applier");
         lost.into_values().collect()

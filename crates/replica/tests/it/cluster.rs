@@ -144,7 +144,8 @@ fn open_session(session: u128) -> Input {
         request_id: Some(RequestId::Session { session, sequence: 0, acknowledged: 0 }),
         ..CommandEnvelope::default()
     };
-    let proposals = vec![(Ticket(0), command.encode().unwrap(), false)];
+    let ticket = Ticket(u64::try_from(session).unwrap());
+    let proposals = vec![(ticket, command.encode().unwrap(), false)];
     Input::Received { from: NodeId::new(1), message: PeerMessage::Forward { proposals } }
 }
 

@@ -337,6 +337,41 @@ fn who_forwarded_is_told_at_once_that_the_leadership_is_lost() {
     assert_eq!(solo.replica.status().forwarded_len, 0);
 }
 
+/// A peer sends a proposal again when no answer comes in time. If each copy got a place in the log, a leader that is slow
+/// because of its load would be given more of it, and would be slower still.
+#[test]
+fn a_proposal_that_waits_at_this_leader_gets_no_second_place_in_its_log() {
+    let mut solo = Solo::leader(|_| {});
+    let forward = |ticket| Input::Received {
+        from: PEER,
+        message: PeerMessage::Forward {
+            proposals: vec![(Ticket(ticket), envelope(key(), 5).encode().unwrap(), false)],
+        },
+    };
+    let replied = |solo: &mut Solo| -> Vec<Ticket> {
+        let answers = solo.sent.drain(..).filter_map(|(_, message)| match message {
+            PeerMessage::ForwardReply { answers } => Some(answers),
+            _ => None,
+        });
+        answers.flatten().map(|(ticket, _)| ticket).collect()
+    };
+    let before = solo.replica.raft().last().index.0;
+    solo.turn(vec![forward(8), forward(8)]);
+    solo.turn(vec![forward(8)]);
+    assert_eq!(solo.replica.raft().last().index.0, before + 1, "it waits already");
+    assert_eq!(replied(&mut solo), [], "and is answered once it is applied");
+    solo.apply();
+    assert_eq!(replied(&mut solo), [Ticket(8)]);
+    // The answer may be lost: then the next copy goes the whole way, and the session table has its answer.
+    solo.turn(vec![forward(8)]);
+    solo.apply();
+    assert_eq!(replied(&mut solo), [Ticket(8)]);
+    // Another proposal with the same request id is not a copy of a message: it has a caller of its own.
+    solo.turn(vec![forward(9), forward(10)]);
+    solo.apply();
+    assert_eq!(replied(&mut solo), [Ticket(9), Ticket(10)]);
+}
+
 #[test]
 fn a_leader_whose_applier_is_behind_refuses_proposals() {
     let mut solo = Solo::leader(|config| config.apply_lag_len_max = 2);

@@ -13,6 +13,7 @@ use crate::index::LogIndex;
 use crate::open::Opened;
 use crate::read::{EXTENTS_MAX, ReadPlan};
 use crate::record::{SECTOR, Seed};
+use crate::recovery::SEGMENT_BYTES_MAX;
 use crate::segment::{Position, SegmentHeader, create, segment_name};
 
 /// The settings of a log.
@@ -125,7 +126,8 @@ impl<D: Disk> Log<D> {
     /// [`LogError::Full`] leaves the log as it was. After any other error every later call fails with [`LogError::Poisoned`].
     ///
     /// # Panics
-    /// If the numbers do not rise, the entries are not consecutive or leave a gap after the log, or a term falls.
+    /// If the numbers do not rise, the entries are not consecutive or leave a gap after the log, a term falls, or the batch does not
+    /// fit a segment of 1 GiB.
     pub fn write(&mut self, contents: &[Content<'_>]) -> Result<(), LogError> {
         self.check_healthy()?;
         let mut written = self.written;
@@ -258,6 +260,7 @@ impl<D: Disk> Log<D> {
         if needed + reserve_bytes(len) > len {
             len = needed + reserve_bytes(u64::MAX);
         }
+        assert!(len <= SEGMENT_BYTES_MAX as u64, "no segment is longer than recovery reads");
         let header = SegmentHeader {
             cluster: self.options.cluster,
             group: self.options.group,

@@ -5,6 +5,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Instant;
 
+use quorate_core::entry::Entry;
 use quorate_core::ready::Write;
 use quorate_core::types::Index;
 use quorate_log::{Content, Log, LogError, ReadPlan, RealDisk};
@@ -52,6 +53,28 @@ pub(crate) const APPLIER_QUEUE_LEN_MAX: usize = 65_536;
 pub(crate) const READER_QUEUE_LEN_MAX: usize = 256;
 /// How many writes one fsync covers at most.
 const WRITES_PER_SYNC_MAX: usize = 1_024;
+/// How many bytes of entries one fsync covers at most, but for the last write. Larger ones gain nothing, and a batch that
+/// outgrew the largest segment could never be read again.
+const BYTES_PER_SYNC_MAX: usize = 16 << 20;
+
+/// The writes that one fsync will cover.
+#[derive(Default)]
+struct Gathered {
+    writes: Vec<Write>,
+    /// The bytes of their entries.
+    bytes: usize,
+}
+
+impl Gathered {
+    fn push(&mut self, write: Write) {
+        self.bytes += write.entries.iter().map(Entry::encoded_len).sum::<usize>();
+        self.writes.push(write);
+    }
+
+    fn is_full(&self) -> bool {
+        self.writes.len() >= WRITES_PER_SYNC_MAX || self.bytes >= BYTES_PER_SYNC_MAX
+    }
+}
 
 /// The log's thread: all writes that wait become one write and one fsync; then their messages go.
 pub(crate) struct LogWorker {
@@ -66,26 +89,27 @@ pub(crate) struct LogWorker {
 impl LogWorker {
     /// Runs until the loop has ended and everything that it asked for is done.
     pub(crate) fn run(mut self) -> Result<(), NodeError> {
-        let mut writes = Vec::new();
+        let mut gathered = Gathered::default();
         while let Some(job) = self.jobs.blocking_recv() {
             let mut next = Some(job);
             while let Some(job) = next {
                 match job {
-                    LogJob::Write(write) => writes.push(write),
+                    LogJob::Write(write) => gathered.push(write),
                     LogJob::Fetch { purpose, from, through, bytes_max } => {
                         // What is to be read may be among the writes that wait.
-                        self.write(&mut writes)?;
+                        self.write(std::mem::take(&mut gathered))?;
                         self.plan(purpose, from, through, bytes_max)?;
                     }
                 }
-                next = if writes.len() < WRITES_PER_SYNC_MAX { self.jobs.try_recv().ok() } else { None };
+                next = if gathered.is_full() { None } else { self.jobs.try_recv().ok() };
             }
-            self.write(&mut writes)?;
+            self.write(std::mem::take(&mut gathered))?;
         }
         Ok(())
     }
 
-    fn write(&mut self, writes: &mut Vec<Write>) -> Result<(), NodeError> {
+    fn write(&mut self, gathered: Gathered) -> Result<(), NodeError> {
+        let writes = gathered.writes;
         if writes.is_empty() {
             return Ok(());
         }
@@ -100,7 +124,7 @@ impl LogWorker {
             Metrics::add(&self.metrics.log_written_bytes, written);
         }
         let mut lost = Vec::new();
-        for write in writes.drain(..) {
+        for write in writes {
             for envelope in write.barrier.release(durable) {
                 if let Err(Lost(peer)) = self.peers.send(envelope.to, &PeerMessage::Raft(envelope)) {
                     lost.push(peer);
@@ -189,4 +213,34 @@ fn report(inbox: &mpsc::Sender<Mail>, mail: Mail) {
 #[allow(clippy::needless_pass_by_value)] // The shape that map_err wants.
 fn failed(error: LogError) -> NodeError {
     NodeError::Disk(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use quorate_core::config::Config;
+    use quorate_core::entry::Membership;
+    use quorate_core::raft::Raft;
+    use quorate_core::ready::Input;
+    use quorate_core::stored::Stored;
+    use quorate_core::types::NodeId;
+
+    use super::{BYTES_PER_SYNC_MAX, Gathered};
+
+    #[test]
+    fn one_fsync_covers_a_bounded_number_of_bytes() {
+        let alone = NodeId::new(1);
+        let mut raft = Raft::new(Config::new(alone), Stored::bootstrap(Membership::of_voters([alone])));
+        raft.step(Input::Campaign);
+        let vote = raft.ready().write.expect("the own vote is written");
+        raft.step(Input::Persisted(vote.number));
+        let (mut gathered, command_bytes) = (Gathered::default(), 1 << 20);
+        while !gathered.is_full() {
+            let command = Bytes::from(vec![0; command_bytes]);
+            raft.step(Input::Propose { ticket: 1, command, timestamp_ms: 0 });
+            gathered.push(raft.ready().write.expect("the command is written"));
+            assert!(gathered.bytes < BYTES_PER_SYNC_MAX + 2 * command_bytes, "{} bytes", gathered.bytes);
+        }
+        assert!(gathered.writes.len() > 8, "several writes share one fsync");
+    }
 }

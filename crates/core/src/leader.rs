@@ -76,7 +76,7 @@ impl Raft {
         self.out.reads.extend(served);
     }
 
-    /// Time has passed: gives up without a quorum, says that it leads when that is due.
+    /// Time has passed: gives up without a quorum or a disk, says that it leads when that is due.
     pub(crate) fn on_leader_tick(&mut self, elapsed: u64) {
         let timeout = self.config.election_timeout_ticks;
         let membership = self.membership();
@@ -90,10 +90,22 @@ impl Raft {
         let has_quorum = quorum::has_quorum(&membership, |voter| {
             voter == node || peers.get(&voter).is_some_and(|peer| peer.silent_ticks < timeout)
         });
+        // A leader whose own disk stands commits through the others but applies nothing, so nobody is answered; its heartbeats
+        // would keep it in office for as long as the disk stands. Where the others can do without it, it makes room.
+        leader.disk_silent_ticks = match self.log.writes_under_way() {
+            0 => 0,
+            _ => leader.disk_silent_ticks.saturating_add(elapsed),
+        };
+        let disk_stands = leader.disk_silent_ticks >= timeout.saturating_mul(DISK_SILENT_TIMEOUTS_MAX)
+            && quorum::has_quorum(&membership, |voter| {
+                peers.get(&voter).is_some_and(|peer| peer.silent_ticks < timeout)
+            });
         leader.heartbeat_elapsed_ticks = leader.heartbeat_elapsed_ticks.saturating_add(elapsed);
         let due = leader.heartbeat_elapsed_ticks >= self.config.heartbeat_ticks;
         if !has_quorum {
             self.become_follower(None, "no quorum answered within the election timeout");
+        } else if disk_stands {
+            self.become_follower(None, "the own disk finished no write within ten election timeouts");
         } else if due {
             self.broadcast_heartbeat();
         }
@@ -289,3 +301,7 @@ impl AppendSender<'_> {
         progress.on_sent(last, bytes, self.round);
     }
 }
+
+/// For how many election timeouts a leader's disk may finish no write before the leader makes room. Far more than a slow disk
+/// takes, so that load alone deposes nobody.
+const DISK_SILENT_TIMEOUTS_MAX: u64 = 10;

@@ -26,6 +26,41 @@ fn s6_2_a_leader_that_no_quorum_answers_steps_down() {
     assert!(leaders == [2] || leaders == [3], "those who hear each other go on: {leaders:?}");
 }
 
+/// A disk that stands while the network works: without this rule the leader would stay in office and answer nobody. Two
+/// voters cannot do without either of them, so there it changes nothing.
+#[test]
+fn s6_2_a_leader_whose_own_disk_stands_makes_room_where_the_others_are_a_quorum() {
+    let mut cluster = Cluster::new(3);
+    cluster.elect(1);
+    cluster.settle();
+    cluster.tick(200);
+    assert_eq!(cluster.leaders(), [1], "an idle disk is no disk that stands");
+    cluster.slow_disks.insert(id(1));
+    cluster.propose(1, b"a");
+    cluster.settle();
+    let committed = cluster.raft(1).commit_index();
+    assert_eq!(committed, cluster.raft(1).last().index, "the others are a quorum");
+    assert!(cluster.node(1).apply_through < committed, "and nobody at node 1 is answered");
+    cluster.tick(99);
+    assert_eq!(cluster.raft(1).role(), Role::Leader);
+    cluster.tick(1);
+    assert_eq!(cluster.raft(1).role(), Role::Follower);
+    cluster.tick(60);
+    let leaders = cluster.leaders();
+    assert!(leaders == [2] || leaders == [3], "{leaders:?}");
+    cluster.propose(leaders[0], b"b");
+    cluster.settle();
+    assert_eq!(cluster.node(leaders[0]).apply_through, cluster.raft(leaders[0]).last().index);
+
+    let mut cluster = Cluster::new(2);
+    cluster.elect(1);
+    cluster.settle();
+    cluster.slow_disks.insert(id(1));
+    cluster.propose(1, b"a");
+    cluster.tick(200);
+    assert_eq!(cluster.leaders(), [1]);
+}
+
 /// R04 (openraft #2080): a leader that reaches only the bridge between two halves gives way to who reaches a majority.
 #[test]
 fn s6_2_a_leader_without_quorum_does_not_keep_a_bridge_node_from_electing_another() {

@@ -27,9 +27,10 @@ impl RealDisk {
     /// [`LogError::NotWritable`].
     pub fn open(path: impl AsRef<Path>) -> Result<RealDisk, LogError> {
         let path = path.as_ref();
+        let names = names_to_sync(path);
         make_dir(path)
             .and_then(|()| check_dir(path))
-            .and_then(|()| sync_parent(path))
+            .and_then(|()| names.iter().try_for_each(|folder| sync_parent(folder)))
             .map_err(|source| LogError::NotWritable { source })?;
         Ok(RealDisk { dir: path.into(), writable: true })
     }
@@ -142,6 +143,14 @@ fn check_dir(path: &Path) -> io::Result<()> {
     if std::fs::metadata(path)?.is_dir() { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) }
 }
 
+/// The folders whose names must be made durable before the data folder at `path` may be relied on: its own, and those above it that
+/// are still to be made. A name lasts only once the folder that holds it is synced, and with it goes all that is below.
+fn names_to_sync(path: &Path) -> Vec<&Path> {
+    let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let above = path.ancestors().skip(1).take_while(missing);
+    std::iter::once(path).chain(above).collect()
+}
+
 /// Makes the folder's own name durable. A parent that this user may not read was not made by this node: it needs no sync.
 fn sync_parent(path: &Path) -> io::Result<()> {
     let path = path.canonicalize()?;
@@ -167,3 +176,24 @@ fn write_zeros(file: &File, len: u64) -> io::Result<()> {
 
 /// How much is written at once where a file system cannot preallocate, in bytes.
 const ZEROS_BYTES: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::names_to_sync;
+
+    #[test]
+    fn each_folder_that_is_made_has_its_name_made_durable() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let at = |name: &str| dir.path().join(name);
+        assert_eq!(names_to_sync(&at("a/b/c")), [at("a/b/c"), at("a/b"), at("a")]);
+        std::fs::create_dir_all(at("a/b")).expect("a folder");
+        assert_eq!(names_to_sync(&at("a/b/c")), [at("a/b/c")]);
+        assert_eq!(names_to_sync(dir.path()), [dir.path()]);
+        assert_eq!(
+            names_to_sync(Path::new("no-such/node")),
+            [Path::new("no-such/node"), Path::new("no-such")]
+        );
+    }
+}

@@ -2,6 +2,7 @@
 //! forgotten its votes: under its old id it could vote twice. So every store has a random incarnation, and peers remember it.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use bytes::{Buf, BufMut};
 use quorate_core::types::{ClusterId, NodeId};
@@ -107,6 +108,16 @@ impl<D: Disk + Clone> Identity<D> {
         self.peers = peers;
         assert!(self.known_incarnation(node) == Some(incarnation), "what was remembered is known");
         Ok(())
+    }
+}
+
+/// Whether the file PEERS is there. A node meets its peers only after its log was opened: a folder with this file and without a
+/// log is that of a node which has lost its votes and entries, and not of a new one.
+pub(crate) fn has_met_peers<D: Disk>(disk: &D) -> Result<bool, LogError> {
+    match disk.open(PEERS_FILE) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(LogError::io("cannot read", PEERS_FILE, error)),
     }
 }
 

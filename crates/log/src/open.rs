@@ -9,6 +9,7 @@ use quorate_core::types::{ClusterId, EntryId, GroupId, Index};
 use crate::batch::Encoder;
 use crate::disk::Disk;
 use crate::error::LogError;
+use crate::identity;
 use crate::index::LogIndex;
 use crate::log::LogOptions;
 use crate::read::ReadPlan;
@@ -50,6 +51,10 @@ pub(crate) fn open<D: Disk>(disk: &D, options: &LogOptions) -> Result<(Opened<D:
         window_bytes_max: options.window_bytes_max,
     };
     let manifest = Manifest::read(disk, options.cluster, options.group)?;
+    if manifest.is_none() && identity::has_met_peers(disk)? {
+        let what = "the file is missing, but this node has met its peers, which it does with a log only: the log was here and is gone";
+        return Err(LogError::corrupt(MANIFEST_FILE, 0, what));
+    }
     let mut segments = list_segments(disk, manifest.as_ref())?;
     if segments.is_empty() {
         create(disk, &first_header(options))?;

@@ -18,9 +18,9 @@ fn sound() -> (SimDisk, Stored) {
     let wanted = Wanted { cluster: CLUSTER, node: quorate_core::types::NodeId::new(1) };
     let (mut identity, created) = Identity::open_or_create(&dir, wanted, 77).unwrap();
     assert!(created);
-    identity.remember(quorate_core::types::NodeId::new(2), 22).unwrap();
     drop(dir);
     let (mut log, _) = open(&disk, SEGMENT_BYTES).unwrap();
+    identity.remember(quorate_core::types::NodeId::new(2), 22).unwrap();
     persist(&mut log, 1, Some(vote(1, 1)), &commands(1, 2..=6)).unwrap();
     persist(&mut log, 2, None, &[command(1, 7, 900)]).unwrap();
     persist(&mut log, 3, Some(vote(2, 3)), &commands(2, 5..=8)).unwrap();
@@ -207,7 +207,18 @@ fn a_segment_that_is_gone_swapped_emptied_or_older_is_damage() {
 
     let (disk, _) = sound();
     disk.uproot("LOG");
+    disk.uproot("PEERS");
     check_damage(reopened(&disk), "LOG", 0, "older than its making");
+}
+
+/// R49: a node whose log was deleted, and whose identity was not, would be let in by its peers, and vote a second time.
+#[test]
+fn a_log_that_is_gone_is_not_made_anew_once_peers_were_met() {
+    let (disk, _) = sound();
+    for name in ["LOG".to_owned(), segment(3), segment(2), segment(1)] {
+        disk.uproot(&name);
+        check_damage(open(&disk, SEGMENT_BYTES).map(|(_, stored)| stored), "LOG", 0, "met its peers");
+    }
 }
 
 #[test]

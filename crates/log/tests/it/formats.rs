@@ -24,10 +24,10 @@ fn written() -> SimDisk {
     let wanted = Wanted { cluster: CLUSTER, node: NodeId::new(3) };
     let (mut identity, _) =
         Identity::open_or_create(&dir, wanted, 0x1234_5678_9abc_def0_0fed_cba9_8765_4321).unwrap();
-    identity.remember(NodeId::new(1), 11).unwrap();
-    identity.remember(NodeId::new(2), 22).unwrap();
     drop(dir);
     let (mut log, _) = open(&disk, 4096).unwrap();
+    identity.remember(NodeId::new(1), 11).unwrap();
+    identity.remember(NodeId::new(2), 22).unwrap();
     persist(&mut log, 1, Some(vote(1, 2)), &commands(1, 2..=3)).unwrap();
     persist(&mut log, 2, None, &[command(1, 4, 600)]).unwrap();
     persist(&mut log, 3, Some(vote(2, 0)), &commands(2, 4..=5)).unwrap();

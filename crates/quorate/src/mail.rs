@@ -9,7 +9,7 @@ use quorate_replica::error::ReadError;
 use quorate_replica::input::Input;
 use quorate_replica::peer_message::PeerMessage;
 use quorate_replica::request::CommandEnvelope;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::error::StatusError;
 use crate::status::NodeStatus;
@@ -48,12 +48,15 @@ type ReadOnce = dyn FnOnce(Result<&dyn Any, ReadError>) + Send;
 pub(crate) type ReadAnswer<T> = oneshot::Receiver<Result<std::thread::Result<T>, ReadError>>;
 
 impl ReadMail {
-    /// A read of a state machine of type `S`, and where its result will be.
+    /// A read of a state machine of type `S`, and where its result will be. The place that it takes among the node's reads is free
+    /// again when it has run, was refused, or is dropped.
     pub(crate) fn new<S: 'static, T: Send + 'static>(
         read: impl FnOnce(&S) -> T + Send + 'static,
+        place: OwnedSemaphorePermit,
     ) -> (ReadMail, ReadAnswer<T>) {
         let (reply, answer) = oneshot::channel();
         let job = move |state: Result<&dyn Any, ReadError>| {
+            let _place = place;
             let result = state.map(|state| {
                 let state = state.downcast_ref::<S>().expect("a node has one type of state machine");
                 // The caller's own closure: its panic belongs to the caller and may not stop the applier.

@@ -13,7 +13,7 @@ use quorate_replica::error::{ProposeError, ReadError};
 use quorate_replica::request::{CommandEnvelope, CommandKind, RequestId};
 use quorate_replica::state_machine::{Codec, StateMachine};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::config::Config;
 use crate::error::{NodeError, StartError, StatusError};
@@ -21,6 +21,11 @@ use crate::mail::{Mail, ProposalMail, ReadMail, read_answer};
 use crate::metrics::{Exporter, Metrics};
 use crate::start;
 use crate::status::{MemberStatus, NodeStatus, Published};
+use crate::workers::APPLIER_QUEUE_LEN_MAX;
+
+/// How many reads of one node may be open; more are refused as `Overloaded`. Half of the applier's queue, so that reads, however
+/// slow, never take the room of what is to be applied.
+const READS_LEN_MAX: usize = APPLIER_QUEUE_LEN_MAX / 2;
 
 /// How a node is started. Get one from [`Node::builder`].
 pub struct NodeBuilder<S> {
@@ -110,12 +115,14 @@ impl<S: StateMachine> NodeBuilder<S> {
 /// dropped, or it fails ([`Node::stopped`]).
 pub struct Node<S> {
     pub(crate) inner: Arc<Inner>,
+    /// A place for each read that may be open.
+    reads: Arc<Semaphore>,
     pub(crate) machine: PhantomData<fn(S)>,
 }
 
 impl<S> Clone for Node<S> {
     fn clone(&self) -> Node<S> {
-        Node { inner: Arc::clone(&self.inner), machine: PhantomData }
+        Node { inner: Arc::clone(&self.inner), reads: Arc::clone(&self.reads), machine: PhantomData }
     }
 }
 
@@ -169,7 +176,8 @@ pub struct Proposed<R> {
 
 impl<S: StateMachine> Node<S> {
     pub(crate) fn new(inner: Inner) -> Node<S> {
-        Node { inner: Arc::new(inner), machine: PhantomData }
+        let reads = Arc::new(Semaphore::new(READS_LEN_MAX));
+        Node { inner: Arc::new(inner), reads, machine: PhantomData }
     }
 
     /// Begins to describe a node that keeps its data in `directory`.
@@ -262,7 +270,11 @@ impl<S: StateMachine> Node<S> {
         &self,
         read: impl FnOnce(&S) -> T + Send + 'static,
     ) -> Result<T, ReadError> {
-        let (mail, answer) = ReadMail::new(read);
+        let Ok(place) = Arc::clone(&self.reads).try_acquire_owned() else {
+            Metrics::add(&self.inner.metrics.overloaded, 1);
+            return Err(ReadError::Overloaded);
+        };
+        let (mail, answer) = ReadMail::new(read, place);
         match self.inner.inbox.try_send(Mail::Read(mail)) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {

@@ -47,7 +47,7 @@ pub(crate) enum ApplierJob {
 /// How many jobs may wait for the log's thread. The budgets of the protocol keep the queue far shorter; a queue this long
 /// means a disk that has stood for minutes, and the node stops.
 pub(crate) const LOG_QUEUE_LEN_MAX: usize = 65_536;
-/// How many jobs may wait for the applier: the replica bounds the batches, and reads beyond it are refused.
+/// How many jobs may wait for the applier: the replica bounds the batches to a few, and reads take at most half of it.
 pub(crate) const APPLIER_QUEUE_LEN_MAX: usize = 65_536;
 /// How many reads of the log may wait; the core asks for one for each peer, and one for the applier.
 pub(crate) const READER_QUEUE_LEN_MAX: usize = 256;

@@ -5,11 +5,11 @@ use std::io::Read;
 use bytes::Bytes;
 
 use quorate::{
-    Codec, Context, DecodeError, Fate, LogError, Node, NodeError, ProposeError, Snapshot, StartError,
-    StateMachine,
+    Codec, Context, DecodeError, Fate, LogError, Node, NodeError, ProposeError, ReadError, Snapshot,
+    StartError, StateMachine,
 };
 
-use crate::cluster::{Cluster, Words, bounded};
+use crate::cluster::{BOUND, Cluster, Words, bounded};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_in_apply_stops_the_node_with_the_cause_and_no_caller_waits_for_ever() {
@@ -114,6 +114,43 @@ async fn a_port_in_use_and_a_folder_that_cannot_be_made_are_told_apart() {
     std::fs::write(&file, "in the way").expect("a file");
     let no_folder = Node::builder(file.join("data")).start(Words::default()).await;
     assert!(matches!(no_folder, Err(StartError::Data { source: LogError::NotWritable { .. }, .. })));
+}
+
+/// Reads run on the thread that applies: when they are slow, they are refused, and what is to be applied still has its room.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_slow_reads_than_a_node_takes_are_refused_and_do_not_stop_it() {
+    let mut cluster = Cluster::new(1);
+    let node = cluster.start(1).await;
+    assert_eq!(bounded(node.propose("first".into())).await, Ok(1));
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let slow = node.clone();
+    let slow = tokio::spawn(async move { slow.read(move |_: &Words| released.recv().is_err()).await });
+    let mut reads = Vec::new();
+    for _ in 0..80 {
+        for _ in 0..1_000 {
+            let node = node.clone();
+            reads.push(tokio::spawn(async move { node.read(|words: &Words| words.0.len()).await }));
+        }
+        // Goes through the same inbox: so the loop has taken the reads before it.
+        bounded(node.cluster_status(BOUND)).await;
+    }
+    let proposer = node.clone();
+    let proposed = tokio::spawn(async move { proposer.propose("second".into()).await });
+    bounded(node.wait(|status| status.commit_index == status.last_index && status.last_index > 4)).await.ok();
+    drop(release);
+    assert_eq!(bounded(proposed).await.expect("no panic"), Ok(2));
+    assert_eq!(bounded(slow).await.expect("no panic"), Ok(true));
+    let mut refused = 0;
+    for read in reads {
+        match bounded(read).await.expect("no panic") {
+            Ok(_) => {}
+            Err(error) => {
+                assert_eq!(error, ReadError::Overloaded);
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 40_000, "{refused} of 80,000 reads were refused");
 }
 
 /// Counts commands, and gives replies that this build cannot read.

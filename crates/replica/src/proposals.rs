@@ -139,7 +139,7 @@ impl Proposals {
         let pending = self.pending.remove(&number)?;
         self.bytes -= pending.bytes;
         self.answered += 1;
-        self.trim_queue();
+        self.drop_answered();
         if let Command::Encoded { own: Some((session, sequence)), .. } = &pending.command {
             self.session.on_answered(*session, *sequence);
         }
@@ -152,7 +152,7 @@ impl Proposals {
 
     /// Lets go of numbers at the front of the queue that were answered: without a leader nobody takes them out, and the
     /// queue would grow with each proposal that ends by time. So it holds at most those of one time to live.
-    fn trim_queue(&mut self) {
+    fn drop_answered(&mut self) {
         while let Some(number) = self.queue.front()
             && !self.pending.contains_key(number)
         {

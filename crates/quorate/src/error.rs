@@ -54,6 +54,14 @@ pub enum NodeError {
         /// What it said.
         message: String,
     },
+    /// A part of the node is tens of thousands of jobs behind: the machine does not keep up, and what waits would only grow.
+    #[error(
+        "the {part} is too many jobs behind, so the node stopped: its disk or processor does not keep up"
+    )]
+    Behind {
+        /// Which part.
+        part: &'static str,
+    },
     /// A part of the node ended without saying why. Told only if no cause is found.
     #[error("the {part} of the node ended")]
     Ended {

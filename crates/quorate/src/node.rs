@@ -320,30 +320,32 @@ impl<S> Node<S> {
     pub async fn cluster_status(&self, timeout: Duration) -> Vec<MemberStatus> {
         let own = self.status();
         let (sender, mut answers) = mpsc::channel(self.inner.members.len().max(1));
-        let asked = self.inner.inbox.send(Mail::AskStatus(sender)).await.is_ok();
         let mut statuses: Vec<MemberStatus> = self
             .inner
             .members
             .iter()
             .map(|(id, address)| {
-                let status = if *id == own.node {
-                    Ok(own.clone())
-                } else if asked {
-                    Err(StatusError::TimedOut(timeout))
-                } else {
-                    Err(StatusError::Stopped)
-                };
+                let status =
+                    if *id == own.node { Ok(own.clone()) } else { Err(StatusError::TimedOut(timeout)) };
                 MemberStatus { node: *id, address: address.clone(), status }
             })
             .collect();
-        let _ = tokio::time::timeout(timeout, async {
-            while let Some((node, status)) = answers.recv().await {
-                if let Some(member) = statuses.iter_mut().find(|member| member.node == node) {
-                    member.status = status;
-                }
+        let mut answer = |node: u64, status| {
+            if let Some(member) = statuses.iter_mut().find(|member| member.node == node) {
+                member.status = status;
             }
-        })
-        .await;
+        };
+        let asking = async {
+            if self.inner.inbox.send(Mail::AskStatus(sender)).await.is_err() {
+                let others = self.inner.members.iter().filter(|(id, _)| *id != own.node);
+                others.for_each(|(id, _)| answer(*id, Err(StatusError::Stopped)));
+            }
+            while let Some((node, status)) = answers.recv().await {
+                answer(node, status);
+            }
+        };
+        // What was not answered by then has said so from the start.
+        let _ = tokio::time::timeout(timeout, asking).await;
         statuses
     }
 

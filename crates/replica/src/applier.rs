@@ -176,6 +176,7 @@ impl<S: StateMachine> Applier<S> {
             Seen::Forgotten => Err(ProposeError::Forgotten),
             Seen::Reused => Err(ProposeError::KeyReused),
             Seen::SessionUnknown => Err(ProposeError::SessionUnknown),
+            Seen::NoRoom => Err(ProposeError::Overloaded),
         }
     }
 

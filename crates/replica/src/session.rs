@@ -26,7 +26,10 @@ pub struct SessionLimits {
     pub keys_len_max: usize,
     /// How many bytes of keys and their replies are kept, overhead included; beyond, the oldest goes.
     pub keys_bytes_max: usize,
-    /// How long a key is kept, in milliseconds of log time.
+    /// How long a key is kept at least, in milliseconds of log time: longer than a client or a node tries a request again.
+    /// While the table is full of younger ones, a request with a new key is refused as `Overloaded`.
+    pub key_age_ms_min: u64,
+    /// How long a key is kept at most, in milliseconds of log time.
     pub key_age_ms_max: u64,
 }
 
@@ -37,8 +40,9 @@ impl Default for SessionLimits {
             session_replies_len_max: 262_144,
             session_bytes_max: 64 << 20,
             sessions_bytes_max: 256 << 20,
-            keys_len_max: 65_536,
-            keys_bytes_max: 16 << 20,
+            keys_len_max: 524_288,
+            keys_bytes_max: 128 << 20,
+            key_age_ms_min: 30_000,
             key_age_ms_max: 24 * 60 * 60 * 1_000,
         }
     }
@@ -66,6 +70,8 @@ pub enum Seen {
     Reused,
     /// The session is not open.
     SessionUnknown,
+    /// The key is new, and there is no room for it: every key in the table is too young to be forgotten.
+    NoRoom,
 }
 
 /// Both tables.
@@ -151,7 +157,11 @@ impl Sessions {
             }
             RequestId::Key(key) => {
                 self.expire_keys(timestamp_ms);
-                self.keys.get(key).map_or(Seen::No, |answer| answer.seen(command_hash))
+                match self.keys.get(key) {
+                    Some(answer) => answer.seen(command_hash),
+                    None if self.is_full_of_young_keys(timestamp_ms) => Seen::NoRoom,
+                    None => Seen::No,
+                }
             }
         }
     }
@@ -211,8 +221,10 @@ impl Sessions {
                 let before = self.keys.insert(key.clone(), answer);
                 assert!(before.is_none(), "a request with a key is applied once");
                 self.keys_by_age.push_back((timestamp_ms, key));
-                while self.keys.len() > self.limits.keys_len_max
-                    || self.keys_bytes > self.limits.keys_bytes_max
+                // The one just recorded may take the table over its bytes; young keys stay all the same.
+                while (self.keys.len() > self.limits.keys_len_max
+                    || self.keys_bytes > self.limits.keys_bytes_max)
+                    && !self.is_oldest_key_young(timestamp_ms)
                 {
                     self.evict_key();
                 }
@@ -227,6 +239,18 @@ impl Sessions {
         {
             self.evict_key();
         }
+    }
+
+    /// Whether a new key would push out one whose request may still be tried again: that request would be applied twice.
+    fn is_full_of_young_keys(&self, timestamp_ms: u64) -> bool {
+        let full =
+            self.keys.len() >= self.limits.keys_len_max || self.keys_bytes >= self.limits.keys_bytes_max;
+        full && self.is_oldest_key_young(timestamp_ms)
+    }
+
+    fn is_oldest_key_young(&self, timestamp_ms: u64) -> bool {
+        let age = |(at, _): &(u64, Bytes)| timestamp_ms.saturating_sub(*at);
+        self.keys_by_age.front().is_some_and(|key| age(key) < self.limits.key_age_ms_min)
     }
 
     fn evict_key(&mut self) {

@@ -263,8 +263,8 @@ fn replies_are_bounded_in_bytes_in_each_session_and_in_all() {
 fn the_oldest_key_goes_when_there_are_too_many_keys_or_bytes() {
     let one = 106;
     for limits in [
-        SessionLimits { keys_len_max: 2, ..SessionLimits::default() },
-        SessionLimits { keys_bytes_max: 2 * one, ..SessionLimits::default() },
+        SessionLimits { keys_len_max: 2, key_age_ms_min: 0, ..SessionLimits::default() },
+        SessionLimits { keys_bytes_max: 2 * one, key_age_ms_min: 0, ..SessionLimits::default() },
     ] {
         Script::check(
             limits,
@@ -277,6 +277,31 @@ fn the_oldest_key_goes_when_there_are_too_many_keys_or_bytes() {
                 (0, Key("b", 1), ok(2)),
                 (0, Key("c", 1), ok(3)),
                 (0, Key("a", 1), ok(4)),
+            ],
+        );
+    }
+}
+
+/// A key that was pushed out while its client still tries again would let the request be applied twice.
+#[test]
+fn a_young_key_is_never_pushed_out_a_new_one_is_refused_instead() {
+    let one = 106;
+    let overloaded = || Err(ProposeError::Overloaded);
+    for limits in [
+        SessionLimits { keys_len_max: 2, key_age_ms_min: 50, ..SessionLimits::default() },
+        SessionLimits { keys_bytes_max: 2 * one, key_age_ms_min: 50, ..SessionLimits::default() },
+    ] {
+        Script::check(
+            limits,
+            3,
+            &[
+                (0, Key("a", 1), ok(1)),
+                (20, Key("b", 1), ok(2)),
+                (49, Key("c", 1), overloaded()),
+                (49, Key("a", 1), ok(1)),
+                (50, Key("c", 1), ok(3)),
+                (60, Key("b", 1), ok(2)),
+                (60, Key("a", 1), overloaded()),
             ],
         );
     }

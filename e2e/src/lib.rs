@@ -148,6 +148,11 @@ impl Cluster {
         }
     }
 
+    /// How many nodes it has.
+    pub fn size(&self) -> usize {
+        self.addresses.len()
+    }
+
     /// The base address of a node's HTTP interface.
     pub fn endpoint(&self, node: usize) -> String {
         format!("http://{}", self.addresses[node].1)

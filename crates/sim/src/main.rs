@@ -3,16 +3,21 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
+use quorate_sim::check::linearizable::random::Shape;
 use quorate_sim::check::{Violation, ViolationKind};
 use quorate_sim::corpus;
 use quorate_sim::trace::{LEGEND, TraceMode};
 use quorate_sim::world::{Report, World};
+
+mod histories;
 
 const USAGE: &str = "\
 quorate-sim run --seed S [--trace]              one run; with --trace every event as a line
 quorate-sim many --minutes M [--from S]         the corpus, then fresh seeds for M minutes
 quorate-sim many --seeds N [--from S]           the corpus, then N seeds
 quorate-sim twice --seed S                      the same run twice: the traces must be equal
+quorate-sim linearizable --operations N --clients N --objects N [--from S]
+                                                the judge of histories on large random ones
 
 exit codes: 0 all rules held, 2 bad arguments, 10 a panic, 11 a safety rule was broken, 12 no progress";
 
@@ -23,6 +28,7 @@ fn main() -> ExitCode {
         Some(Verb::Run { seed, trace }) => run(seed, trace),
         Some(Verb::Twice { seed }) => twice(seed),
         Some(Verb::Many { from, seeds, minutes }) => many(from, seeds, minutes),
+        Some(Verb::Linearizable { from, shape }) => histories::judge_large(shape, from, stopwatch()),
         None => {
             eprintln!("{USAGE}");
             ExitCode::from(2)
@@ -34,11 +40,14 @@ enum Verb {
     Run { seed: u64, trace: bool },
     Twice { seed: u64 },
     Many { from: u64, seeds: u64, minutes: Option<u64> },
+    Linearizable { from: u64, shape: Shape },
 }
 
 fn parse(words: &[&str]) -> Option<Verb> {
     let (verb, mut rest) = words.split_first()?;
     let (mut seed, mut from, mut seeds, mut minutes, mut trace) = (None, 1, None, None, false);
+    let mut shape =
+        Shape { operations: 0, clients: 0, objects: 0, unknown_per_mille: 10, refused_per_mille: 10 };
     while let Some((option, after)) = rest.split_first() {
         rest = after;
         if *option == "--trace" {
@@ -53,12 +62,18 @@ fn parse(words: &[&str]) -> Option<Verb> {
             "--from" => from = value,
             "--seeds" => seeds = Some(value),
             "--minutes" => minutes = Some(value),
+            "--operations" => shape.operations = value,
+            "--clients" => shape.clients = value,
+            "--objects" => shape.objects = value,
             _ => return None,
         }
     }
     match *verb {
         "run" => Some(Verb::Run { seed: seed?, trace }),
         "twice" => Some(Verb::Twice { seed: seed? }),
+        "linearizable" if shape.operations.min(shape.clients).min(shape.objects) > 0 => {
+            Some(Verb::Linearizable { from, shape })
+        }
         "many" if seeds.is_some() != minutes.is_some() => {
             Some(Verb::Many { from, seeds: seeds.unwrap_or(u64::MAX), minutes })
         }

@@ -21,7 +21,7 @@ use quorate_core::types::{Index, NodeId, Term, WriteNumber};
 use self::applied::Applied;
 use self::commit::Commits;
 use self::election::Elections;
-use self::linearizable::Linearizable;
+use self::linearizable::witness::Witness;
 use self::log_matching::Logs;
 
 /// A rule that did not hold.
@@ -87,7 +87,7 @@ pub struct Checks {
     commits: Commits,
     applied: Applied,
     /// Acknowledged writes and reads.
-    pub linearizable: Linearizable,
+    pub linearizable: Witness,
 }
 
 impl Checks {

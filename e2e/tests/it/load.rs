@@ -36,8 +36,13 @@ pub(crate) struct Load {
 impl Load {
     /// Starts `clients` clients that know all nodes.
     pub(crate) fn start(cluster: &Cluster, clients: usize) -> Load {
+        Load::start_at(&cluster.endpoints(), clients)
+    }
+
+    /// Starts `clients` clients that know these endpoints, separated by commas.
+    pub(crate) fn start_at(endpoints: &str, clients: usize) -> Load {
         let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let run = |n| tokio::spawn(client(cluster.endpoints(), n, Arc::clone(&stop), Arc::clone(&count)));
+        let run = |n| tokio::spawn(client(endpoints.to_owned(), n, Arc::clone(&stop), Arc::clone(&count)));
         let clients = (0..clients).map(run).collect();
         Load { stop, count, clients }
     }

@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::entry::{Entry, Payload};
 use crate::log::Log;
 use crate::message::{Envelope, Message};
+use crate::planted::{self, Bug};
 use crate::progress::{Progress, Sending};
 use crate::quorum;
 use crate::raft::{Outbox, Raft};
@@ -53,7 +54,8 @@ impl Raft {
     /// the no-op of this term is committed (thesis 6.4).
     pub(crate) fn begin_read_round(&mut self) {
         let RoleState::Leader(leader) = &mut self.role else { return };
-        if !leader.reads.has_held() || self.commit < leader.term_first {
+        let knows_commit = self.commit >= leader.term_first || planted::is(Bug::ReadBeforeOwnCommit);
+        if !leader.reads.has_held() || !knows_commit {
             return;
         }
         assert!(self.log.term_at(self.commit) == Some(self.hard_state.term), "reads open with an own entry");
@@ -69,9 +71,10 @@ impl Raft {
         let RoleState::Leader(leader) = &mut self.role else { unreachable!("only a leader serves reads") };
         let (node, peers) = (self.config.node, &leader.peers);
         let served = leader.reads.confirm(|round| {
-            quorum::has_quorum(&membership, |voter| {
-                voter == node || peers.get(&voter).is_some_and(|peer| peer.confirmed_round >= round)
-            })
+            planted::is(Bug::ReadWithoutRound)
+                || quorum::has_quorum(&membership, |voter| {
+                    voter == node || peers.get(&voter).is_some_and(|peer| peer.confirmed_round >= round)
+                })
         });
         self.out.reads.extend(served);
     }
@@ -89,7 +92,7 @@ impl Raft {
         let (node, peers) = (self.config.node, &leader.peers);
         let has_quorum = quorum::has_quorum(&membership, |voter| {
             voter == node || peers.get(&voter).is_some_and(|peer| peer.silent_ticks < timeout)
-        });
+        }) || planted::is(Bug::NoCheckQuorum);
         leader.heartbeat_elapsed_ticks = leader.heartbeat_elapsed_ticks.saturating_add(elapsed);
         let due = leader.heartbeat_elapsed_ticks >= self.config.heartbeat_ticks;
         if !has_quorum {
@@ -107,7 +110,8 @@ impl Raft {
         leader.heartbeat_elapsed_ticks = 0;
         leader.round = leader.round.checked_add(1).expect("rounds are never 2^64");
         for (to, peer) in &leader.peers {
-            let message = Message::Heartbeat { commit: commit.min(peer.matched()), round: leader.round };
+            let held = if planted::is(Bug::HeartbeatCommitNotCapped) { commit } else { peer.matched() };
+            let message = Message::Heartbeat { commit: commit.min(held), round: leader.round };
             self.out.send.push(Envelope { from, to: *to, term, message });
         }
     }
@@ -149,6 +153,7 @@ impl Raft {
             self.ignore(from, "the peer answers a round that never began");
             return;
         }
+        let round = if planted::is(Bug::OldRoundConfirmsNew) { newest_round } else { round };
         if progress.on_round_answered(round) {
             // Something sent before that round is unanswered: lost, or the peer's disk is slow. Asking costs little and
             // sends no entry twice: a peer that holds all answers once it is durable, one that does not refuses at once.
@@ -176,12 +181,16 @@ impl Raft {
     pub(crate) fn advance_commit(&mut self) {
         let membership = self.membership();
         let RoleState::Leader(leader) = &self.role else { unreachable!("only a leader counts copies") };
-        let (node, persisted, peers) = (self.config.node, self.log.persisted(), &leader.peers);
+        let (node, mut persisted, peers) = (self.config.node, self.log.persisted(), &leader.peers);
+        if planted::is(Bug::OwnEntriesCountedUnsynced) {
+            persisted = self.log.last().index;
+        }
         let held = quorum::commit_index(&membership, |voter| {
             if voter == node { persisted } else { peers.get(&voter).map_or(Index(0), Progress::matched) }
         });
         assert!(held <= self.log.last().index, "no quorum holds more than the leader");
-        if held > self.commit && self.log.term_at(held) == Some(self.hard_state.term) {
+        let is_own = self.log.term_at(held) == Some(self.hard_state.term);
+        if held > self.commit && (is_own || planted::is(Bug::OldTermCommittedByCount)) {
             self.commit_through(held);
         }
     }
@@ -213,6 +222,7 @@ impl Raft {
             index == Some(entry.id.index) && self.log.term_at(entry.id.index) == Some(entry.id.term)
         };
         let wanted = from == progress.next() && matches!(progress.sending, Sending::Replicate { .. });
+        let wanted = wanted || planted::is(Bug::StaleFetchUsed);
         if entries.is_empty()
             || !wanted
             || !entries.iter().enumerate().all(fits)

@@ -85,3 +85,6 @@ pub mod status;
 pub mod invariants;
 
 mod rng;
+
+// Mistakes that are not made: planted only to prove the checks.
+pub mod planted;

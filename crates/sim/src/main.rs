@@ -10,6 +10,8 @@ use quorate_sim::trace::{LEGEND, TraceMode};
 use quorate_sim::world::{Report, World};
 
 mod histories;
+#[cfg(feature = "planted")]
+mod planted;
 
 const USAGE: &str = "\
 quorate-sim run --seed S [--trace]              one run; with --trace every event as a line
@@ -18,12 +20,17 @@ quorate-sim many --seeds N [--from S]           the corpus, then N seeds
 quorate-sim twice --seed S                      the same run twice: the traces must be equal
 quorate-sim linearizable --operations N --clients N --objects N [--from S]
                                                 the judge of histories on large random ones
+quorate-sim planted [--minutes-each M] [BUG]    each planted bug until a check catches it; with `--features planted` only
 
 exit codes: 0 all rules held, 2 bad arguments, 10 a panic, 11 a safety rule was broken, 12 no progress";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    #[cfg(feature = "planted")]
+    if let Some(("planted", rest)) = words.split_first().map(|(verb, rest)| (*verb, rest)) {
+        return planted::run(rest);
+    }
     match parse(&words) {
         Some(Verb::Run { seed, trace }) => run(seed, trace),
         Some(Verb::Twice { seed }) => twice(seed),

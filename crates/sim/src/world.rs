@@ -100,6 +100,11 @@ impl World {
         Ok(self.report(events))
     }
 
+    /// The virtual time so far, in microseconds.
+    pub fn now_us(&self) -> u64 {
+        self.scene.now_us
+    }
+
     /// The lines of the run so far.
     pub fn trace(&self) -> &Trace {
         &self.scene.trace

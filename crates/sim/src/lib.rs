@@ -21,6 +21,7 @@ pub mod ledger;
 pub mod member;
 pub mod network;
 pub mod profile;
+pub mod recorder;
 pub mod rng;
 pub mod scene;
 pub mod trace;

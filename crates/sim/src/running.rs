@@ -130,7 +130,7 @@ impl Running {
             RequestKind::Propose(command) => {
                 Input::Propose { ticket, command: command.clone(), explain: false }
             }
-            RequestKind::Read => Input::Read { ticket },
+            RequestKind::Read { .. } => Input::Read { ticket },
         };
         self.requests.insert(ticket, request);
         self.take(scene, input);
@@ -287,8 +287,10 @@ impl Running {
             Some(ToApply::Batch(batch)) => self.apply(scene, batch)?,
             Some(ToApply::Read { ticket }) => {
                 let saw = self.applier.state().last().index;
-                let client = self.requests.get(&ticket).map(|request| request.name.client);
-                let len = client.map_or(0, |client| self.applier.state().list(client.0).len());
+                let len = match self.requests.get(&ticket).map(|request| &request.kind) {
+                    Some(RequestKind::Read { list }) => self.applier.state().list(*list).len(),
+                    Some(RequestKind::Propose(_)) | None => 0,
+                };
                 self.respond(scene, ticket, ResponseKind::Read { saw, list_len: len });
             }
             None => {}

@@ -11,6 +11,7 @@ use quorate_replica::effect::FetchPurpose;
 use crate::check::Checks;
 use crate::network::{Network, NetworkOptions};
 use crate::profile::Profile;
+use crate::recorder::Recorder;
 use crate::rng::Rng;
 use crate::trace::Trace;
 use crate::workload::{ClientId, Request, Response};
@@ -114,6 +115,8 @@ pub struct Scene {
     pub network: Network,
     /// The checks.
     pub checks: Checks,
+    /// What the clients did and saw.
+    pub recorder: Recorder,
     /// The lines.
     pub trace: Trace,
     /// Delays of turns, disks and appliers.
@@ -142,6 +145,7 @@ impl Scene {
         Scene {
             now_us: 0,
             checks: Checks::new(&voters),
+            recorder: Recorder::default(),
             voters,
             profile,
             network,

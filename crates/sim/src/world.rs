@@ -161,12 +161,16 @@ impl World {
             && self.members.values().all(Member::is_running)
     }
 
-    fn check_final(&self) -> Result<(), Violation> {
+    fn check_final(&mut self) -> Result<(), Violation> {
         for (node, member) in &self.members {
             let state = member.state().expect("a converged node runs");
             for client in &self.clients {
                 client.check_final(*node, state)?;
             }
+        }
+        let state = self.members.values().find_map(Member::state).expect("a converged node runs");
+        if !self.scene.recorder.check_final(self.scene.profile.clients, state)? {
+            self.scene.count("history without a verdict");
         }
         Ok(())
     }

@@ -64,13 +64,14 @@ pub fn judge(history: &History, steps_max: u64) -> (Verdict, Effort) {
     (Verdict::Linearizable, effort)
 }
 
-/// Judges the history of a run.
+/// Judges the history of a run: `false` when the deadline came first, and nothing wrong was found until then.
 ///
 /// # Errors
-/// When no order explains it. A deadline that came first is no error: nothing wrong was found.
-pub fn check(history: &History, steps_max: u64) -> Result<(), Violation> {
+/// When no order explains it.
+pub fn check(history: &History, steps_max: u64) -> Result<bool, Violation> {
     match judge(history, steps_max).0 {
-        Verdict::Linearizable | Verdict::Undecided { .. } => Ok(()),
+        Verdict::Linearizable => Ok(true),
+        Verdict::Undecided { .. } => Ok(false),
         Verdict::Broken { object, blocked, explained } => Err(Violation::safety(
             "some order of all operations on an object explains every answer",
             format!("{object:?}: after {explained} operations nothing explains {blocked:?}"),

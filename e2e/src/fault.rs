@@ -56,13 +56,15 @@ pub fn pause(pid: u32) -> Result<()> {
     }
 }
 
-/// What the syncs of a process are to meet.
+/// What a process is to meet on its disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SyncFault {
-    /// Each fails, and nothing is written.
-    Error,
-    /// Each takes so much longer.
-    Delay(Duration),
+pub enum DiskFault {
+    /// Each sync fails, and nothing is written.
+    SyncError,
+    /// Each sync takes so much longer.
+    SyncDelay(Duration),
+    /// There is no space for a further file of the log.
+    Full,
 }
 
 /// `strace` at work on a process. Dropped, it lets go and the fault ends.
@@ -71,27 +73,19 @@ pub struct Tracer {
 }
 
 impl Tracer {
-    /// Makes every `fdatasync` of a running process meet this fault from now on.
+    /// Makes a running process meet this fault from now on.
     ///
     /// # Errors
     /// When there is no `strace`, or the system does not let it.
-    pub fn attach(pid: u32, fault: SyncFault) -> Result<Tracer, NotPermitted> {
-        let inject = match fault {
-            SyncFault::Error => "inject=fdatasync:error=EIO".to_owned(),
-            SyncFault::Delay(delay) => format!("inject=fdatasync:delay_enter={}", delay.as_micros()),
+    pub fn attach(pid: u32, fault: DiskFault) -> Result<Tracer, NotPermitted> {
+        let (call, what) = match fault {
+            DiskFault::SyncError => ("fdatasync", "error=EIO".to_owned()),
+            DiskFault::SyncDelay(delay) => ("fdatasync", format!("delay_enter={}", delay.as_micros())),
+            DiskFault::Full => ("fallocate", "error=ENOSPC".to_owned()),
         };
+        let (trace, inject) = (format!("trace={call}"), format!("inject={call}:{what}"));
         let mut command = Command::new("strace");
-        command.args([
-            "-f",
-            "-o",
-            "/dev/null",
-            "-e",
-            "trace=fdatasync",
-            "-e",
-            &inject,
-            "-p",
-            &pid.to_string(),
-        ]);
+        command.args(["-f", "-o", "/dev/null", "-e", &trace, "-e", &inject, "-p", &pid.to_string()]);
         let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut strace = spawned.map_err(|error| NotPermitted(format!("no strace: {error}")))?;
         let told = strace.stderr.take().map(BufReader::new);

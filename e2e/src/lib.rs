@@ -211,6 +211,11 @@ impl Cluster {
         Ok(child.id())
     }
 
+    /// Whether a node's process was started and neither killed nor seen to end.
+    pub fn runs(&self, node: usize) -> bool {
+        self.processes[node].is_some()
+    }
+
     /// Waits until a node ends by itself; says whether it calls that a success, and what it has written to its log.
     ///
     /// # Errors

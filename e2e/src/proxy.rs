@@ -247,8 +247,8 @@ impl Mesh {
     }
 
     /// The wire for the bytes from one node to another.
-    pub fn wire(&self, from: usize, to: usize) -> &Wire {
-        &self.wires[from][to]
+    pub fn wire(&self, from: usize, to: usize) -> Arc<Wire> {
+        Arc::clone(&self.wires[from][to])
     }
 
     /// What `node` sends to all others.
@@ -259,6 +259,17 @@ impl Mesh {
     /// What all others send to `node`.
     pub fn to(&self, node: usize, rule: Rule) {
         self.wires.iter().for_each(|row| row[node].set(rule));
+    }
+
+    /// What `node` sends to all others and they to it.
+    pub fn around(&self, node: usize, rule: Rule) {
+        self.from(node, rule);
+        self.to(node, rule);
+    }
+
+    /// Breaks off all connections of `node`.
+    pub fn reset(&self, node: usize) {
+        self.wires[node].iter().for_each(|wire| wire.reset());
     }
 
     /// Makes every wire a good one.

@@ -1,10 +1,12 @@
 //! One fault at a time under load: what the cluster must do, and what it must not lose.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use quorate_api::instance::Instance;
-use quorate_e2e::fault::{SmallDisk, SyncFault, Tracer, pause, permitted, signal};
+use quorate_e2e::fault::{DiskFault, SmallDisk, Tracer, pause, permitted, signal};
 use quorate_e2e::proxy::Rule;
 use quorate_e2e::{Cluster, Options, http_answer, http_ask};
 
@@ -131,12 +133,40 @@ async fn a_slow_link_to_one_follower_does_not_hold_up_the_rest_and_it_catches_up
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flapping_link_to_one_follower_does_not_hold_up_the_rest_and_it_catches_up() {
+    let cluster = three(true);
+    let slow = |cluster: &Cluster, leader: usize, follower: usize| {
+        let wires = [(leader, follower), (follower, leader)];
+        let wires = wires.map(|(from, to)| cluster.mesh().expect("it has one").wire(from, to));
+        let stop = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&stop);
+        let flapping = std::thread::spawn(move || {
+            // Long enough for a connection to be made now and then, too short for it to last.
+            let rules = [Rule::Cut, Rule::Open, Rule::Frozen, Rule::Open, Rule::Cut];
+            for (rule, wire) in rules.iter().cycle().zip(wires.iter().cycle()) {
+                if seen.load(Ordering::Relaxed) {
+                    return;
+                }
+                wire.set(*rule);
+                std::thread::sleep(Duration::from_millis(30));
+            }
+        });
+        Some(Box::new(move |cluster: &Cluster| {
+            stop.store(true, Ordering::Relaxed);
+            flapping.join().expect("it does not panic");
+            cluster.mesh().expect("it has one").heal();
+        }) as Heal)
+    };
+    holds_up_nobody(cluster, slow).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slow_disk_of_one_follower_does_not_hold_up_the_rest() {
     let cluster = three(false);
     // Each client has one proposal at a time.
     let slow = |cluster: &Cluster, _: usize, follower: usize| {
         let pid = cluster.pid(follower).expect("it runs");
-        let delay = SyncFault::Delay(Duration::from_millis(500));
+        let delay = DiskFault::SyncDelay(Duration::from_millis(500));
         let tracer = permitted(Tracer::attach(pid, delay))?;
         Some(Box::new(|_: &Cluster| drop(tracer)) as Heal)
     };
@@ -149,7 +179,7 @@ async fn stops_on_a_failed_sync(victim: impl Fn(usize) -> usize) {
     let (load, leader) = loaded(&cluster).await;
     let victim = victim(leader);
     let pid = cluster.pid(victim).expect("it runs");
-    let Some(tracer) = permitted(Tracer::attach(pid, SyncFault::Error)) else { return };
+    let Some(tracer) = permitted(Tracer::attach(pid, DiskFault::SyncError)) else { return };
     let begin = Instant::now();
     let (status, log) = cluster.wait_end(victim).expect("a node whose disk fails ends");
     println!("node {} ended after {:?}", victim + 1, begin.elapsed());

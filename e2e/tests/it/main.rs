@@ -4,3 +4,4 @@ mod faults;
 mod import;
 mod kill;
 mod load;
+mod mixed;

@@ -145,9 +145,6 @@ impl Raft {
         }
         if let RoleState::Candidate(candidate) = &mut self.role {
             candidate.own_vote_write.get_or_insert(number);
-            if planted::is(Bug::OwnVoteCountedUnsynced) {
-                candidate.own_vote_write = Some(WriteNumber(0));
-            }
         }
         let entries = self.log.begin_write(number);
         Write { number, hard_state, entries, barrier: Barrier::new(number, promises) }

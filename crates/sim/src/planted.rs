@@ -48,7 +48,7 @@ const BUGS: &[(Bug, Shows)] = &[
     (Bug::OwnVoteCountedUnsynced, Shows::InRuns),
     (Bug::TermsRaisedWhileDiskWaits, Shows::InScripts),
     (Bug::StaleFetchUsed, Shows::InRuns),
-    (Bug::CandidateIgnoresLeader, Shows::InRuns),
+    (Bug::CandidateIgnoresLeader, Shows::InScripts),
     (Bug::TermWraps, Shows::InRuns),
     (Bug::SyncSkipped, Shows::InRuns),
     (Bug::FailedSyncRetried, Shows::InScripts),

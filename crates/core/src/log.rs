@@ -246,6 +246,15 @@ impl Log {
         news
     }
 
+    /// Numbers the writes under way anew, from 1 on. Returns the numbers that they had.
+    pub(crate) fn renumber_writes(&mut self) -> Vec<WriteNumber> {
+        let numbers = self.writes.iter().map(|write| write.number).collect();
+        for (place, write) in self.writes.iter_mut().enumerate() {
+            write.number = WriteNumber(place as u64 + 1);
+        }
+        numbers
+    }
+
     /// Lets go of the oldest entries while the window is above its limit: only of what is persisted and applied, so that
     /// what was never written and what waits for the state machine is always at hand.
     pub(crate) fn evict(&mut self, applied: Index) {

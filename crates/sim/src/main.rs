@@ -1,5 +1,7 @@
 //! `quorate-sim`: runs seeds, replays one, and shows that a seed means one run.
 
+mod explore_verb;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
@@ -21,6 +23,7 @@ quorate-sim twice --seed S                      the same run twice: the traces m
 quorate-sim linearizable --operations N --clients N --objects N [--from S]
                                                 the judge of histories on large random ones
 quorate-sim planted [--minutes-each M] [BUG]    each planted bug until a check catches it; with `--features planted` only
+quorate-sim explore [options]                   every state of a small cluster (explore --help)
 
 exit codes: 0 all rules held, 2 bad arguments, 10 a panic, 11 a safety rule was broken, 12 no progress";
 
@@ -30,6 +33,9 @@ fn main() -> ExitCode {
     #[cfg(feature = "planted")]
     if let Some(("planted", rest)) = words.split_first().map(|(verb, rest)| (*verb, rest)) {
         return planted::run(rest);
+    }
+    if let Some(("explore", options)) = words.split_first().map(|(verb, options)| (*verb, options)) {
+        return explore_verb::explore(options);
     }
     match parse(&words) {
         Some(Verb::Run { seed, trace }) => run(seed, trace),

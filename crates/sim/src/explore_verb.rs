@@ -18,6 +18,7 @@ quorate-sim explore       every state of a cluster that starts empty, breadth fi
   --loss                  one message disappears (adds nothing but states: one that never comes is lost as well)
   --duplicate             what was sent stays in flight: it may come never, or any number of times
   --states-max N          stop after so many states (100,000,000)
+  --planted BUG           with a known mistake in the core; with `--features planted` only
   --bytes-max N           stop at so many bytes of memory (2147483648)
 
 exit codes: 0 all rules held in every state, 1 a limit was reached before that, 2 bad arguments, 11 a rule was broken";
@@ -102,6 +103,8 @@ fn parse(options: &[&str]) -> Option<(Bounds, Limits)> {
             "--heartbeats" => bounds.budgets.heartbeats = value.parse().ok()?,
             "--silences" => bounds.budgets.silences = value.parse().ok()?,
             "--states-max" => limits.states_max = value.parse().ok()?,
+            #[cfg(feature = "planted")]
+            "--planted" => quorate_core::planted::plant(Some(crate::planted::named(value)?)),
             "--bytes-max" => limits.bytes_max = value.parse().ok()?,
             _ => return None,
         }

@@ -71,6 +71,11 @@ struct Catch {
     millis: u64,
 }
 
+/// The bug of this name.
+pub(crate) fn named(name: &str) -> Option<Bug> {
+    BUGS.iter().map(|(bug, _)| *bug).find(|bug| format!("{bug:?}") == name)
+}
+
 /// Plants one bug after the other, or only the one that is named, and prints a table of what caught each.
 pub(crate) fn run(words: &[&str]) -> ExitCode {
     let (minutes_each, wanted) = match words {

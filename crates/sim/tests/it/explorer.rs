@@ -51,3 +51,29 @@ fn a_table_of_fingerprints_knows_what_it_has_seen_and_keeps_its_bound() {
 }
 
 const SINGLE_NODE_STATES: u64 = 804;
+
+#[cfg(feature = "planted")]
+mod planted {
+    use quorate_core::planted::{Bug, plant};
+    use quorate_sim::explore::search::Ended;
+    use quorate_sim::explore::state::Budgets;
+
+    use super::{LIMITS, explore};
+
+    fn check(bug: Bug, terms: u8, budgets: Budgets, rule: &str) {
+        plant(Some(bug));
+        let found = explore(3, terms, budgets, LIMITS);
+        plant(None);
+        match found.ended {
+            Ended::Broken(violation, _) => assert!(violation.to_string().contains(rule), "{violation}"),
+            Ended::Complete | Ended::Limit(_) => panic!("{bug:?} was not found: {:?}", found.ended),
+        }
+    }
+
+    #[test]
+    fn a_planted_bug_is_found_by_the_rule_that_it_breaks() {
+        let crash = Budgets { crashes: 1, ..Budgets::default() };
+        check(Bug::VoteNotPersisted, 1, crash, "one leader in a term");
+        check(Bug::OldTermCommittedByCount, 2, Budgets::default(), "only what is of its own term");
+    }
+}

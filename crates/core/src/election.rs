@@ -260,6 +260,7 @@ impl Raft {
         self.role = RoleState::Leader(Box::new(Leader {
             peers: others.map(|node| (node, Progress::new(last))).collect(),
             heartbeat_elapsed_ticks: 0,
+            disk_silent_ticks: 0,
             round: 0,
             reads: crate::read_index::Reads::default(),
             term_first: last.next(),

@@ -79,7 +79,7 @@ impl Raft {
         self.out.reads.extend(served);
     }
 
-    /// Time has passed: gives up without a quorum, says that it leads when that is due.
+    /// Time has passed: gives up without a quorum or with a disk that hangs, says that it leads when that is due.
     pub(crate) fn on_leader_tick(&mut self, elapsed: u64) {
         let timeout = self.config.election_timeout_ticks;
         let membership = self.membership();
@@ -95,8 +95,15 @@ impl Raft {
         }) || planted::is(Bug::NoCheckQuorum);
         leader.heartbeat_elapsed_ticks = leader.heartbeat_elapsed_ticks.saturating_add(elapsed);
         let due = leader.heartbeat_elapsed_ticks >= self.config.heartbeat_ticks;
+        // The others can commit without this disk, but nothing is applied here before it is on it, so nobody who asked here
+        // would ever be answered: a node with a disk that works must be free to lead (hashicorp/raft #503).
+        let owes = !leader.peers.is_empty() && self.log.persisted() < self.log.last().index;
+        leader.disk_silent_ticks = if owes { leader.disk_silent_ticks.saturating_add(elapsed) } else { 0 };
+        let disk_hangs = leader.disk_silent_ticks >= timeout.saturating_mul(DISK_SILENT_TIMEOUTS);
         if !has_quorum {
             self.become_follower(None, "no quorum answered within the election timeout");
+        } else if disk_hangs {
+            self.become_follower(None, "the own disk has not answered for four election timeouts");
         } else if due {
             self.broadcast_heartbeat();
         }
@@ -299,3 +306,7 @@ impl AppendSender<'_> {
         progress.on_sent(last, bytes, self.round);
     }
 }
+
+/// For how many election timeouts a leader's own disk may be silent. More than one: a slow disk is no reason to change the leader,
+/// since the others may be as slow.
+const DISK_SILENT_TIMEOUTS: u64 = 4;

@@ -157,9 +157,12 @@ impl Raft {
             return;
         }
         self.log.evict(self.applied);
-        match &self.role {
+        match &mut self.role {
             RoleState::Candidate(_) => self.on_own_vote_persisted(number),
-            RoleState::Leader(_) => self.advance_commit(),
+            RoleState::Leader(leader) => {
+                leader.disk_silent_ticks = 0;
+                self.advance_commit();
+            }
             RoleState::Follower(_) | RoleState::PreCandidate(_) => {}
         }
     }

@@ -54,6 +54,8 @@ pub(crate) struct Leader {
     pub(crate) peers: BTreeMap<NodeId, Progress>,
     /// Ticks since the last heartbeat to all.
     pub(crate) heartbeat_elapsed_ticks: u64,
+    /// Ticks since the own disk was last heard of while it owes something.
+    pub(crate) disk_silent_ticks: u64,
     /// The newest heartbeat round. Rises within the term and starts at 0.
     pub(crate) round: u64,
     /// Reads that wait.

@@ -126,7 +126,8 @@ fn put_answers(out: &mut BytesMut, answers: &std::collections::BTreeMap<NodeId, 
 }
 
 fn put_leader(out: &mut BytesMut, leader: &Leader) {
-    for number in [leader.heartbeat_elapsed_ticks, leader.round, leader.term_first.0] {
+    let ticks = [leader.heartbeat_elapsed_ticks, leader.disk_silent_ticks];
+    for number in ticks.into_iter().chain([leader.round, leader.term_first.0]) {
         out.put_u64_le(number);
     }
     put_len(out, leader.reads.held().len());

@@ -18,6 +18,7 @@ pub mod disk;
 pub mod explore;
 pub mod faults;
 pub mod golden;
+pub mod hits;
 pub mod ledger;
 pub mod member;
 pub mod network;
@@ -29,6 +30,7 @@ pub mod trace;
 pub mod workload;
 pub mod world;
 
+mod healing;
 mod running;
 mod settings;
 mod store;

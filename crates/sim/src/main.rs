@@ -7,9 +7,9 @@ use std::process::ExitCode;
 
 use quorate_sim::check::linearizable::random::Shape;
 use quorate_sim::check::{Violation, ViolationKind};
-use quorate_sim::corpus;
 use quorate_sim::trace::{LEGEND, TraceMode};
 use quorate_sim::world::{Report, World};
+use quorate_sim::{corpus, hits};
 
 mod histories;
 #[cfg(feature = "planted")]
@@ -19,13 +19,15 @@ const USAGE: &str = "\
 quorate-sim run --seed S [--trace]              one run; with --trace every event as a line
 quorate-sim many --minutes M [--from S]         the corpus, then fresh seeds for M minutes
 quorate-sim many --seeds N [--from S]           the corpus, then N seeds
+            with --strict-hits it fails when a class of fault was never hit
 quorate-sim twice --seed S                      the same run twice: the traces must be equal
 quorate-sim linearizable --operations N --clients N --objects N [--from S]
                                                 the judge of histories on large random ones
 quorate-sim planted [--minutes-each M] [BUG]    each planted bug until a check catches it; with `--features planted` only
 quorate-sim explore [options]                   every state of a small cluster (explore --help)
 
-exit codes: 0 all rules held, 2 bad arguments, 10 a panic, 11 a safety rule was broken, 12 no progress";
+exit codes: 0 all rules held, 2 bad arguments, 10 a panic, 11 a safety rule was broken, 12 no progress,
+            13 a class of fault was never hit";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -40,7 +42,7 @@ fn main() -> ExitCode {
     match parse(&words) {
         Some(Verb::Run { seed, trace }) => run(seed, trace),
         Some(Verb::Twice { seed }) => twice(seed),
-        Some(Verb::Many { from, seeds, minutes }) => many(from, seeds, minutes),
+        Some(Verb::Many { from, seeds, minutes, strict_hits }) => many(from, seeds, minutes, strict_hits),
         Some(Verb::Linearizable { from, shape }) => histories::judge_large(shape, from, stopwatch()),
         None => {
             eprintln!("{USAGE}");
@@ -52,19 +54,24 @@ fn main() -> ExitCode {
 enum Verb {
     Run { seed: u64, trace: bool },
     Twice { seed: u64 },
-    Many { from: u64, seeds: u64, minutes: Option<u64> },
+    Many { from: u64, seeds: u64, minutes: Option<u64>, strict_hits: bool },
     Linearizable { from: u64, shape: Shape },
 }
 
 fn parse(words: &[&str]) -> Option<Verb> {
     let (verb, mut rest) = words.split_first()?;
-    let (mut seed, mut from, mut seeds, mut minutes, mut trace) = (None, 1, None, None, false);
+    let (mut seed, mut from, mut seeds, mut minutes) = (None, 1, None, None);
+    let (mut trace, mut strict_hits) = (false, false);
     let mut shape =
         Shape { operations: 0, clients: 0, objects: 0, unknown_per_mille: 10, refused_per_mille: 10 };
     while let Some((option, after)) = rest.split_first() {
         rest = after;
         if *option == "--trace" {
             trace = true;
+            continue;
+        }
+        if *option == "--strict-hits" {
+            strict_hits = true;
             continue;
         }
         let (value, after) = rest.split_first()?;
@@ -88,7 +95,7 @@ fn parse(words: &[&str]) -> Option<Verb> {
             Some(Verb::Linearizable { from, shape })
         }
         "many" if seeds.is_some() != minutes.is_some() => {
-            Some(Verb::Many { from, seeds: seeds.unwrap_or(u64::MAX), minutes })
+            Some(Verb::Many { from, seeds: seeds.unwrap_or(u64::MAX), minutes, strict_hits })
         }
         _ => None,
     }
@@ -156,6 +163,7 @@ fn run(seed: u64, trace: bool) -> ExitCode {
     println!("seed {seed}: {}", ended.story());
     if let Ended::Held(report) = &ended {
         print_report(report);
+        println!("seed {seed}: unseed {:016x}", report.unseed);
     }
     println!("seed {seed}: exit code {}", ended.exit_code());
     ExitCode::from(ended.exit_code())
@@ -179,7 +187,7 @@ fn twice(seed: u64) -> ExitCode {
     ExitCode::from(11)
 }
 
-fn many(from: u64, seeds: u64, minutes: Option<u64>) -> ExitCode {
+fn many(from: u64, seeds: u64, minutes: Option<u64>, strict_hits: bool) -> ExitCode {
     // A panic is told once, with its seed, below.
     std::panic::set_hook(Box::new(|_| {}));
     let watch = stopwatch();
@@ -215,6 +223,15 @@ fn many(from: u64, seeds: u64, minutes: Option<u64>) -> ExitCode {
         sum.simulated_seconds() * 1000 / millis,
         sum.events * 1000 / millis
     );
+    let never: Vec<&str> = hits::expected()
+        .into_iter()
+        .filter(|name| sum.counters.get(name).is_none_or(|count| *count == 0))
+        .collect();
+    println!("{} classes, {} of them never hit {never:?}", hits::expected().len(), never.len());
+    println!("unseed of all runs {:016x}", sum.unseed);
+    if strict_hits && !never.is_empty() {
+        return ExitCode::from(13);
+    }
     println!("last seed {}: all rules held", from + count.saturating_sub(1));
     ExitCode::SUCCESS
 }

@@ -59,6 +59,7 @@ struct State {
     rule: Rule,
     /// When the last byte that was counted against the rate is through.
     free_at: Instant,
+    lost_bytes: usize,
     connections: Vec<Weak<Connection>>,
 }
 
@@ -80,7 +81,8 @@ impl Connection {
 
 impl Wire {
     fn new() -> Arc<Wire> {
-        let state = State { rule: Rule::Open, free_at: Instant::now(), connections: Vec::new() };
+        let connections = Vec::new();
+        let state = State { rule: Rule::Open, free_at: Instant::now(), lost_bytes: 0, connections };
         Arc::new(Wire { state: Mutex::new(state), changed: Condvar::new() })
     }
 
@@ -98,6 +100,11 @@ impl Wire {
             open.filter(holed).for_each(|connection| connection.close());
         }
         self.changed.notify_all();
+    }
+
+    /// How many bytes it has lost so far.
+    pub fn lost_bytes(&self) -> usize {
+        self.lock().lost_bytes
     }
 
     /// Breaks off all connections that use this wire, in both directions.
@@ -119,6 +126,7 @@ impl Wire {
                 Rule::Open => return true,
                 Rule::Cut => {
                     connection.holed.store(true, Ordering::Relaxed);
+                    state.lost_bytes += len;
                     return false;
                 }
                 Rule::Frozen => state = self.changed.wait(state).expect("nobody panics while holding it"),

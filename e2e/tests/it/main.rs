@@ -5,3 +5,4 @@ mod import;
 mod kill;
 mod load;
 mod mixed;
+mod proxy;

@@ -26,15 +26,15 @@ pub struct Faults {
     rng: Rng,
     /// How many faults have come.
     number: u64,
-    /// Faults that are left out.
-    skipped: BTreeSet<u64>,
+    /// The faults that strike; all, if none are named.
+    only: Option<BTreeSet<u64>>,
 }
 
 impl Faults {
-    /// The faults of this seed, but for those whose number is in `skipped`.
-    pub fn new(seed: u64, skipped: BTreeSet<u64>) -> Faults {
+    /// The faults of this seed: all, or those whose numbers are in `only`.
+    pub fn new(seed: u64, only: Option<BTreeSet<u64>>) -> Faults {
         let times = Rng::stream(seed, "faults");
-        Faults { seed, rng: times.clone(), times, number: 0, skipped }
+        Faults { seed, rng: times.clone(), times, number: 0, only }
     }
 
     /// How many faults have come, those that were left out included.
@@ -54,7 +54,7 @@ impl Faults {
     pub fn strike(&mut self, scene: &mut Scene, members: &mut BTreeMap<NodeId, Member>) {
         self.schedule(scene);
         self.number += 1;
-        if self.skipped.contains(&self.number) {
+        if self.only.as_ref().is_some_and(|only| !only.contains(&self.number)) {
             return;
         }
         self.rng = Rng::stream(self.seed, &format!("fault {}", self.number));

@@ -26,6 +26,7 @@ pub mod profile;
 pub mod recorder;
 pub mod rng;
 pub mod scene;
+pub mod shrink;
 pub mod trace;
 pub mod workload;
 pub mod world;

@@ -2,24 +2,28 @@
 
 mod explore_verb;
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use quorate_sim::check::linearizable::random::Shape;
 use quorate_sim::check::{Violation, ViolationKind};
+use quorate_sim::profile::Profile;
 use quorate_sim::trace::{LEGEND, TraceMode};
 use quorate_sim::world::{Report, World};
-use quorate_sim::{corpus, hits};
+use quorate_sim::{corpus, hits, shrink};
 
 mod histories;
 #[cfg(feature = "planted")]
 mod planted;
 
 const USAGE: &str = "\
-quorate-sim run --seed S [--trace]              one run; with --trace every event as a line
+quorate-sim run --seed S [--trace] [--only N,N] one run; with --trace every event as a line, with --only those faults alone
+quorate-sim shrink --seed S                     leaves out faults of a failing run while it still breaks the same rule
 quorate-sim many --minutes M [--from S]         the corpus, then fresh seeds for M minutes
 quorate-sim many --seeds N [--from S]           the corpus, then N seeds
-            with --strict-hits it fails when a class of fault was never hit
+            with --strict-hits it fails when a class of fault was never hit, with --standard every run has the
+            standard mix of faults: five nodes, 200 requests a second
 quorate-sim twice --seed S                      the same run twice: the traces must be equal
 quorate-sim linearizable --operations N --clients N --objects N [--from S]
                                                 the judge of histories on large random ones
@@ -40,9 +44,12 @@ fn main() -> ExitCode {
         return explore_verb::explore(options);
     }
     match parse(&words) {
-        Some(Verb::Run { seed, trace }) => run(seed, trace),
+        Some(Verb::Run { seed, trace, only }) => run(seed, trace, only),
+        Some(Verb::Shrink { seed }) => smaller(seed),
         Some(Verb::Twice { seed }) => twice(seed),
-        Some(Verb::Many { from, seeds, minutes, strict_hits }) => many(from, seeds, minutes, strict_hits),
+        Some(Verb::Many { from, seeds, minutes, strict_hits, standard }) => {
+            many(from, seeds, minutes, strict_hits, standard)
+        }
         Some(Verb::Linearizable { from, shape }) => histories::judge_large(shape, from, stopwatch()),
         None => {
             eprintln!("{USAGE}");
@@ -52,16 +59,17 @@ fn main() -> ExitCode {
 }
 
 enum Verb {
-    Run { seed: u64, trace: bool },
+    Run { seed: u64, trace: bool, only: Option<BTreeSet<u64>> },
+    Shrink { seed: u64 },
     Twice { seed: u64 },
-    Many { from: u64, seeds: u64, minutes: Option<u64>, strict_hits: bool },
+    Many { from: u64, seeds: u64, minutes: Option<u64>, strict_hits: bool, standard: bool },
     Linearizable { from: u64, shape: Shape },
 }
 
 fn parse(words: &[&str]) -> Option<Verb> {
     let (verb, mut rest) = words.split_first()?;
     let (mut seed, mut from, mut seeds, mut minutes) = (None, 1, None, None);
-    let (mut trace, mut strict_hits) = (false, false);
+    let (mut trace, mut strict_hits, mut standard, mut only) = (false, false, false, None);
     let mut shape =
         Shape { operations: 0, clients: 0, objects: 0, unknown_per_mille: 10, refused_per_mille: 10 };
     while let Some((option, after)) = rest.split_first() {
@@ -74,8 +82,17 @@ fn parse(words: &[&str]) -> Option<Verb> {
             strict_hits = true;
             continue;
         }
+        if *option == "--standard" {
+            standard = true;
+            continue;
+        }
         let (value, after) = rest.split_first()?;
         rest = after;
+        if *option == "--only" {
+            only =
+                Some(value.split_terminator(',').map(|number| number.parse().ok()).collect::<Option<_>>()?);
+            continue;
+        }
         let value: u64 = value.parse().ok()?;
         match *option {
             "--seed" => seed = Some(value),
@@ -89,13 +106,14 @@ fn parse(words: &[&str]) -> Option<Verb> {
         }
     }
     match *verb {
-        "run" => Some(Verb::Run { seed: seed?, trace }),
+        "run" => Some(Verb::Run { seed: seed?, trace, only }),
+        "shrink" => Some(Verb::Shrink { seed: seed? }),
         "twice" => Some(Verb::Twice { seed: seed? }),
         "linearizable" if shape.operations.min(shape.clients).min(shape.objects) > 0 => {
             Some(Verb::Linearizable { from, shape })
         }
         "many" if seeds.is_some() != minutes.is_some() => {
-            Some(Verb::Many { from, seeds: seeds.unwrap_or(u64::MAX), minutes, strict_hits })
+            Some(Verb::Many { from, seeds: seeds.unwrap_or(u64::MAX), minutes, strict_hits, standard })
         }
         _ => None,
     }
@@ -117,6 +135,15 @@ impl Ended {
                 ViolationKind::Safety => 11,
                 ViolationKind::Liveness => 12,
             },
+        }
+    }
+
+    /// What a smaller run must break as well.
+    fn rule(&self) -> &str {
+        match self {
+            Ended::Held(_) => "",
+            Ended::Broken(violation) => violation.rule,
+            Ended::Panicked(message) => message,
         }
     }
 
@@ -143,8 +170,37 @@ fn attempt(world: &mut World) -> Ended {
     }
 }
 
-fn run(seed: u64, trace: bool) -> ExitCode {
+/// Leaves out faults as long as the same rule is broken, and says which are left.
+fn smaller(seed: u64) -> ExitCode {
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut world = World::new(seed, TraceMode::Off);
+    let ended = attempt(&mut world);
+    let mut runs: u64 = 1;
+    let faults_len = world.faults_len();
+    if ended.exit_code() == 0 {
+        println!("seed {seed}: {}: there is nothing to make smaller", ended.story());
+        return ExitCode::SUCCESS;
+    }
+    let left = shrink::shrink((1..=faults_len).collect(), |only| {
+        runs += 1;
+        let world = World::new(seed, TraceMode::Off).with_faults(seed, only.iter().copied().collect());
+        attempt(&mut { world }).rule() == ended.rule()
+    });
+    let names: Vec<String> = left.iter().map(u64::to_string).collect();
+    println!("seed {seed}: {}", ended.story());
+    println!("seed {seed}: {} of {faults_len} faults are enough, found in {runs} runs", left.len());
+    println!(
+        "replay: cargo run --release -p quorate-sim -- run --seed {seed} --only {}, --trace",
+        names.join(",")
+    );
+    ExitCode::from(ended.exit_code())
+}
+
+fn run(seed: u64, trace: bool, only: Option<BTreeSet<u64>>) -> ExitCode {
     let mut world = World::new(seed, TraceMode::Keep);
+    if let Some(only) = only {
+        world = world.with_faults(seed, only);
+    }
     let ended = attempt(&mut world);
     let lines = world.trace().lines();
     let shown = if trace {
@@ -187,7 +243,7 @@ fn twice(seed: u64) -> ExitCode {
     ExitCode::from(11)
 }
 
-fn many(from: u64, seeds: u64, minutes: Option<u64>, strict_hits: bool) -> ExitCode {
+fn many(from: u64, seeds: u64, minutes: Option<u64>, strict_hits: bool, standard: bool) -> ExitCode {
     // A panic is told once, with its seed, below.
     std::panic::set_hook(Box::new(|_| {}));
     let watch = stopwatch();
@@ -200,7 +256,8 @@ fn many(from: u64, seeds: u64, minutes: Option<u64>, strict_hits: bool) -> ExitC
         if minutes.is_some_and(|minutes| watch() > minutes * 60_000) {
             break;
         }
-        let ended = attempt(&mut World::new(seed, TraceMode::Off));
+        let profile = if standard { Profile::standard(seed) } else { Profile::draw(seed) };
+        let ended = attempt(&mut World::with_profile(seed, profile, TraceMode::Off));
         count += 1;
         match &ended {
             Ended::Held(report) => sum.add(report),

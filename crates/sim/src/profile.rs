@@ -93,6 +93,42 @@ impl Profile {
     }
 }
 
+impl Profile {
+    /// The mix by which the simulator's speed is told: five nodes, eight clients that together ask about 200 times in a second,
+    /// ordinary limits, every class of scheduled fault twice in a second, and a network that loses, repeats and delays a little.
+    pub fn standard(seed: u64) -> Profile {
+        let drawn = Profile::draw(seed);
+        let limits = Limits {
+            election_timeout_ticks: 20,
+            heartbeat_ticks: 4,
+            turn_inputs_max: 256,
+            sync_writes_max: 64,
+            append_bytes_max: 64 << 10,
+            inflight_appends_max: 64,
+            uncommitted_bytes_max: 1 << 20,
+            window_bytes_max: 1 << 20,
+            segment_bytes: 64 << 10,
+            apply_batch_bytes_max: 64 << 10,
+            reads_len_max: 1 << 16,
+            client_pause_us: 30_000,
+            client_timeout_us: 200_000,
+        };
+        let faults = Faults {
+            pause_us: SECOND_US / 2,
+            weights: crate::faults::class::CLASSES.iter().map(|_| 1).collect(),
+            loss_per_mille: 10,
+            repeat_per_mille: 10,
+            straggle_per_mille: 2,
+            reorder: true,
+            delay_mean_us: 500,
+            crash_before_sync_per_mille: 1,
+            clock_rate_per_mille: 50,
+            sync_mean_us: 1000,
+        };
+        Profile { nodes: 5, clients: 8, faulty_us: 20 * SECOND_US, limits, faults, ..drawn }
+    }
+}
+
 impl Limits {
     /// The extremes that this run has.
     pub fn extremes(&self) -> Vec<&'static str> {

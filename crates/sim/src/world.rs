@@ -75,7 +75,7 @@ impl World {
             })
             .collect();
         let clients = (1..=scene.profile.clients).map(|id| Client::new(seed, ClientId(id))).collect();
-        let faults = Faults::new(seed, BTreeSet::new());
+        let faults = Faults::new(seed, None);
         World {
             scene,
             members,
@@ -85,6 +85,18 @@ impl World {
             healing: Rng::stream(seed, "healing"),
             events: 0,
         }
+    }
+
+    /// The same world, in which only the faults with these numbers strike.
+    #[must_use]
+    pub fn with_faults(mut self, seed: u64, only: BTreeSet<u64>) -> World {
+        self.faults = Faults::new(seed, Some(only));
+        self
+    }
+
+    /// How many faults have come so far.
+    pub fn faults_len(&self) -> u64 {
+        self.faults.number()
     }
 
     /// Runs to the end.

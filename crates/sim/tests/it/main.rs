@@ -5,3 +5,4 @@ mod explorer;
 mod histories;
 mod links;
 mod seeds;
+mod shrinking;

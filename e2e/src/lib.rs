@@ -1,14 +1,21 @@
 //! Real processes for the tests in this crate: `quorate server` and `quorate dev` on free ports and temporary folders, killed
-//! and started again at will. *Knows nothing of* what the tests prove.
+//! and started again at will, with faults of their network, processes and disks. *Knows nothing of* what the tests prove.
 
+pub mod fault;
+pub mod proxy;
+
+use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+
+use crate::proxy::Mesh;
 
 /// The binary `quorate`, of the same profile as the tests, built if it is not.
 ///
@@ -40,9 +47,23 @@ pub fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name)
 }
 
-/// Three `quorate server` processes of one cluster.
+/// How a cluster is to be.
+pub struct Options {
+    /// How many nodes.
+    pub size: usize,
+    /// Whether the nodes reach each other through a [`Mesh`] only.
+    pub mesh: bool,
+    /// Further sections of each node's settings.
+    pub settings: &'static str,
+    /// The data folders that are not to be temporary ones, by node.
+    pub data_dirs: BTreeMap<usize, PathBuf>,
+}
+
+/// Some `quorate server` processes of one cluster. Nodes are counted from 0, their ids from 1.
 pub struct Cluster {
     dir: tempfile::TempDir,
+    options: Options,
+    mesh: Option<Mesh>,
     /// Peer and API address of each node, node 1 first.
     addresses: Vec<(String, String)>,
     processes: Vec<Option<Child>>,
@@ -57,11 +78,22 @@ impl Cluster {
     /// # Errors
     /// When a node does not start; its log is printed.
     pub fn start(size: usize) -> Result<Cluster> {
+        Cluster::start_with(Options { size, mesh: false, settings: "", data_dirs: BTreeMap::new() })
+    }
+
+    /// Starts such a cluster and waits until each node is ready.
+    ///
+    /// # Errors
+    /// When a node does not start; its log is printed.
+    pub fn start_with(options: Options) -> Result<Cluster> {
+        let size = options.size;
         let free = free_addresses(size * 2)?;
         let addresses: Vec<(String, String)> =
             free.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
+        let peers: Vec<String> = addresses.iter().map(|(peer, _)| peer.clone()).collect();
+        let mesh = options.mesh.then(|| Mesh::start(&peers)).transpose()?;
         let processes = (0..size).map(|_| None).collect();
-        let mut cluster = Cluster { dir: tempfile::tempdir()?, addresses, processes };
+        let mut cluster = Cluster { dir: tempfile::tempdir()?, options, mesh, addresses, processes };
         for node in 0..size {
             cluster.write_config(node)?;
             cluster.run(node)?;
@@ -72,20 +104,33 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// What a node is told of the others differs with a mesh: each dials proxies of its own.
     fn write_config(&self, node: usize) -> Result<()> {
-        let members: Vec<String> = (1..)
-            .zip(&self.addresses)
-            .map(|(id, (peer, api))| format!("{{ id = {id}, peer = \"{peer}\", api = \"{api}\" }}"))
+        let members: Vec<String> = self
+            .addresses
+            .iter()
+            .enumerate()
+            .map(|(member, (peer, api))| {
+                let proxy = self.mesh.as_ref().and_then(|mesh| mesh.address(node, member));
+                let peer = proxy.as_ref().unwrap_or(peer);
+                format!("{{ id = {}, peer = \"{peer}\", api = \"{api}\" }}", member + 1)
+            })
             .collect();
         let (peer, api) = &self.addresses[node];
         let text = format!(
-            "[node]\nid = {}\ndata_dir = \"{}\"\n\n[cluster]\ntoken = \"e2e\"\nmembers = [{}]\n\n[listen]\napi = \"{api}\"\npeer = \"{peer}\"\n",
+            "[node]\nid = {}\ndata_dir = \"{}\"\n\n[cluster]\ntoken = \"e2e\"\nmembers = [{}]\n\n[listen]\napi = \"{api}\"\npeer = \"{peer}\"\n\n{}\n",
             node + 1,
-            self.dir.path().join(format!("n{}", node + 1)).display(),
-            members.join(", ")
+            self.data_dir(node).display(),
+            members.join(", "),
+            self.options.settings
         );
         std::fs::write(self.config(node), text)?;
         Ok(())
+    }
+
+    fn data_dir(&self, node: usize) -> PathBuf {
+        let given = self.options.data_dirs.get(&node).cloned();
+        given.unwrap_or_else(|| self.dir.path().join(format!("n{}", node + 1)))
     }
 
     fn config(&self, node: usize) -> PathBuf {
@@ -148,9 +193,83 @@ impl Cluster {
         }
     }
 
+    /// The network between the nodes.
+    ///
+    /// # Errors
+    /// When the cluster was started without.
+    pub fn mesh(&self) -> Result<&Mesh> {
+        self.mesh.as_ref().context("this cluster has no mesh")
+    }
+
+    /// The process of a node.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn pid(&self, node: usize) -> Result<u32> {
+        let child =
+            self.processes[node].as_ref().with_context(|| format!("node {} does not run", node + 1))?;
+        Ok(child.id())
+    }
+
+    /// Whether a node's process was started and neither killed nor seen to end.
+    pub fn runs(&self, node: usize) -> bool {
+        self.processes[node].is_some()
+    }
+
+    /// Waits until a node ends by itself; says whether it calls that a success, and what it has written to its log.
+    ///
+    /// # Errors
+    /// When it does not end within [`BOUND`].
+    pub fn wait_end(&mut self, node: usize) -> Result<(ExitStatus, String)> {
+        let begin = Instant::now();
+        let child =
+            self.processes[node].as_mut().with_context(|| format!("node {} does not run", node + 1))?;
+        let status = loop {
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            ensure!(begin.elapsed() < BOUND, "node {} does not end", node + 1);
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        self.processes[node] = None;
+        Ok((status, std::fs::read_to_string(self.log(node))?))
+    }
+
+    /// The leader as one node knows it, by that node's own word; none if it knows none, or does not answer.
+    pub fn leader_seen_by(&self, node: usize) -> Option<usize> {
+        let text = http_get(&self.addresses[node].1, "/metrics").ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("quorate_leader "))?;
+        line.trim().parse::<usize>().ok()?.checked_sub(1)
+    }
+
+    /// Waits until a node knows a leader that `wanted` accepts.
+    ///
+    /// # Errors
+    /// When it knows none within [`BOUND`].
+    pub fn wait_leader(&self, node: usize, wanted: impl Fn(usize) -> bool) -> Result<usize> {
+        let begin = Instant::now();
+        while begin.elapsed() < BOUND {
+            if let Some(leader) = self.leader_seen_by(node).filter(|leader| wanted(*leader)) {
+                return Ok(leader);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        bail!("node {} sees no such leader within {BOUND:?}", node + 1)
+    }
+
+    /// How many nodes it has.
+    pub fn size(&self) -> usize {
+        self.addresses.len()
+    }
+
     /// The base address of a node's HTTP interface.
     pub fn endpoint(&self, node: usize) -> String {
         format!("http://{}", self.addresses[node].1)
+    }
+
+    /// The address of a node's HTTP interface.
+    pub fn api(&self, node: usize) -> &str {
+        &self.addresses[node].1
     }
 
     /// All of them, as the command line takes them.
@@ -224,14 +343,37 @@ pub fn free_addresses(count: usize) -> Result<Vec<String>> {
 
 /// Whether a GET of `path` is answered 200.
 pub fn http_ok(address: &str, path: &str) -> bool {
-    use std::io::{Read, Write};
-    let ask = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-        let mut head = [0; 12];
-        stream.read_exact(&mut head)?;
-        Ok(&head == b"HTTP/1.1 200")
-    };
-    ask().unwrap_or(false)
+    http_get(address, path).is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
 }
+
+/// The answer to a GET of `path`: its head and its body, as they come.
+///
+/// # Errors
+/// When nobody answers within some seconds.
+pub fn http_get(address: &str, path: &str) -> std::io::Result<String> {
+    http_answer(http_ask(address, path)?)
+}
+
+/// Sends a GET of `path`. When this returns, the question lies with the system of the asked process, if not with the process.
+///
+/// # Errors
+/// When nobody listens.
+pub fn http_ask(address: &str, path: &str) -> std::io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    Ok(stream)
+}
+
+/// The answer to [`http_ask`].
+///
+/// # Errors
+/// When it does not come within some seconds.
+pub fn http_answer(mut question: TcpStream) -> std::io::Result<String> {
+    let mut answer = Vec::new();
+    question.read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// How long an answer may let wait for its next byte. Longer than a node's own limit for a read.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);

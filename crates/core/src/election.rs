@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::entry::{Entry, HardState, Membership, Payload};
 use crate::message::Message;
+use crate::planted::{self, Bug};
 use crate::progress::Progress;
 use crate::quorum::{self, PollResult};
 use crate::raft::Raft;
@@ -36,6 +37,7 @@ impl Raft {
         self.restart_election_timer();
         if let RoleState::Candidate(candidate) = &self.role
             && !candidate.votes.contains_key(&self.config.node)
+            && !planted::is(Bug::TermsRaisedWhileDiskWaits)
         {
             // The own vote is not durable yet. Another term would not make the disk faster, only the terms higher.
             return;
@@ -105,6 +107,9 @@ impl Raft {
             self.out.facts.push(Fact::Follows { term: self.hard_state.term, leader });
         }
         self.role = RoleState::Follower(Follower { leader, silent_ticks: 0 });
+        if planted::is(Bug::VoteErasedOnStepDown) {
+            self.hard_state.vote = None;
+        }
     }
 
     /// Asks whether this node would win, before any term is raised (thesis 9.6).
@@ -137,6 +142,9 @@ impl Raft {
         for voter in self.other_voters() {
             self.promise(voter, Message::VoteRequest { last, forced });
         }
+        if planted::is(Bug::OwnVoteCountedUnsynced) {
+            self.on_vote_response(self.config.node, true);
+        }
     }
 
     /// Campaigns at once, without asking first, and is heard although a leader is alive. Ignored where it makes no sense: by a leader, by who has no vote, and by a
@@ -155,7 +163,8 @@ impl Raft {
     /// "Would you vote for me in this term?" Nothing changes here, whatever the answer. A refusal carries this node's own
     /// term, and the asker adopts it if it is higher: without that, nodes of a lower term could never get out of it.
     pub(crate) fn on_pre_vote_request(&mut self, from: NodeId, term: Term, last: EntryId) {
-        let granted = term > self.hard_state.term && last >= self.log.last() && !self.hears_leader();
+        let hears_leader = self.hears_leader() && !planted::is(Bug::PreVoteWhileLeaderLives);
+        let granted = term > self.hard_state.term && last >= self.log.last() && !hears_leader;
         self.send(from, Message::PreVoteResponse { granted });
         if granted {
             let envelope = self.out.send.last_mut().expect("it was pushed just now");
@@ -201,7 +210,7 @@ impl Raft {
             None => self.leader().is_none(),
             Some(voted_for) => voted_for == from,
         };
-        if !free || last < self.log.last() {
+        if !free || (last < self.log.last() && !planted::is(Bug::VoteForOlderLog)) {
             self.send(from, Message::VoteResponse { granted: false });
             return;
         }

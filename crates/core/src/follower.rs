@@ -3,6 +3,7 @@
 
 use crate::entry::Entry;
 use crate::message::Message;
+use crate::planted::{self, Bug};
 use crate::raft::Raft;
 use crate::ready::Fact;
 use crate::role::RoleState;
@@ -18,6 +19,7 @@ impl Raft {
     fn hear_leader(&mut self, leader: NodeId) {
         assert!(self.leader().is_none_or(|known| known == leader), "a term has one leader");
         match &mut self.role {
+            RoleState::Candidate(_) if planted::is(Bug::CandidateIgnoresLeader) => {}
             RoleState::Follower(follower) if follower.leader == Some(leader) => follower.silent_ticks = 0,
             RoleState::Follower(_) | RoleState::PreCandidate(_) | RoleState::Candidate(_) => {
                 self.become_follower(Some(leader), "the leader of the term was heard");
@@ -58,7 +60,8 @@ impl Raft {
         let offers_entries = !entries.is_empty();
         let covered = self.append_new(prev, entries);
         // Above what this request covers the log may still hold entries of a deposed leader: they are not committed here.
-        self.commit_through(commit.min(covered));
+        let bound = if planted::is(Bug::CommitBeyondCovered) { self.log.last().index } else { covered };
+        self.commit_through(commit.min(bound));
         if covered > prev.index || !offers_entries {
             self.promise(from, Message::AppendResponse { matched: covered });
         }
@@ -71,7 +74,9 @@ impl Raft {
             let id = entry.id;
             if id.index <= self.log.last().index {
                 // Entries before the base are covered by what was compacted, which was committed.
-                if id.index <= self.log.base().index || self.log.term_at(id.index) == Some(id.term) {
+                let is_equal = self.log.term_at(id.index) == Some(id.term)
+                    && !planted::is(Bug::CommittedEntriesTruncated);
+                if id.index <= self.log.base().index || is_equal {
                     covered = id.index;
                     continue;
                 }
@@ -84,6 +89,12 @@ impl Raft {
             }
             self.log.append(entry);
             covered = id.index;
+        }
+        if planted::is(Bug::StaleAppendShortensLog)
+            && covered >= self.commit
+            && covered < self.log.last().index
+        {
+            self.log.truncate(covered.next());
         }
         assert!(covered >= prev.index, "a request covers at least what it builds on");
         covered

@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::entry::{Entry, Payload};
 use crate::log::Log;
 use crate::message::{Envelope, Message};
+use crate::planted::{self, Bug};
 use crate::progress::{Progress, Sending};
 use crate::quorum;
 use crate::raft::{Outbox, Raft};
@@ -53,7 +54,8 @@ impl Raft {
     /// the no-op of this term is committed (thesis 6.4).
     pub(crate) fn begin_read_round(&mut self) {
         let RoleState::Leader(leader) = &mut self.role else { return };
-        if !leader.reads.has_held() || self.commit < leader.term_first {
+        let knows_commit = self.commit >= leader.term_first || planted::is(Bug::ReadBeforeOwnCommit);
+        if !leader.reads.has_held() || !knows_commit {
             return;
         }
         assert!(self.log.term_at(self.commit) == Some(self.hard_state.term), "reads open with an own entry");
@@ -69,14 +71,15 @@ impl Raft {
         let RoleState::Leader(leader) = &mut self.role else { unreachable!("only a leader serves reads") };
         let (node, peers) = (self.config.node, &leader.peers);
         let served = leader.reads.confirm(|round| {
-            quorum::has_quorum(&membership, |voter| {
-                voter == node || peers.get(&voter).is_some_and(|peer| peer.confirmed_round >= round)
-            })
+            planted::is(Bug::ReadWithoutRound)
+                || quorum::has_quorum(&membership, |voter| {
+                    voter == node || peers.get(&voter).is_some_and(|peer| peer.confirmed_round >= round)
+                })
         });
         self.out.reads.extend(served);
     }
 
-    /// Time has passed: gives up without a quorum or a disk, says that it leads when that is due.
+    /// Time has passed: gives up without a quorum or with a disk that hangs, says that it leads when that is due.
     pub(crate) fn on_leader_tick(&mut self, elapsed: u64) {
         let timeout = self.config.election_timeout_ticks;
         let membership = self.membership();
@@ -89,7 +92,7 @@ impl Raft {
         let (node, peers) = (self.config.node, &leader.peers);
         let has_quorum = quorum::has_quorum(&membership, |voter| {
             voter == node || peers.get(&voter).is_some_and(|peer| peer.silent_ticks < timeout)
-        });
+        }) || planted::is(Bug::NoCheckQuorum);
         // A leader whose own disk stands commits through the others but applies nothing, so nobody is answered; its heartbeats
         // would keep it in office for as long as the disk stands. Where the others can do without it, it makes room.
         leader.disk_silent_ticks = match self.log.writes_under_way() {
@@ -105,7 +108,7 @@ impl Raft {
         if !has_quorum {
             self.become_follower(None, "no quorum answered within the election timeout");
         } else if disk_stands {
-            self.become_follower(None, "the own disk finished no write within ten election timeouts");
+            self.become_follower(None, "the own disk has not answered for four election timeouts");
         } else if due {
             self.broadcast_heartbeat();
         }
@@ -119,7 +122,8 @@ impl Raft {
         leader.heartbeat_elapsed_ticks = 0;
         leader.round = leader.round.checked_add(1).expect("rounds are never 2^64");
         for (to, peer) in &leader.peers {
-            let message = Message::Heartbeat { commit: commit.min(peer.matched()), round: leader.round };
+            let held = if planted::is(Bug::HeartbeatCommitNotCapped) { commit } else { peer.matched() };
+            let message = Message::Heartbeat { commit: commit.min(held), round: leader.round };
             self.out.send.push(Envelope { from, to: *to, term, message });
         }
     }
@@ -161,6 +165,7 @@ impl Raft {
             self.ignore(from, "the peer answers a round that never began");
             return;
         }
+        let round = if planted::is(Bug::OldRoundConfirmsNew) { newest_round } else { round };
         if progress.on_round_answered(round) {
             // Something sent before that round is unanswered: lost, or the peer's disk is slow. Asking costs little and
             // sends no entry twice: a peer that holds all answers once it is durable, one that does not refuses at once.
@@ -188,12 +193,16 @@ impl Raft {
     pub(crate) fn advance_commit(&mut self) {
         let membership = self.membership();
         let RoleState::Leader(leader) = &self.role else { unreachable!("only a leader counts copies") };
-        let (node, persisted, peers) = (self.config.node, self.log.persisted(), &leader.peers);
+        let (node, mut persisted, peers) = (self.config.node, self.log.persisted(), &leader.peers);
+        if planted::is(Bug::OwnEntriesCountedUnsynced) {
+            persisted = self.log.last().index;
+        }
         let held = quorum::commit_index(&membership, |voter| {
             if voter == node { persisted } else { peers.get(&voter).map_or(Index(0), Progress::matched) }
         });
         assert!(held <= self.log.last().index, "no quorum holds more than the leader");
-        if held > self.commit && self.log.term_at(held) == Some(self.hard_state.term) {
+        let is_own = self.log.term_at(held) == Some(self.hard_state.term);
+        if held > self.commit && (is_own || planted::is(Bug::OldTermCommittedByCount)) {
             self.commit_through(held);
         }
     }
@@ -225,6 +234,7 @@ impl Raft {
             index == Some(entry.id.index) && self.log.term_at(entry.id.index) == Some(entry.id.term)
         };
         let wanted = from == progress.next() && matches!(progress.sending, Sending::Replicate { .. });
+        let wanted = wanted || planted::is(Bug::StaleFetchUsed);
         if entries.is_empty()
             || !wanted
             || !entries.iter().enumerate().all(fits)
@@ -302,6 +312,6 @@ impl AppendSender<'_> {
     }
 }
 
-/// For how many election timeouts a leader's disk may finish no write before the leader makes room. Far more than a slow disk
-/// takes, so that load alone deposes nobody.
-const DISK_SILENT_TIMEOUTS_MAX: u64 = 10;
+/// For how many election timeouts a leader's own disk may be silent. More than one: a slow disk is no reason to change the leader,
+/// since the others may be as slow.
+const DISK_SILENT_TIMEOUTS_MAX: u64 = 4;

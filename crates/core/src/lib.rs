@@ -14,7 +14,7 @@
 //! *Elections (3.4, 3.6.1, 9.6, 6.2).* A follower that hears no leader for a random time first asks whether it would win
 //! (pre-vote), and only then raises the term, votes for itself and asks for votes. A node votes once in a term, for a log at
 //! least as new as its own, and does not even listen while it hears a leader. A leader that no quorum answers for an election
-//! timeout stops leading, and so does one whose own disk stands for ten of them while the others could go on. Pre-vote and
+//! timeout stops leading, and so does one whose own disk stands for four of them while the others could go on. Pre-vote and
 //! check-quorum together keep a node that is half cut off from deposing a leader, and a leader that is half
 //! cut off from keeping others from electing one.
 //!
@@ -86,3 +86,6 @@ pub mod status;
 pub mod invariants;
 
 mod rng;
+
+// Mistakes that are not made: planted only to prove the checks.
+pub mod planted;

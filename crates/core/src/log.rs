@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::entry::{Entry, Membership, Payload};
+use crate::planted::{self, Bug};
 use crate::stored::Stored;
 use crate::types::{EntryId, Index, Term, WriteNumber};
 
@@ -203,7 +204,7 @@ impl Log {
         self.unwritten = self.unwritten.min(from);
         // A write under way may carry entries that just went. Its acknowledgement must never count for the entries that
         // take their indices (the "append ABA race" of etcd/raft).
-        for write in &mut self.writes {
+        for write in self.writes.iter_mut().filter(|_| !planted::is(Bug::OvertakenWriteAcknowledges)) {
             write.through = write.through.min(keep);
         }
     }
@@ -243,6 +244,15 @@ impl Log {
         }
         assert!(self.persisted <= self.last.index, "nothing is persisted beyond the end of the log");
         news
+    }
+
+    /// Numbers the writes under way anew, from 1 on. Returns the numbers that they had.
+    pub(crate) fn renumber_writes(&mut self) -> Vec<WriteNumber> {
+        let numbers = self.writes.iter().map(|write| write.number).collect();
+        for (place, write) in self.writes.iter_mut().enumerate() {
+            write.number = WriteNumber(place as u64 + 1);
+        }
+        numbers
     }
 
     /// Lets go of the oldest entries while the window is above its limit: only of what is persisted and applied, so that

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 
 use crate::config::Config;
+use crate::planted::{self, Bug};
 use crate::types::Index;
 
 /// What the leader knows of one peer.
@@ -49,7 +50,7 @@ impl Progress {
     /// A peer of a fresh leader: nothing is known of it, most likely it holds all that the leader has.
     pub(crate) fn new(leader_last: Index) -> Progress {
         Progress {
-            matched: Index(0),
+            matched: if planted::is(Bug::MatchOfEarlierTermKept) { leader_last } else { Index(0) },
             next: leader_last.next(),
             sending: Sending::Probe { asked: false, bare: false },
             silent_ticks: 0,

@@ -8,6 +8,7 @@ use crate::entry::{Entry, HardState};
 use crate::invariants;
 use crate::log::Log;
 use crate::message::{Envelope, Message};
+use crate::planted::{self, Bug};
 use crate::ready::{Barrier, Fact, Fetch, Input, Ready, Refusal, Write};
 use crate::rng::Rng;
 use crate::role::{Follower, RoleState};
@@ -114,6 +115,9 @@ impl Raft {
     pub fn ready(&mut self) -> Ready {
         self.begin_read_round();
         self.send_appends();
+        if planted::is(Bug::PromiseBeforeFsync) {
+            self.out.send.append(&mut self.out.promises);
+        }
         let promises = std::mem::take(&mut self.out.promises);
         let Outbox { mut send, promises: _, accepted, refused, reads, fetches, facts } =
             std::mem::take(&mut self.out);
@@ -135,7 +139,10 @@ impl Raft {
     fn begin_write(&mut self, promises: Vec<Envelope>) -> Write {
         self.write_number = WriteNumber(self.write_number.0.checked_add(1).expect("writes are never 2^64"));
         let number = self.write_number;
-        let hard_state = std::mem::take(&mut self.hard_state_is_new).then_some(self.hard_state);
+        let mut hard_state = std::mem::take(&mut self.hard_state_is_new).then_some(self.hard_state);
+        if planted::is(Bug::VoteNotPersisted) {
+            hard_state = hard_state.map(|hard_state| HardState { vote: None, ..hard_state });
+        }
         if let RoleState::Candidate(candidate) = &mut self.role {
             candidate.own_vote_write.get_or_insert(number);
         }
@@ -232,6 +239,9 @@ impl Raft {
                 self.send(from, Message::AppendRejected { prev: prev.index, hint: EntryId::ZERO });
             }
             Message::Heartbeat { round, .. } => self.send(from, Message::HeartbeatResponse { round: *round }),
+            Message::AppendResponse { matched } if planted::is(Bug::OldAcknowledgementCounted) => {
+                self.on_append_response(from, *matched);
+            }
             Message::PreVoteRequest { .. }
             | Message::PreVoteResponse { .. }
             | Message::VoteResponse { .. }

@@ -6,10 +6,46 @@ use bytes::{BufMut, BytesMut};
 use crate::log::Log;
 use crate::progress::{Progress, Sending};
 use crate::raft::{Outbox, Raft};
+use crate::rng::Rng;
 use crate::role::{Leader, RoleState};
-use crate::types::{EntryId, NodeId};
+use crate::types::{EntryId, NodeId, WriteNumber};
 
 impl Raft {
+    /// Brings the node into the one state that stands for all that differ from it only in what an explorer of states does
+    /// not tell apart. Not for production: the node forgets when its timers fire.
+    ///
+    /// - The generator starts over and every timer has just been restarted. What a peer's silence means is kept in two
+    ///   steps: shorter than an election timeout, or not.
+    /// - The writes under way are numbered from 1 on. Numbers are only ever compared with each other.
+    pub fn forget_time(&mut self) {
+        let timeout = self.config.election_timeout_ticks;
+        let in_two_steps = |ticks: &mut u64| *ticks = if *ticks < timeout { 0 } else { timeout };
+        self.rng = Rng::new(self.config.seed);
+        self.election_elapsed_ticks = 0;
+        self.election_due_ticks = timeout;
+        let numbers = self.log.renumber_writes();
+        assert!(
+            numbers.iter().all(|number| *number <= self.write_number),
+            "only what was handed out is under way"
+        );
+        self.write_number = WriteNumber(numbers.len() as u64);
+        match &mut self.role {
+            RoleState::Follower(follower) => in_two_steps(&mut follower.silent_ticks),
+            RoleState::PreCandidate(_) => {}
+            RoleState::Candidate(candidate) => {
+                if let Some(write) = &mut candidate.own_vote_write {
+                    // A write that is not under way is durable, and so below all that are.
+                    let place = numbers.iter().position(|number| number == write);
+                    *write = WriteNumber(place.map_or(0, |place| place as u64 + 1));
+                }
+            }
+            RoleState::Leader(leader) => {
+                leader.heartbeat_elapsed_ticks = 0;
+                leader.peers.values_mut().for_each(|peer| in_two_steps(&mut peer.silent_ticks));
+            }
+        }
+    }
+
     /// Appends the whole state but the configuration, which never changes.
     ///
     /// # Panics
@@ -90,9 +126,8 @@ fn put_answers(out: &mut BytesMut, answers: &std::collections::BTreeMap<NodeId, 
 }
 
 fn put_leader(out: &mut BytesMut, leader: &Leader) {
-    for number in
-        [leader.heartbeat_elapsed_ticks, leader.disk_silent_ticks, leader.round, leader.term_first.0]
-    {
+    let ticks = [leader.heartbeat_elapsed_ticks, leader.disk_silent_ticks];
+    for number in ticks.into_iter().chain([leader.round, leader.term_first.0]) {
         out.put_u64_le(number);
     }
     put_len(out, leader.reads.held().len());

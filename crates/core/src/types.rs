@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::planted::{self, Bug};
+
 /// A node of the cluster. Given once by the cluster and never reused; zero is no node.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(u64);
@@ -38,6 +40,9 @@ impl Term {
     /// If the term is `u64::MAX`: terms never wrap (a wrapped term would let an old leader win).
     #[must_use]
     pub fn next(self) -> Term {
+        if planted::is(Bug::TermWraps) {
+            return Term((self.0 + 1) & 7);
+        }
         Term(self.0.checked_add(1).expect("terms never wrap: 2^64 elections cannot have happened"))
     }
 }

@@ -1,6 +1,7 @@
 //! The one writer of the log: batches of writes, one write and one sync for each turn, rotation, and the poison after a failure.
 
 use quorate_core::entry::{Entry, HardState, Membership};
+use quorate_core::planted::{self, Bug};
 use quorate_core::ready::{Durable, Write};
 use quorate_core::stored::Stored;
 use quorate_core::types::{ClusterId, EntryId, GroupId, Index, WriteNumber};
@@ -241,8 +242,10 @@ impl<D: Disk> Log<D> {
     fn sync_segment(&mut self) -> Result<(), LogError> {
         assert!(self.durable.segment == self.end.segment, "an earlier segment was synced before it was left");
         if self.durable < self.end {
-            if let Err(error) = self.dir.disk().sync(&self.file) {
-                self.poisoned = true;
+            if !planted::is(Bug::SyncSkipped)
+                && let Err(error) = self.dir.disk().sync(&self.file)
+            {
+                self.poisoned = !planted::is(Bug::FailedSyncRetried);
                 return Err(LogError::io("cannot sync", &segment_name(self.end.segment), error));
             }
             self.durable = self.end;
@@ -269,7 +272,11 @@ impl<D: Disk> Log<D> {
             previous_end: self.end.offset,
             previous: self.index.last(),
             batch: self.next_batch,
-            hard_state: self.hard_state,
+            hard_state: if planted::is(Bug::SegmentWithoutVote) {
+                HardState::default()
+            } else {
+                self.hard_state
+            },
         };
         let created = create(self.dir.disk(), &header);
         self.poisoned = matches!(&created, Err(error) if !matches!(error, LogError::Full { .. }));

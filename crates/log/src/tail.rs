@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use quorate_core::planted::{self, Bug};
+
 use crate::batch::BatchHead;
 use crate::error::LogError;
 use crate::record::{Kind, SECTOR, is_zero};
@@ -20,7 +22,7 @@ pub(crate) fn judge(
     broken: &Broken,
 ) -> Result<Vec<Range<usize>>, LogError> {
     assert!(end.is_multiple_of(SECTOR), "batches begin with sectors");
-    if !broken.case.may_be_torn() {
+    if !broken.case.may_be_torn() && !planted::is(Bug::DamageCutAsTornTail) {
         return Err(segment.damage(broken.at, broken.what.clone()));
     }
     let here = Position { segment: segment.segment, offset: end as u64 };
@@ -35,7 +37,11 @@ pub(crate) fn judge(
                     format!("{}, but batch {number} at byte {at} says that this was durable", broken.what);
                 return Err(segment.damage(end, what));
             }
-            if at != end && segment.batch_head_at(at, end).is_some_and(|(kind, _)| kind == Kind::Start) {
+            let looks = !planted::is(Bug::MisdirectedBatchCut);
+            if looks
+                && at != end
+                && segment.batch_head_at(at, end).is_some_and(|(kind, _)| kind == Kind::Start)
+            {
                 return Err(segment.damage(at, format!("the batch that belongs at byte {end} stands here")));
             }
             match cut.last_mut() {

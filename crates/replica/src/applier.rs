@@ -4,6 +4,7 @@ use std::io;
 
 use bytes::Bytes;
 use quorate_core::entry::{Entry, Payload};
+use quorate_core::planted::{self, Bug};
 use quorate_core::types::EntryId;
 
 use crate::effect::{Answered, ApplyBatch, Outcome};
@@ -169,8 +170,15 @@ impl<S: StateMachine> Applier<S> {
             Seen::No => {
                 let words = (!envelope.node_session).then(|| request.to_string());
                 let kept = self.apply_once(&envelope.body, envelope.actor, words);
-                self.sessions.record(request, command_hash, self.timestamp_ms, kept.clone());
+                let mut remembered = kept.clone();
+                if planted::is(Bug::FailureKeptAsAnswer) {
+                    remembered = Kept::Malformed("it failed".into());
+                }
+                self.sessions.record(request, command_hash, self.timestamp_ms, remembered);
                 answer(kept)
+            }
+            Seen::Answered(_) if planted::is(Bug::RepeatedRequestApplied) => {
+                answer(self.apply_once(&envelope.body, envelope.actor, None))
             }
             Seen::Answered(kept) => answer(kept),
             Seen::Forgotten => Err(ProposeError::Forgotten),
@@ -184,8 +192,11 @@ impl<S: StateMachine> Applier<S> {
     fn apply_once(&mut self, body: &Bytes, actor: Option<String>, request_id: Option<String>) -> Kept {
         match S::Command::decode(body) {
             Ok(command) => {
-                let context =
-                    Context { entry: self.applied, timestamp_ms: self.timestamp_ms, actor, request_id };
+                let mut timestamp_ms = self.timestamp_ms;
+                if planted::is(Bug::LocalClockInApply) {
+                    timestamp_ms = planted::local_ms();
+                }
+                let context = Context { entry: self.applied, timestamp_ms, actor, request_id };
                 let mut reply = Vec::new();
                 self.machine.apply(&context, command).encode(&mut reply);
                 Kept::Reply(Bytes::from(reply))

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use quorate_core::planted::{self, Bug};
 
 use crate::request::RequestId;
 
@@ -156,7 +157,8 @@ impl Sessions {
                 self.look_up_session(*session, *sequence, *acknowledged, command_hash)
             }
             RequestId::Key(key) => {
-                self.expire_keys(timestamp_ms);
+                let local_clock = planted::is(Bug::KeysExpireByLocalClock);
+                self.expire_keys(if local_clock { planted::local_ms() } else { timestamp_ms });
                 match self.keys.get(key) {
                     Some(answer) => answer.seen(command_hash),
                     None if self.is_full_of_young_keys(timestamp_ms) => Seen::NoRoom,

@@ -167,6 +167,31 @@ impl SimDisk {
         state.rates.clear();
     }
 
+    /// Whether any fault may still happen by itself.
+    pub fn is_troubled(&self) -> bool {
+        let state = self.0.borrow();
+        !state.due.is_empty() || state.rates.values().any(|rate| *rate > 0)
+    }
+
+    /// Bit rot: one bit of one file changes where it lies. True if there was one to change.
+    pub fn rot(&self, rng: &mut Rng) -> bool {
+        let mut state = self.0.borrow_mut();
+        let inodes: Vec<usize> = state.names.values().copied().collect();
+        let full: Vec<usize> =
+            inodes.into_iter().filter(|inode| !state.inodes[*inode].durable.is_empty()).collect();
+        let Some(inode) = rng.pick(&full) else { return false };
+        let Inode { current, durable, .. } = &mut state.inodes[*inode];
+        // Rot behind the end of what was written would be met by nobody: it strikes the next byte that is not zero.
+        let from = below(rng, durable.len());
+        let at = durable[from..].iter().position(|byte| *byte != 0).map_or(from, |skipped| from + skipped);
+        let bit = 1 << rng.below(8);
+        durable[at] ^= bit;
+        if let Some(byte) = current.get_mut(at) {
+            *byte ^= bit;
+        }
+        true
+    }
+
     /// How often a fault has happened.
     pub fn count(&self, fault: Fault) -> u64 {
         self.0.borrow().counts.get(&fault).copied().unwrap_or(0)

@@ -1,161 +1,136 @@
-//! What goes wrong, when and where: one fault after the other, drawn from the seed by the weights of the run's profile.
+//! What goes wrong, when and where: one fault after the other, drawn from the seed by the weights of the run's profile. Each fault
+//! has a number and chances of its own, so that one that is left out changes nothing in how the others are drawn.
 
-use std::collections::BTreeMap;
+pub mod class;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_core::types::NodeId;
 
-use crate::member::{Member, WALL_START_MS};
+use self::class::{CLASSES, Class};
+use crate::disk::Fault;
+use crate::healing::isolate;
+use crate::member::{Member, Store, WALL_START_MS};
+use crate::network::MESSAGE_KINDS;
 use crate::profile::SECOND_US;
 use crate::rng::Rng;
 use crate::scene::{Event, Scene};
 
-/// A class of scheduled fault. Loss, repetition, delay and clock rates are not scheduled: they last for the whole run.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Class {
-    /// One node loses its power, and what its disk had not synced.
-    PowerLoss,
-    /// One process dies; the operating system keeps what was written.
-    Kill,
-    /// The leader loses its power.
-    PowerLossOfLeader,
-    /// All nodes lose their power at once.
-    PowerLossOfAll,
-    /// The nodes fall into two groups that do not hear each other.
-    Partition,
-    /// One node is cut off in both directions.
-    Isolation,
-    /// The leader is cut off in both directions.
-    IsolationOfLeader,
-    /// One directed link is cut.
-    OneWayCut,
-    /// The leader sends and is not heard, or hears and cannot send.
-    OneWayIsolationOfLeader,
-    /// Two groups that are joined by one node alone.
-    Bridge,
-    /// One process stops for a while, and finds its inbox full when it goes on.
-    Pause,
-    /// One disk stops for a while.
-    DiskStall,
-    /// A wall clock jumps by hours, forwards or back.
-    WallJump,
-    /// One node stands for election out of turn.
-    Campaign,
-}
-
-/// All scheduled classes.
-pub const CLASSES: [Class; 14] = [
-    Class::PowerLoss,
-    Class::Kill,
-    Class::PowerLossOfLeader,
-    Class::PowerLossOfAll,
-    Class::Partition,
-    Class::Isolation,
-    Class::IsolationOfLeader,
-    Class::OneWayCut,
-    Class::OneWayIsolationOfLeader,
-    Class::Bridge,
-    Class::Pause,
-    Class::DiskStall,
-    Class::WallJump,
-    Class::Campaign,
-];
-
-impl Class {
-    /// The name under which hits are counted.
-    pub fn name(self) -> &'static str {
-        match self {
-            Class::PowerLoss => "power loss",
-            Class::Kill => "kill",
-            Class::PowerLossOfLeader => "power loss of the leader",
-            Class::PowerLossOfAll => "power loss of all",
-            Class::Partition => "partition",
-            Class::Isolation => "isolation",
-            Class::IsolationOfLeader => "isolation of the leader",
-            Class::OneWayCut => "one-way cut",
-            Class::OneWayIsolationOfLeader => "one-way isolation of the leader",
-            Class::Bridge => "bridge",
-            Class::Pause => "pause",
-            Class::DiskStall => "disk stall",
-            Class::WallJump => "wall clock jump",
-            Class::Campaign => "campaign out of turn",
-        }
-    }
-}
-
 /// Draws faults and lets them happen.
 #[derive(Debug)]
 pub struct Faults {
+    seed: u64,
+    /// When faults come.
+    times: Rng,
+    /// The chances of the fault that strikes now.
     rng: Rng,
+    /// How many faults have come.
+    number: u64,
+    /// The faults that strike; all, if none are named.
+    only: Option<BTreeSet<u64>>,
 }
 
 impl Faults {
-    /// The faults of this seed.
-    pub fn new(seed: u64) -> Faults {
-        Faults { rng: Rng::stream(seed, "faults") }
+    /// The faults of this seed: all, or those whose numbers are in `only`.
+    pub fn new(seed: u64, only: Option<BTreeSet<u64>>) -> Faults {
+        let times = Rng::stream(seed, "faults");
+        Faults { seed, rng: times.clone(), times, number: 0, only }
+    }
+
+    /// How many faults have come, those that were left out included.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// Sets the time of the next fault, if any class is on.
     pub fn schedule(&mut self, scene: &mut Scene) {
         if scene.profile.faults.weights.iter().any(|weight| *weight > 0) {
-            let pause_us = 1 + self.rng.exponential(scene.profile.faults.pause_us);
+            let pause_us = 1 + self.times.exponential(scene.profile.faults.pause_us);
             scene.after(pause_us, Event::Fault);
         }
     }
 
     /// Lets one fault happen, and sets the time of the next.
     pub fn strike(&mut self, scene: &mut Scene, members: &mut BTreeMap<NodeId, Member>) {
+        self.schedule(scene);
+        self.number += 1;
+        if self.only.as_ref().is_some_and(|only| !only.contains(&self.number)) {
+            return;
+        }
+        self.rng = Rng::stream(self.seed, &format!("fault {}", self.number));
         let class = self.draw_class(scene);
         let leader = members.iter().find(|(_, member)| member.leads()).map(|(node, _)| *node);
-        let anyone = *self.rng.pick(&scene.voters).expect("a cluster has members");
+        let anyone = self.pick(scene);
         let target = leader.unwrap_or(anyone);
-        scene.line("world", || format!("{} ({anyone}, leader {leader:?})", class.name()));
-        scene.count(class.name());
-        match class {
-            Class::PowerLoss => self.crash(scene, members, anyone, true),
-            Class::Kill => self.crash(scene, members, anyone, false),
-            Class::PowerLossOfLeader => self.crash(scene, members, target, true),
-            Class::PowerLossOfAll => {
-                for node in scene.voters.clone() {
-                    self.crash(scene, members, node, true);
-                }
-            }
-            Class::Partition | Class::Bridge => self.partition(scene, class),
-            Class::Isolation => isolate(scene, anyone, true, true),
-            Class::IsolationOfLeader => isolate(scene, target, true, true),
-            Class::OneWayIsolationOfLeader => {
-                let outward = self.rng.chance(500);
-                isolate(scene, target, outward, !outward);
-            }
-            Class::OneWayCut => {
-                let other = *self.rng.pick(&scene.voters).expect("a cluster has members");
-                if other != anyone {
-                    scene.network.cut(anyone, other);
-                }
-            }
-            Class::Pause => {
-                // A leader that wakes up among the answers of before is the one that can deceive itself.
-                let node = if self.rng.chance(500) { target } else { anyone };
-                self.with(members, node, |member, until| member.pause(until), scene);
-            }
-            Class::DiskStall => self.with(members, target, |member, until| member.stall_disk(until), scene),
-            Class::WallJump => {
-                let offset_ms = WALL_START_MS - WALL_JUMP_MS_MAX + self.rng.below(2 * WALL_JUMP_MS_MAX);
-                if let Some(member) = members.get_mut(&anyone) {
-                    member.set_wall(offset_ms);
-                }
-            }
-            Class::Campaign => {
-                if let Some(member) = members.get_mut(&anyone) {
-                    member.campaign(scene);
-                }
-            }
+        let number = self.number;
+        scene.line("world", || format!("fault {number}: {} ({anyone}, leader {leader:?})", class.name()));
+        if self.act(scene, members, class, anyone, target) {
+            scene.count(class.name());
         }
         // Cuts last as long as nothing heals them; a short life leaves room for the next one.
         if self.rng.chance(500) {
             let lasts_us = 1 + self.rng.exponential(scene.profile.faults.pause_us);
             scene.after(lasts_us, Event::Heal);
         }
-        self.schedule(scene);
+    }
+
+    /// True if there was somebody to suffer it.
+    fn act(
+        &mut self,
+        scene: &mut Scene,
+        members: &mut BTreeMap<NodeId, Member>,
+        class: Class,
+        anyone: NodeId,
+        target: NodeId,
+    ) -> bool {
+        match class {
+            Class::PowerLoss => self.crash(scene, members, anyone, true),
+            Class::Kill => self.crash(scene, members, anyone, false),
+            Class::PowerLossOfLeader => self.crash(scene, members, target, true),
+            Class::PowerLossOfAll | Class::KillOfAll => {
+                let power = class == Class::PowerLossOfAll;
+                for node in scene.voters.clone() {
+                    self.crash(scene, members, node, power);
+                }
+                true
+            }
+            Class::CrashLoop => {
+                for round in 1..=self.rng.between(3, 8) {
+                    let at_us = round * (1 + self.rng.below(SECOND_US / 10));
+                    scene.after(at_us, Event::Flap(anyone));
+                }
+                true
+            }
+            Class::Partition
+            | Class::Bridge
+            | Class::Isolation
+            | Class::IsolationOfLeader
+            | Class::OneWayCut
+            | Class::OneWayIsolationOfLeader
+            | Class::QuorumLoss
+            | Class::Chain
+            | Class::Constrained
+            | Class::SlowLink
+            | Class::Reset
+            | Class::KindLost
+            | Class::LargeLost => self.act_on_links(scene, class, anyone, target),
+            Class::Pause | Class::DiskStall | Class::SlowDisk => {
+                // A leader that wakes up among the answers of before is the one that can deceive itself.
+                let node = if self.rng.chance(500) { target } else { anyone };
+                self.delay(scene, members, class, node)
+            }
+            Class::WallJump | Class::ClockRate | Class::ClockFreeze | Class::Campaign => {
+                self.act_on_clock(scene, members, class, anyone)
+            }
+            Class::WriteError
+            | Class::SyncError
+            | Class::DiskFull
+            | Class::ReadError
+            | Class::BitRot
+            | Class::Misdirect
+            | Class::LostWrite
+            | Class::Wipe => self.act_on_disk(scene, members, class, anyone),
+        }
     }
 
     fn draw_class(&mut self, scene: &Scene) -> Class {
@@ -170,18 +145,63 @@ impl Faults {
         unreachable!("a number below the sum of the weights falls on one of them")
     }
 
+    fn pick(&mut self, scene: &Scene) -> NodeId {
+        *self.rng.pick(&scene.voters).expect("a cluster has members")
+    }
+
     fn crash(
         &mut self,
         scene: &mut Scene,
         members: &mut BTreeMap<NodeId, Member>,
         node: NodeId,
         power: bool,
-    ) {
-        let Some(member) = members.get_mut(&node).filter(|member| member.is_running()) else { return };
+    ) -> bool {
+        let Some(member) = members.get_mut(&node).filter(|member| member.is_running()) else { return false };
         member.crash(scene, power);
         let short = self.rng.chance(500);
         let down_us = if short { self.rng.below(20_000) } else { self.rng.below(2 * SECOND_US) };
         scene.after(down_us, Event::Restart(node));
+        true
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only classes of this kind come here")]
+    fn act_on_links(&mut self, scene: &mut Scene, class: Class, anyone: NodeId, target: NodeId) -> bool {
+        let (other, now_us) = (self.pick(scene), scene.now_us);
+        match class {
+            Class::Partition | Class::Bridge => self.partition(scene, class),
+            Class::Isolation => isolate(scene, anyone, true, true),
+            Class::IsolationOfLeader => isolate(scene, target, true, true),
+            Class::OneWayIsolationOfLeader => {
+                let outward = self.rng.chance(500);
+                isolate(scene, target, outward, !outward);
+            }
+            Class::OneWayCut if other != anyone => scene.network.cut(anyone, other),
+            Class::QuorumLoss if anyone != target => {
+                keep_links(scene, |from, to| from == anyone || to == anyone)
+            }
+            Class::Constrained if anyone != target => {
+                keep_links(scene, |from, to| from == anyone || to == anyone);
+                isolate(scene, target, true, true);
+            }
+            Class::Chain => keep_links(scene, |from, to| from.get().abs_diff(to.get()) == 1),
+            Class::SlowLink if other != anyone => {
+                let extra_us = self.rng.between(20_000, 500_000);
+                scene.network.slow(anyone, other, extra_us);
+            }
+            Class::Reset => {
+                for other in scene.voters.clone() {
+                    scene.network.reset(now_us, anyone, other);
+                    scene.network.reset(now_us, other, anyone);
+                }
+            }
+            Class::KindLost => {
+                let kind = *self.rng.pick(&MESSAGE_KINDS).expect("there are kinds of message");
+                scene.network.filter(kind);
+            }
+            Class::LargeLost => scene.network.limit_len(LARGE_BYTES),
+            _ => return false,
+        }
+        scene.voters.len() > 1
     }
 
     /// Two groups, chosen node by node. With a bridge, one node hears and is heard by both.
@@ -195,34 +215,116 @@ impl Faults {
         scene.network.partition(&side, &rest);
     }
 
-    fn with(
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only classes of this kind come here")]
+    fn delay(
         &mut self,
+        scene: &mut Scene,
         members: &mut BTreeMap<NodeId, Member>,
+        class: Class,
         node: NodeId,
-        act: impl FnOnce(&mut Member, u64),
-        scene: &Scene,
-    ) {
+    ) -> bool {
         let until_us = scene.now_us + 1 + self.rng.exponential(SECOND_US / 4);
-        if let Some(member) = members.get_mut(&node).filter(|member| member.is_running()) {
-            act(member, until_us);
+        let Some(member) = members.get_mut(&node).filter(|member| member.is_running()) else { return false };
+        match class {
+            Class::Pause => member.pause(until_us),
+            Class::DiskStall => member.stall_disk(until_us),
+            _ => {
+                scene.slow_disks.insert(node, until_us + SECOND_US);
+            }
         }
+        true
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only classes of this kind come here")]
+    fn act_on_clock(
+        &mut self,
+        scene: &mut Scene,
+        members: &mut BTreeMap<NodeId, Member>,
+        class: Class,
+        node: NodeId,
+    ) -> bool {
+        let Some(member) = members.get_mut(&node) else { return false };
+        let now_us = scene.now_us;
+        match class {
+            Class::WallJump => {
+                member.set_wall(WALL_START_MS - WALL_JUMP_MS_MAX + self.rng.below(2 * WALL_JUMP_MS_MAX));
+            }
+            Class::ClockRate => member.set_clock(now_us, now_us, self.rng.between(500, 1500)),
+            Class::ClockFreeze => {
+                let until_us = now_us + 1 + self.rng.exponential(SECOND_US / 2);
+                member.set_clock(now_us, until_us, member.clock_per_mille());
+            }
+            _ if member.is_running() => member.campaign(scene),
+            _ => return false,
+        }
+        true
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only classes of this kind come here")]
+    fn act_on_disk(
+        &mut self,
+        scene: &mut Scene,
+        members: &mut BTreeMap<NodeId, Member>,
+        class: Class,
+        node: NodeId,
+    ) -> bool {
+        if class.damages() && !may_damage(members, node) {
+            return false;
+        }
+        let known = members.values().filter(|member| member.knows(node)).count();
+        let Some(member) = members.get_mut(&node) else { return false };
+        let disk = member.disk().clone();
+        match class {
+            Class::WriteError => disk.inject(Fault::WriteError, self.rng.below(20)),
+            Class::SyncError => disk.inject(Fault::SyncError, self.rng.below(20)),
+            Class::ReadError => disk.inject(Fault::ReadError, self.rng.below(5)),
+            Class::DiskFull => {
+                disk.set_rate(Fault::Full, 1000);
+                scene.after(1 + self.rng.exponential(SECOND_US), Event::MendDisk(node));
+            }
+            Class::BitRot => {
+                member.note_damage(Store::Damaged);
+                return disk.rot(&mut self.rng);
+            }
+            Class::Misdirect => {
+                member.note_damage(Store::Damaged);
+                disk.inject(Fault::Misdirect, self.rng.below(10));
+            }
+            Class::LostWrite => {
+                member.note_damage(Store::Lied);
+                disk.inject(Fault::SyncLie, self.rng.below(10));
+            }
+            // A peer that never met the old store could not tell it from the new one: it trusts the first that it meets.
+            _ if known + 1 == scene.voters.len() => {
+                member.wipe(scene, Rng::new(self.rng.next_u64()));
+                scene.after(self.rng.below(SECOND_US), Event::Restart(node));
+            }
+            _ => return false,
+        }
+        true
     }
 }
 
-/// Cuts what the node sends, what it hears, or both.
-fn isolate(scene: &mut Scene, node: NodeId, outward: bool, inward: bool) {
-    for other in scene.voters.clone() {
-        if other == node {
-            continue;
-        }
-        if outward {
-            scene.network.cut(node, other);
-        }
-        if inward {
-            scene.network.cut(other, node);
+/// Whether damage to this node leaves more than half of the nodes whole.
+fn may_damage(members: &BTreeMap<NodeId, Member>, node: NodeId) -> bool {
+    let damaged =
+        members.iter().filter(|(other, member)| **other != node && member.store() != Store::Sound).count();
+    2 * (damaged + 1) < members.len()
+}
+
+/// Cuts every directed link that is not to be kept.
+fn keep_links(scene: &mut Scene, keep: impl Fn(NodeId, NodeId) -> bool) {
+    for from in scene.voters.clone() {
+        for to in scene.voters.clone() {
+            if from != to && !keep(from, to) {
+                scene.network.cut(from, to);
+            }
         }
     }
 }
 
 /// Jumps stay within half a day around the truth: a key is remembered for a day of log time and then, as documented, no more.
 const WALL_JUMP_MS_MAX: u64 = 11 * 3600 * 1000;
+
+/// What passes a path that loses large messages: heartbeats and votes, but no entry with a command.
+const LARGE_BYTES: usize = 100;

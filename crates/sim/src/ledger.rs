@@ -74,6 +74,11 @@ impl Ledger {
         self.last
     }
 
+    /// What stands for all that was applied.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
     /// How many commands have been applied.
     pub fn fingerprints_len(&self) -> usize {
         self.fingerprints.len()

@@ -15,18 +15,23 @@
 pub mod check;
 pub mod corpus;
 pub mod disk;
+pub mod explore;
 pub mod faults;
 pub mod golden;
+pub mod hits;
 pub mod ledger;
 pub mod member;
 pub mod network;
 pub mod profile;
+pub mod recorder;
 pub mod rng;
 pub mod scene;
+pub mod shrink;
 pub mod trace;
 pub mod workload;
 pub mod world;
 
+mod healing;
 mod running;
 mod settings;
 mod store;

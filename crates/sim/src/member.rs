@@ -3,15 +3,30 @@
 use bytes::Bytes;
 use quorate_core::status::Role;
 use quorate_core::types::NodeId;
+use quorate_log::LogError;
 use quorate_replica::input::{Input, Now};
 use quorate_replica::peer_codec;
 
 use crate::check::Violation;
 use crate::disk::SimDisk;
 use crate::ledger::Ledger;
-use crate::running::{Running, Stopped};
+use crate::rng::Rng;
+use crate::running::{NotStarted, Running, Stopped};
 use crate::scene::{Event, Life, Scene, Work};
 use crate::workload::{Request, Response, ResponseKind};
+
+/// A message as it comes off the wire.
+#[derive(Debug)]
+pub struct Frame {
+    /// The sender.
+    pub from: NodeId,
+    /// The kind of the frame.
+    pub kind: u8,
+    /// Its body.
+    pub body: Bytes,
+    /// The incarnation of the sender's store.
+    pub incarnation: u128,
+}
 
 /// A node, running or not.
 pub struct Member {
@@ -19,14 +34,53 @@ pub struct Member {
     disk: SimDisk,
     starts: u64,
     running: Option<Running>,
-    /// Its clock runs at this many thousandths of true time.
-    clock_per_mille: u64,
+    clock: Clock,
+    /// What its data folder has gone through.
+    store: Store,
     /// What its wall clock shows at the start of the run, in milliseconds since 1970.
     wall_offset_ms: u64,
     /// The process does nothing before this time.
     paused_until_us: u64,
     /// The disk does nothing before this time.
     stalled_until_us: u64,
+    /// It is never started again.
+    retired: bool,
+}
+
+/// What a data folder has gone through.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Store {
+    /// Nothing but crashes and errors that the disk confessed.
+    Sound,
+    /// Something on it was damaged: the node may refuse to start, which is safe.
+    Damaged,
+    /// It once said that it had synced and had not: no log can survive that, it can only be noticed.
+    Lied,
+    /// All was deleted: the node forgot its votes, and its peers must refuse it.
+    Wiped,
+}
+
+/// A clock that may run fast or slow, or stand still for a while. It never goes back.
+#[derive(Copy, Clone, Debug)]
+struct Clock {
+    /// It runs at this many thousandths of true time.
+    per_mille: u64,
+    /// What it showed at the true time `since_us`.
+    shown_us: u64,
+    /// From when on it runs; before that, it shows `shown_us`.
+    since_us: u64,
+}
+
+impl Clock {
+    fn shows(&self, now_us: u64) -> u64 {
+        self.shown_us + now_us.saturating_sub(self.since_us) * self.per_mille / 1000
+    }
+
+    /// From `since_us` on it runs at this rate; until then it stands still.
+    fn set(&mut self, now_us: u64, since_us: u64, per_mille: u64) {
+        assert!(since_us >= now_us, "a clock is changed now or later");
+        *self = Clock { per_mille, shown_us: self.shows(now_us), since_us };
+    }
 }
 
 impl Member {
@@ -38,11 +92,61 @@ impl Member {
             disk,
             starts: 0,
             running: None,
-            clock_per_mille,
+            clock: Clock { per_mille: clock_per_mille, shown_us: 0, since_us: 0 },
+            store: Store::Sound,
             wall_offset_ms: WALL_START_MS,
             paused_until_us: 0,
             stalled_until_us: 0,
+            retired: false,
         }
+    }
+
+    /// The node's disk, for faults of it.
+    pub fn disk(&self) -> &SimDisk {
+        &self.disk
+    }
+
+    /// What the data folder has gone through.
+    pub fn store(&self) -> Store {
+        self.store
+    }
+
+    /// Notes that the data folder is no longer sound. What happened before and is worse stays.
+    pub fn note_damage(&mut self, damage: Store) {
+        if self.store == Store::Sound || self.store == Store::Damaged {
+            self.store = damage;
+        }
+    }
+
+    /// All that the node ever stored is deleted while it is down; its next start finds an empty folder.
+    pub fn wipe(&mut self, scene: &mut Scene, rng: Rng) {
+        self.crash(scene, true);
+        self.disk = SimDisk::new(rng);
+        self.store = Store::Wiped;
+        scene.checks.on_wipe(self.node);
+        scene.line(self.node, || "loses all that it ever stored".into());
+    }
+
+    /// Whether this node's store has met the one of `peer`.
+    pub fn knows(&self, peer: NodeId) -> bool {
+        self.running.as_ref().is_some_and(|running| running.knows(peer))
+    }
+
+    /// The clock runs at another rate from `since_us` on, and stands still until then.
+    pub fn set_clock(&mut self, now_us: u64, since_us: u64, per_mille: u64) {
+        assert!(per_mille > 0, "a clock that stands still for good never starts an election");
+        self.clock.set(now_us, since_us, per_mille);
+    }
+
+    /// At how many thousandths of true time the clock runs.
+    pub fn clock_per_mille(&self) -> u64 {
+        self.clock.per_mille
+    }
+
+    /// The node is never started again.
+    pub fn retire(&mut self, scene: &mut Scene) {
+        self.crash(scene, true);
+        self.retired = true;
     }
 
     /// Whether the node runs.
@@ -68,19 +172,50 @@ impl Member {
         }
     }
 
-    /// Opens the log and starts. A disk that does not let the log open is tried again later, as an operator would.
+    /// Opens the log and starts. A disk that does not let the log open is tried again later, as an operator would; a damaged
+    /// one stays down, which is safe.
     ///
     /// # Errors
     /// When the log gives back less than was durable, or does not open although the disk is sound.
     pub fn start(&mut self, scene: &mut Scene) -> Result<(), Violation> {
-        if self.running.is_some() {
+        if self.running.is_some() || self.retired {
             return Ok(());
         }
         self.starts += 1;
-        let life = Life { node: self.node, number: self.starts };
-        let running = Running::start(life, self.disk.clone(), scene)?;
-        self.running = Some(running);
-        scene.after(self.tick_us(), Event::Tick(life));
+        let node = self.node;
+        let life = Life { node, number: self.starts };
+        let troubled = self.disk.is_troubled();
+        let incarnation = u128::from(node.get()) << 64 | u128::from(self.starts);
+        match Running::start(life, self.disk.clone(), incarnation, scene) {
+            Ok(running) => {
+                self.running = Some(running);
+                scene.after(self.tick_us(), Event::Tick(life));
+                return Ok(());
+            }
+            Err(NotStarted::Broken(violation)) if self.store != Store::Lied => return Err(violation),
+            Err(NotStarted::Broken(violation)) => {
+                scene.line(node, || format!("stays down, its disk lied: {violation}"));
+                scene.count("lie of a disk that only its peers could notice");
+                self.retired = true;
+            }
+            Err(NotStarted::Disk(
+                LogError::Io { .. } | LogError::Full { .. } | LogError::NotWritable { .. },
+            )) if troubled => {
+                scene.count("start refused by a failing disk");
+                scene.after(STOPPED_PAUSE_US, Event::Restart(node));
+            }
+            Err(NotStarted::Disk(error)) if self.store != Store::Sound => {
+                scene.line(node, || format!("stays down: {error}"));
+                scene.count("start refused on a damaged disk");
+                self.retired = true;
+            }
+            Err(NotStarted::Disk(error)) => {
+                return Err(Violation::safety(
+                    "a sound disk opens after any crash",
+                    format!("{node}: {error}"),
+                ));
+            }
+        }
         Ok(())
     }
 
@@ -113,8 +248,9 @@ impl Member {
         self.wall_offset_ms = offset_ms;
     }
 
-    /// Ends pauses and stalls.
+    /// Ends pauses, stalls, and what the disk might still do wrong.
     pub fn heal(&mut self) {
+        self.disk.heal();
         self.paused_until_us = 0;
         self.stalled_until_us = 0;
     }
@@ -122,7 +258,12 @@ impl Member {
     /// The node's clock ticks.
     pub fn on_tick(&mut self, scene: &mut Scene, life: Life) {
         let tick_us = self.tick_us();
+        let runs_from_us = self.clock.since_us;
         let Some(running) = self.living(life) else { return };
+        if runs_from_us > scene.now_us {
+            scene.at(runs_from_us, Event::Tick(life));
+            return;
+        }
         scene.after(tick_us, Event::Tick(life));
         running.take(scene, Input::Tick { elapsed: 1 });
     }
@@ -134,19 +275,27 @@ impl Member {
         }
     }
 
-    /// A message arrives. It was bytes on the wire and becomes a message again here.
+    /// A message arrives. It was bytes on the wire and becomes a message again here. `incarnation` is the store that its sender
+    /// showed in the handshake.
     ///
     /// # Errors
     /// When the bytes are no message.
-    pub fn on_message(
-        &mut self,
-        scene: &mut Scene,
-        from: NodeId,
-        kind: u8,
-        body: &Bytes,
-    ) -> Result<(), Violation> {
+    pub fn on_message(&mut self, scene: &mut Scene, frame: Frame) -> Result<(), Violation> {
+        let Frame { from, kind, body, incarnation } = frame;
+        let wiped = self.store == Store::Wiped;
         let Some(running) = &mut self.running else { return Ok(()) };
-        let message = peer_codec::decode(kind, body).map_err(|error| {
+        match running.welcomes(from, incarnation) {
+            // A peer refuses the wiped node in the handshake, so nothing comes from there either.
+            Ok(()) if wiped => return Ok(()),
+            Ok(()) => {}
+            Err(LogError::OtherIncarnation { .. }) => {
+                scene.count("wiped node refused");
+                return Ok(());
+            }
+            // The handshake failed on the own disk: no connection.
+            Err(_) => return Ok(()),
+        }
+        let message = peer_codec::decode(kind, &body).map_err(|error| {
             Violation::safety("what was encoded decodes", format!("kind {kind} from {from}: {error}"))
         })?;
         running.take(scene, Input::Received { from, message });
@@ -209,11 +358,11 @@ impl Member {
     }
 
     fn tick_us(&self) -> u64 {
-        TICK_US * 1000 / self.clock_per_mille
+        TICK_US * 1000 / self.clock.per_mille
     }
 
     fn now(&self, scene: &Scene) -> Now {
-        let monotonic_us = scene.now_us * self.clock_per_mille / 1000;
+        let monotonic_us = self.clock.shows(scene.now_us);
         Now { monotonic_us, wall_ms: self.wall_offset_ms + monotonic_us / 1000 }
     }
 }

@@ -55,6 +55,51 @@ pub struct NetworkCounters {
     pub straggled: u64,
     /// Messages that met a cut link.
     pub cut: u64,
+    /// Messages on a slow link.
+    pub slowed: u64,
+    /// Messages under way that a reset of their connection lost.
+    pub reset: u64,
+    /// Messages of a kind that does not pass.
+    pub filtered: u64,
+    /// Messages that were too large to pass.
+    pub too_large: u64,
+}
+
+/// The kinds of message that a fault can pick out.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum MessageKind {
+    /// Requests for votes and pre-votes, and their answers.
+    Vote,
+    /// Entries for a follower.
+    Append,
+    /// What a follower says to entries.
+    AppendAnswer,
+    /// Heartbeats and their answers.
+    Heartbeat,
+    /// Clients' requests that one node hands to another, and their answers.
+    Forward,
+}
+
+/// All kinds of message.
+pub const MESSAGE_KINDS: [MessageKind; 5] = [
+    MessageKind::Vote,
+    MessageKind::Append,
+    MessageKind::AppendAnswer,
+    MessageKind::Heartbeat,
+    MessageKind::Forward,
+];
+
+/// A message as the network sees it.
+#[derive(Copy, Clone, Debug)]
+pub struct Parcel {
+    /// The sender.
+    pub from: NodeId,
+    /// The receiver.
+    pub to: NodeId,
+    /// What it is about.
+    pub kind: MessageKind,
+    /// The length of its body in bytes.
+    pub len: usize,
 }
 
 /// All links between the nodes.
@@ -66,6 +111,14 @@ pub struct Network {
     cut: BTreeSet<(NodeId, NodeId)>,
     /// When the last message of an ordered link arrives.
     arrived_last: BTreeMap<(NodeId, NodeId), u64>,
+    /// Links that take this much longer, in microseconds.
+    slow: BTreeMap<(NodeId, NodeId), u64>,
+    /// When the connection of a link was last reset: what was under way then never arrives.
+    reset_at: BTreeMap<(NodeId, NodeId), u64>,
+    /// The kind of message that does not pass.
+    filter: Option<MessageKind>,
+    /// Larger messages do not pass.
+    len_max: Option<usize>,
     counters: NetworkCounters,
 }
 
@@ -77,16 +130,29 @@ impl Network {
             rng,
             cut: BTreeSet::new(),
             arrived_last: BTreeMap::new(),
+            slow: BTreeMap::new(),
+            reset_at: BTreeMap::new(),
+            filter: None,
+            len_max: None,
             counters: NetworkCounters::default(),
         }
     }
 
     /// When a message that is sent now arrives: not at all, once, or twice.
-    pub fn judge(&mut self, now_us: u64, from: NodeId, to: NodeId) -> Vec<u64> {
+    pub fn judge(&mut self, now_us: u64, parcel: Parcel) -> Vec<u64> {
+        let Parcel { from, to, kind, len } = parcel;
         assert!(from != to, "a node does not send to itself over the network");
         self.counters.sent += 1;
         if self.cut.contains(&(from, to)) {
             self.counters.cut += 1;
+            return Vec::new();
+        }
+        if self.filter == Some(kind) {
+            self.counters.filtered += 1;
+            return Vec::new();
+        }
+        if self.len_max.is_some_and(|len_max| len > len_max) {
+            self.counters.too_large += 1;
             return Vec::new();
         }
         if self.rng.chance(self.options.loss_per_mille) {
@@ -108,6 +174,10 @@ impl Network {
 
     fn arrival(&mut self, now_us: u64, from: NodeId, to: NodeId) -> u64 {
         let mut delay = self.options.delay_min_us + self.rng.exponential(self.options.delay_mean_us);
+        if let Some(slow_us) = self.slow.get(&(from, to)) {
+            self.counters.slowed += 1;
+            delay += slow_us;
+        }
         if self.rng.chance(self.options.straggle_per_mille) {
             self.counters.straggled += 1;
             return now_us + delay * 100;
@@ -146,9 +216,39 @@ impl Network {
         self.cut.remove(&(from, to));
     }
 
-    /// Joins all links. Loss, repetition and delay stay.
+    /// Joins all links, makes them fast, and lets every kind of message pass. Loss, repetition and delay stay.
     pub fn heal(&mut self) {
         self.cut.clear();
+        self.slow.clear();
+        self.filter = None;
+        self.len_max = None;
+    }
+
+    /// Every message on the link takes `extra_us` longer in this one direction.
+    pub fn slow(&mut self, from: NodeId, to: NodeId, extra_us: u64) {
+        self.slow.insert((from, to), extra_us);
+    }
+
+    /// The connection of this one direction breaks and is made anew: of what is under way, nothing arrives.
+    pub fn reset(&mut self, now_us: u64, from: NodeId, to: NodeId) {
+        self.reset_at.insert((from, to), now_us);
+    }
+
+    /// Whether a message that was sent at `sent_us` was still under way when its connection broke. Asked where it arrives.
+    pub fn lost_in_reset(&mut self, sent_us: u64, from: NodeId, to: NodeId) -> bool {
+        let lost = self.reset_at.get(&(from, to)).is_some_and(|reset_us| sent_us <= *reset_us);
+        self.counters.reset += u64::from(lost);
+        lost
+    }
+
+    /// No message of this kind passes any more.
+    pub fn filter(&mut self, kind: MessageKind) {
+        self.filter = Some(kind);
+    }
+
+    /// No message with a body above `len_max` bytes passes any more, as when the path loses large packets.
+    pub fn limit_len(&mut self, len_max: usize) {
+        self.len_max = Some(len_max);
     }
 
     /// How messages are treated from now on.

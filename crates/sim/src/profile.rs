@@ -44,6 +44,8 @@ pub struct Limits {
     pub segment_bytes: u64,
     /// Bytes in one batch for the applier.
     pub apply_batch_bytes_max: usize,
+    /// How many reads may wait for their heartbeat round.
+    pub reads_len_max: usize,
     /// The mean pause of a client between two operations, in microseconds.
     pub client_pause_us: u64,
     /// How long a client waits before it asks again, in microseconds.
@@ -55,7 +57,7 @@ pub struct Limits {
 pub struct Faults {
     /// Mean time between two faults of the schedule below, in microseconds; 0: none.
     pub pause_us: u64,
-    /// The weight of each scheduled class, in the order of [`crate::faults::CLASSES`].
+    /// The weight of each scheduled class, in the order of [`crate::faults::class::CLASSES`].
     pub weights: Vec<u64>,
     /// Messages lost, of 1,000.
     pub loss_per_mille: u64,
@@ -91,9 +93,63 @@ impl Profile {
     }
 }
 
+impl Profile {
+    /// The mix by which the simulator's speed is told: five nodes, eight clients that together ask about 200 times in a second,
+    /// ordinary limits, every class of scheduled fault twice in a second, and a network that loses, repeats and delays a little.
+    pub fn standard(seed: u64) -> Profile {
+        let drawn = Profile::draw(seed);
+        let limits = Limits {
+            election_timeout_ticks: 20,
+            heartbeat_ticks: 4,
+            turn_inputs_max: 256,
+            sync_writes_max: 64,
+            append_bytes_max: 64 << 10,
+            inflight_appends_max: 64,
+            uncommitted_bytes_max: 1 << 20,
+            window_bytes_max: 1 << 20,
+            segment_bytes: 64 << 10,
+            apply_batch_bytes_max: 64 << 10,
+            reads_len_max: 1 << 16,
+            client_pause_us: 30_000,
+            client_timeout_us: 200_000,
+        };
+        let faults = Faults {
+            pause_us: SECOND_US / 2,
+            weights: crate::faults::class::CLASSES.iter().map(|_| 1).collect(),
+            loss_per_mille: 10,
+            repeat_per_mille: 10,
+            straggle_per_mille: 2,
+            reorder: true,
+            delay_mean_us: 500,
+            crash_before_sync_per_mille: 1,
+            clock_rate_per_mille: 50,
+            sync_mean_us: 1000,
+        };
+        Profile { nodes: 5, clients: 8, faulty_us: 20 * SECOND_US, limits, faults, ..drawn }
+    }
+}
+
 impl Limits {
+    /// The extremes that this run has.
+    pub fn extremes(&self) -> Vec<&'static str> {
+        let extremes = [
+            (self.election_timeout_ticks == ELECTION_TICKS_MIN, "limit: shortest election timeout"),
+            (self.turn_inputs_max == 1, "limit: one input a turn"),
+            (self.sync_writes_max == 1, "limit: one write a sync"),
+            (self.append_bytes_max == 1, "limit: one entry a message"),
+            (self.inflight_appends_max == 1, "limit: one message in flight"),
+            (self.uncommitted_bytes_max == 100, "limit: 100 bytes uncommitted"),
+            (self.window_bytes_max == 200, "limit: window of 200 bytes"),
+            (self.segment_bytes == 4 << 10, "limit: segments of 4 KiB"),
+            (self.apply_batch_bytes_max == 1, "limit: one entry a batch"),
+            (self.reads_len_max == 1, "limit: one waiting read"),
+        ];
+        extremes.into_iter().filter_map(|(drawn, name)| drawn.then_some(name)).collect()
+    }
+
     fn draw(rng: &mut Rng) -> Limits {
-        let election_timeout_ticks = rng.between(5, 30);
+        let shortest = rng.chance(100);
+        let election_timeout_ticks = if shortest { ELECTION_TICKS_MIN } else { rng.between(5, 30) };
         Limits {
             election_timeout_ticks,
             heartbeat_ticks: rng.between(1, election_timeout_ticks / 4),
@@ -103,8 +159,9 @@ impl Limits {
             inflight_appends_max: small_or(rng, 1, 64),
             uncommitted_bytes_max: small_or(rng, 100, 1 << 20),
             window_bytes_max: small_or(rng, 200, 1 << 20),
-            segment_bytes: if rng.chance(300) { 16 << 10 } else { 1 << 20 },
+            segment_bytes: *rng.pick(&SEGMENTS_BYTES).expect("the list is not empty"),
             apply_batch_bytes_max: small_or(rng, 1, 64 << 10),
+            reads_len_max: small_or(rng, 1, 1 << 16),
             client_pause_us: if rng.chance(300) { 200 } else { 20_000 },
             client_timeout_us: if rng.chance(300) { 20_000 } else { SECOND_US },
         }
@@ -115,7 +172,10 @@ impl Faults {
     fn draw(rng: &mut Rng) -> Faults {
         Faults {
             pause_us: rng.between(50, 2000) * 1000,
-            weights: crate::faults::CLASSES.iter().map(|_| half(rng, |rng| rng.between(1, 10))).collect(),
+            weights: crate::faults::class::CLASSES
+                .iter()
+                .map(|_| half(rng, |rng| rng.between(1, 10)))
+                .collect(),
             loss_per_mille: half(rng, |rng| rng.between(1, 200)),
             repeat_per_mille: half(rng, |rng| rng.between(1, 300)),
             straggle_per_mille: half(rng, |rng| rng.between(1, 50)),
@@ -127,6 +187,12 @@ impl Faults {
         }
     }
 }
+
+/// The shortest election timeout at which clocks that differ threefold still leave room for two heartbeats.
+const ELECTION_TICKS_MIN: u64 = 4;
+
+/// The sizes of a segment: from the smallest that a log takes to one that a run never fills.
+const SEGMENTS_BYTES: [u64; 5] = [4 << 10, 16 << 10, 64 << 10, 1 << 20, 1 << 20];
 
 /// A second of virtual time.
 pub const SECOND_US: u64 = 1_000_000;

@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use quorate_core::entry::Entry;
+use quorate_core::message::Message;
 use quorate_core::raft::Raft;
 use quorate_core::ready::Write;
 use quorate_core::status::Role;
 use quorate_core::types::NodeId;
-use quorate_log::{Content, Log, ReadPlan};
+use quorate_log::{Content, Identity, Log, LogError, ReadPlan};
 use quorate_replica::applier::Applier;
 use quorate_replica::effect::{ApplyBatch, Effect, FetchPurpose};
 use quorate_replica::input::{Input, Now, Ticket};
@@ -20,6 +21,7 @@ use quorate_replica::replica::Replica;
 use crate::check::{Seen, Violation};
 use crate::disk::SimDisk;
 use crate::ledger::Ledger;
+use crate::network::{MessageKind, Parcel};
 use crate::scene::{Event, Fetch, Life, Scene, Work};
 use crate::workload::{CLIENT_DELAY_US, Request, RequestKind, Response, ResponseKind};
 use crate::{settings, store};
@@ -30,6 +32,8 @@ pub(crate) struct Running {
     replica: Replica,
     log: Log<SimDisk>,
     disk: SimDisk,
+    /// Which store this is, and which stores of its peers it has met.
+    identity: Identity<SimDisk>,
     applier: Applier<Ledger>,
     inbox: VecDeque<Input>,
     turn_is_due: bool,
@@ -58,21 +62,33 @@ pub(crate) enum Stopped {
     Power,
 }
 
+/// Why a node did not start.
+pub(crate) enum NotStarted {
+    /// The log did not open.
+    Disk(LogError),
+    /// The log opened, and what it gave back breaks a rule.
+    Broken(Violation),
+}
+
 enum ToApply {
     Batch(ApplyBatch),
     Read { ticket: Ticket },
 }
 
 impl Running {
-    /// Opens the log and starts from what it holds.
-    pub(crate) fn start(life: Life, disk: SimDisk, scene: &mut Scene) -> Result<Running, Violation> {
+    /// Opens the log and starts from what it holds. `incarnation` names the store if it is new.
+    pub(crate) fn start(
+        life: Life,
+        disk: SimDisk,
+        incarnation: u128,
+        scene: &mut Scene,
+    ) -> Result<Running, NotStarted> {
         let node = life.node;
         let limits = &scene.profile.limits;
-        let (log, stored, entries) =
-            store::open(&disk, &scene.voters, limits.window_bytes_max, limits.segment_bytes).map_err(
-                |error| Violation::safety("a sound disk opens after any crash", format!("{node}: {error}")),
-            )?;
-        scene.checks.on_start(node, stored.hard_state, &entries)?;
+        let opened =
+            store::open_folder(&disk, node, incarnation, &scene.voters, limits).map_err(NotStarted::Disk)?;
+        let store::Opened { log, stored, entries, identity } = opened;
+        scene.checks.on_start(node, stored.hard_state, &entries).map_err(NotStarted::Broken)?;
         scene.line(node, || {
             format!("starts life {} with {:?}, last {}", life.number, stored.hard_state, stored.last)
         });
@@ -82,6 +98,7 @@ impl Running {
             replica: Replica::new(settings::replica_config(life, &scene.profile), raft),
             log,
             disk,
+            identity,
             applier: Applier::new(Ledger::default(), settings::session_limits()),
             inbox: VecDeque::new(),
             turn_is_due: false,
@@ -95,6 +112,21 @@ impl Running {
             ticket_last: 0,
             status_line: String::new(),
         })
+    }
+
+    /// Which store this node runs on.
+    pub(crate) fn incarnation(&self) -> u128 {
+        self.identity.incarnation()
+    }
+
+    /// Whether this node has met the store behind a peer's id before.
+    pub(crate) fn knows(&self, peer: NodeId) -> bool {
+        self.identity.known_incarnation(peer).is_some()
+    }
+
+    /// What the handshake decides: whether messages from this store under this id are taken.
+    pub(crate) fn welcomes(&mut self, peer: NodeId, incarnation: u128) -> Result<(), LogError> {
+        self.identity.remember(peer, incarnation)
     }
 
     pub(crate) fn life(&self) -> Life {
@@ -130,7 +162,7 @@ impl Running {
             RequestKind::Propose(command) => {
                 Input::Propose { ticket, command: command.clone(), explain: false }
             }
-            RequestKind::Read => Input::Read { ticket },
+            RequestKind::Read { .. } => Input::Read { ticket },
         };
         self.requests.insert(ticket, request);
         self.take(scene, input);
@@ -178,7 +210,7 @@ impl Running {
     fn carry_out(&mut self, scene: &mut Scene, effect: Effect) -> Result<(), Violation> {
         let node = self.life.node;
         match effect {
-            Effect::Send { to, message } => send(scene, node, to, &message)?,
+            Effect::Send { to, message } => self.send(scene, to, &message)?,
             Effect::Persist(write) => {
                 scene.line(node, || describe_write(&write));
                 self.writes.push_back(write);
@@ -224,7 +256,8 @@ impl Running {
             scene.count("power lost between write and sync");
             return Stopped::Power;
         }
-        let sync_us = 50 + scene.delays.exponential(scene.sync_mean_us());
+        let mean_us = scene.sync_mean_us(self.life.node);
+        let sync_us = 50 + scene.delays.exponential(mean_us);
         scene.after(sync_us, Event::Work(self.life, Work::LogSync));
         Stopped::No
     }
@@ -243,7 +276,7 @@ impl Running {
         scene.checks.on_durable(node, durable.number())?;
         for write in std::mem::take(&mut self.writing) {
             for envelope in write.barrier.release(durable) {
-                send(scene, node, envelope.to, &PeerMessage::Raft(envelope))?;
+                self.send(scene, envelope.to, &PeerMessage::Raft(envelope))?;
             }
         }
         self.log_is_busy = false;
@@ -287,8 +320,10 @@ impl Running {
             Some(ToApply::Batch(batch)) => self.apply(scene, batch)?,
             Some(ToApply::Read { ticket }) => {
                 let saw = self.applier.state().last().index;
-                let client = self.requests.get(&ticket).map(|request| request.name.client);
-                let len = client.map_or(0, |client| self.applier.state().list(client.0).len());
+                let len = match self.requests.get(&ticket).map(|request| &request.kind) {
+                    Some(RequestKind::Read { list }) => self.applier.state().list(*list).len(),
+                    Some(RequestKind::Propose(_)) | None => 0,
+                };
                 self.respond(scene, ticket, ResponseKind::Read { saw, list_len: len });
             }
             None => {}
@@ -320,6 +355,26 @@ impl Running {
         scene.after(CLIENT_DELAY_US, Event::Response(Response { request: request.name, kind }));
     }
 
+    /// Gives a message to the network: encoded here, decoded where it arrives.
+    fn send(&self, scene: &mut Scene, to: NodeId, message: &PeerMessage) -> Result<(), Violation> {
+        let from = self.life.node;
+        if let PeerMessage::Raft(envelope) = message {
+            assert!(envelope.from == from && envelope.to == to, "an envelope carries its true addresses");
+            scene.checks.on_sent(envelope)?;
+            scene.line(from, || format!("-> {to} {} {:?}", envelope.term, envelope.message));
+        } else {
+            scene.line(from, || format!("-> {to} {message:?}"));
+        }
+        let (kind, body) = peer_codec::encode(message);
+        let parcel = Parcel { from, to, kind: kind_of(message), len: body.len() };
+        let (sent_us, incarnation) = (scene.now_us, self.incarnation());
+        for at_us in scene.network.judge(sent_us, parcel) {
+            let body = body.clone();
+            scene.at(at_us, Event::Arrive { from, to, kind, body, sent_us, incarnation });
+        }
+        Ok(())
+    }
+
     fn wake_log(&mut self, scene: &mut Scene) {
         if !self.log_is_busy && !self.writes.is_empty() {
             self.log_is_busy = true;
@@ -337,21 +392,25 @@ impl Running {
     }
 }
 
-/// Gives a message to the network: encoded here, decoded where it arrives.
-fn send(scene: &mut Scene, from: NodeId, to: NodeId, message: &PeerMessage) -> Result<(), Violation> {
-    if let PeerMessage::Raft(envelope) = message {
-        assert!(envelope.from == from && envelope.to == to, "an envelope carries its true addresses");
-        scene.checks.on_sent(envelope)?;
-        scene.line(from, || format!("-> {to} {} {:?}", envelope.term, envelope.message));
-    } else {
-        scene.line(from, || format!("-> {to} {message:?}"));
+/// What kind of message the network sees.
+fn kind_of(message: &PeerMessage) -> MessageKind {
+    match message {
+        PeerMessage::Raft(envelope) => match envelope.message {
+            Message::VoteRequest { .. }
+            | Message::VoteResponse { .. }
+            | Message::PreVoteRequest { .. }
+            | Message::PreVoteResponse { .. } => MessageKind::Vote,
+            Message::AppendRequest { .. } => MessageKind::Append,
+            Message::AppendResponse { .. } | Message::AppendRejected { .. } => MessageKind::AppendAnswer,
+            Message::Heartbeat { .. } | Message::HeartbeatResponse { .. } => MessageKind::Heartbeat,
+        },
+        PeerMessage::Forward { .. }
+        | PeerMessage::ForwardReply { .. }
+        | PeerMessage::ForwardRead { .. }
+        | PeerMessage::ForwardReadReply { .. }
+        | PeerMessage::StatusRequest { .. }
+        | PeerMessage::StatusReply { .. } => MessageKind::Forward,
     }
-    let (kind, body) = peer_codec::encode(message);
-    let now_us = scene.now_us;
-    for at_us in scene.network.judge(now_us, from, to) {
-        scene.at(at_us, Event::Arrive { from, to, kind, body: body.clone() });
-    }
-    Ok(())
 }
 
 fn describe_write(write: &Write) -> String {

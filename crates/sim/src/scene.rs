@@ -11,7 +11,8 @@ use quorate_replica::effect::FetchPurpose;
 use crate::check::Checks;
 use crate::network::{Network, NetworkOptions};
 use crate::profile::Profile;
-use crate::rng::Rng;
+use crate::recorder::Recorder;
+use crate::rng::{HASH_START, Rng, hash_word};
 use crate::trace::Trace;
 use crate::workload::{ClientId, Request, Response};
 
@@ -32,6 +33,10 @@ pub enum Event {
         kind: u8,
         /// Its body.
         body: Bytes,
+        /// When it was sent, in microseconds of virtual time.
+        sent_us: u64,
+        /// The incarnation of the sender's store, which its handshake showed.
+        incarnation: u128,
     },
     /// A client's request arrives at a node.
     Request {
@@ -53,6 +58,10 @@ pub enum Event {
     Fault,
     /// A node is switched on again.
     Restart(NodeId),
+    /// The process of a node dies, and is started again at once.
+    Flap(NodeId),
+    /// The disk of a node has space again, and nothing more is due to go wrong with it.
+    MendDisk(NodeId),
     /// All links are joined again.
     Heal,
 }
@@ -114,12 +123,18 @@ pub struct Scene {
     pub network: Network,
     /// The checks.
     pub checks: Checks,
+    /// What the clients did and saw.
+    pub recorder: Recorder,
     /// The lines.
     pub trace: Trace,
     /// Delays of turns, disks and appliers.
     pub delays: Rng,
     /// How often each named thing happened.
     pub counters: BTreeMap<&'static str, u64>,
+    /// Until when a node's disk is slow.
+    pub slow_disks: BTreeMap<NodeId, u64>,
+    /// What stands for the order of all events so far.
+    pub order: u64,
     faulty: bool,
     queue: BinaryHeap<Reverse<Scheduled>>,
     tie: Rng,
@@ -142,12 +157,15 @@ impl Scene {
         Scene {
             now_us: 0,
             checks: Checks::new(&voters),
+            recorder: Recorder::default(),
             voters,
             profile,
             network,
             trace,
             delays: Rng::stream(seed, "delays"),
             counters: BTreeMap::new(),
+            slow_disks: BTreeMap::new(),
+            order: HASH_START,
             faulty: true,
             queue: BinaryHeap::new(),
             tie: Rng::stream(seed, "schedule"),
@@ -173,6 +191,7 @@ impl Scene {
         let Reverse(scheduled) = self.queue.pop()?;
         assert!(scheduled.at_us >= self.now_us, "virtual time never goes back");
         self.now_us = scheduled.at_us;
+        self.order = hash_word(hash_word(self.order, scheduled.at_us), scheduled.number);
         Some(scheduled.event)
     }
 
@@ -193,9 +212,16 @@ impl Scene {
         self.network.set_options(NetworkOptions::healthy());
     }
 
-    /// The mean duration of a sync.
-    pub fn sync_mean_us(&self) -> u64 {
-        if self.faulty { self.profile.faults.sync_mean_us } else { 200 }
+    /// The mean duration of a sync of this node's disk.
+    pub fn sync_mean_us(&mut self, node: NodeId) -> u64 {
+        if !self.faulty {
+            return 200;
+        }
+        if self.slow_disks.get(&node).is_some_and(|until_us| self.now_us < *until_us) {
+            self.count("slow disk");
+            return SLOW_SYNC_MEAN_US;
+        }
+        self.profile.faults.sync_mean_us
     }
 
     /// Counts one more of a named thing.
@@ -234,3 +260,6 @@ impl Ord for Scheduled {
         self.key().cmp(&other.key())
     }
 }
+
+/// The mean duration of a sync of a disk that is slow for a while.
+const SLOW_SYNC_MEAN_US: u64 = 60_000;

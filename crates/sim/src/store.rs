@@ -3,9 +3,37 @@
 use quorate_core::entry::{Entry, Membership};
 use quorate_core::stored::Stored;
 use quorate_core::types::{ClusterId, Index, NodeId};
-use quorate_log::{DataDir, Log, LogError, LogOptions};
+use quorate_log::{DataDir, Identity, Log, LogError, LogOptions, Wanted};
 
 use crate::disk::SimDisk;
+use crate::profile::Limits;
+
+/// What stands in a node's data folder.
+pub(crate) struct Opened {
+    /// The log.
+    pub(crate) log: Log<SimDisk>,
+    /// What the core starts from.
+    pub(crate) stored: Stored,
+    /// All that the log holds.
+    pub(crate) entries: Vec<Entry>,
+    /// Whose folder it is.
+    pub(crate) identity: Identity<SimDisk>,
+}
+
+/// Opens the data folder of a node of a cluster that began with `voters`. A new folder gets this incarnation.
+pub(crate) fn open_folder(
+    disk: &SimDisk,
+    node: NodeId,
+    incarnation: u128,
+    voters: &[NodeId],
+    limits: &Limits,
+) -> Result<Opened, LogError> {
+    let dir = DataDir::open(disk.clone())?;
+    let (identity, _) = Identity::open_or_create(&dir, Wanted { cluster: CLUSTER, node }, incarnation)?;
+    let (log, stored) = Log::open(dir, options(voters, limits.window_bytes_max, limits.segment_bytes))?;
+    let entries = read(&log, disk, Index(1), stored.last.index)?;
+    Ok(Opened { log, stored, entries, identity })
+}
 
 /// Opens the log of a node of a cluster that began with `voters`. The third part is all that the log holds.
 pub(crate) fn open(
@@ -14,11 +42,15 @@ pub(crate) fn open(
     window_bytes_max: usize,
     segment_bytes: u64,
 ) -> Result<(Log<SimDisk>, Stored, Vec<Entry>), LogError> {
-    let bootstrap = Membership { voters: voters.iter().copied().collect(), ..Membership::default() };
-    let options = LogOptions { segment_bytes, window_bytes_max, ..LogOptions::new(CLUSTER, Some(bootstrap)) };
+    let options = options(voters, window_bytes_max, segment_bytes);
     let (log, stored) = Log::open(DataDir::open(disk.clone())?, options)?;
     let entries = read(&log, disk, Index(1), stored.last.index)?;
     Ok((log, stored, entries))
+}
+
+fn options(voters: &[NodeId], window_bytes_max: usize, segment_bytes: u64) -> LogOptions {
+    let bootstrap = Membership { voters: voters.iter().copied().collect(), ..Membership::default() };
+    LogOptions { segment_bytes, window_bytes_max, ..LogOptions::new(CLUSTER, Some(bootstrap)) }
 }
 
 /// Reads entries back, all of them.

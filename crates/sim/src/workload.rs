@@ -43,8 +43,11 @@ pub struct Request {
 pub enum RequestKind {
     /// A command.
     Propose(CommandEnvelope),
-    /// The length of the client's own list, linearizable.
-    Read,
+    /// The length of a list, linearizable.
+    Read {
+        /// Whose list, or [`SHARED`].
+        list: u32,
+    },
 }
 
 /// What a client gets.
@@ -67,7 +70,7 @@ pub enum ResponseKind {
     Read {
         /// The last command of the state that was read.
         saw: Index,
-        /// How long the client's list was.
+        /// How long the list was.
         list_len: usize,
     },
 }
@@ -91,8 +94,12 @@ pub struct Client {
     /// The first answer of each operation: every later one must be the same.
     answers: BTreeMap<u64, Bytes>,
     acknowledged: Vec<u64>,
-    /// The last value that it has sent.
+    /// The last value that it has sent to its own list.
     value_last: u64,
+    /// How many values it has sent to the shared list.
+    shared_len: u64,
+    /// The newest revision of the shared instance that it was told.
+    shared_revision: u64,
     /// It rests for good once this operation is answered.
     operation_final: Option<u64>,
 }
@@ -101,7 +108,12 @@ pub struct Client {
 enum Doing {
     Resting,
     Proposing(CommandEnvelope),
-    Reading { floor: Index, list_len: usize },
+    /// `list_len` is how long the list is at least: what was acknowledged to this client before.
+    Reading {
+        floor: Index,
+        list: u32,
+        list_len: usize,
+    },
 }
 
 impl Client {
@@ -122,6 +134,8 @@ impl Client {
             answers: BTreeMap::new(),
             acknowledged: Vec::new(),
             value_last: 0,
+            shared_len: 0,
+            shared_revision: 0,
             operation_final: None,
         }
     }
@@ -148,21 +162,46 @@ impl Client {
         }
         if self.doing == Doing::Resting {
             self.begin(scene);
+        } else if self.gives_up() {
+            scene.count("client gave up a request");
+            scene.recorder.on_given_up(self.id);
+            self.begin(scene);
         } else {
             scene.count("client repeated a request");
         }
         self.attempt(scene);
     }
 
-    fn begin(&mut self, scene: &Scene) {
+    /// What goes to its own list is repeated until it is answered: each value stands on the one before it. What is shared
+    /// may be given up. Then it takes effect at some later time, or never.
+    fn gives_up(&mut self) -> bool {
+        let is_shared = match &self.doing {
+            Doing::Resting | Doing::Reading { .. } => false,
+            Doing::Proposing(envelope) => sent(envelope).is_some_and(|append| append.client == SHARED),
+        };
+        is_shared && self.rng.chance(100)
+    }
+
+    fn begin(&mut self, scene: &mut Scene) {
         self.operation += 1;
         self.attempts = 0;
         if self.operation > 1 && self.rng.chance(300) {
             let floor = scene.checks.linearizable.floor();
-            self.doing = Doing::Reading { floor, list_len: self.acknowledged.len() };
+            let list = if self.rng.chance(500) {
+                self.id.0
+            } else {
+                u32::try_from(self.rng.below(u64::from(scene.profile.clients) + 1)).expect("few clients")
+            };
+            let list_len = if list == self.id.0 { self.acknowledged.len() } else { 0 };
+            self.doing = Doing::Reading { floor, list, list_len };
+            scene.recorder.on_read(self.id, list);
             return;
         }
-        self.doing = Doing::Proposing(self.next_command());
+        let command = self.next_command();
+        if let Some(append) = sent(&command) {
+            scene.recorder.on_append(self.id, &append);
+        }
+        self.doing = Doing::Proposing(command);
     }
 
     fn next_command(&mut self) -> CommandEnvelope {
@@ -176,10 +215,9 @@ impl Client {
                 ..CommandEnvelope::default()
             };
         }
-        self.value_last += 1;
+        let append = if self.rng.chance(200) { self.next_shared() } else { self.next_own() };
         let mut body = Vec::new();
-        let command = self.moves_machine.then(|| self.machine_command());
-        Append { client: self.id.0, value: self.value_last, command }.encode(&mut body);
+        append.encode(&mut body);
         let request_id = if self.uses_session {
             let sequence = self.sequence;
             self.sequence += 1;
@@ -187,9 +225,31 @@ impl Client {
             let acknowledged = if self.rng.chance(500) { sequence - 1 } else { 0 };
             RequestId::Session { session, sequence, acknowledged }
         } else {
-            RequestId::Key(Bytes::from(format!("client {} value {}", self.id.0, self.value_last)))
+            RequestId::Key(Bytes::from(format!("client {} operation {}", self.id.0, self.operation)))
         };
         CommandEnvelope { request_id: Some(request_id), body: body.into(), ..CommandEnvelope::default() }
+    }
+
+    fn next_own(&mut self) -> Append {
+        self.value_last += 1;
+        let command = self.moves_machine.then(|| self.machine_command());
+        Append { client: self.id.0, value: self.value_last, command }
+    }
+
+    /// All clients append to the shared list and move the shared instance as they like: many moves are refused.
+    fn next_shared(&mut self) -> Append {
+        self.shared_len += 1;
+        let value = u64::from(self.id.0) << 32 | self.shared_len;
+        let (machine, id) = ("lifecycle".to_string(), "shared".to_string());
+        let command = if self.shared_revision == 0 {
+            Command::Create { machine, id }
+        } else {
+            let event = *self.rng.pick(&["start", "stop", "reset"]).expect("three events");
+            let revision = self.rng.chance(300).then_some(self.shared_revision);
+            let expect = Expect { revision, state: None };
+            Command::Propose(Proposal { machine, id, wish: Wish::Event(event.into()), data: None, expect })
+        };
+        Append { client: SHARED, value, command: Some(command) }
     }
 
     /// The value decides the move: the first creates the instance, each further one takes the next event of the circle. The
@@ -213,7 +273,7 @@ impl Client {
         let kind = match &self.doing {
             Doing::Resting => return,
             Doing::Proposing(command) => RequestKind::Propose(command.clone()),
-            Doing::Reading { .. } => RequestKind::Read,
+            Doing::Reading { list, .. } => RequestKind::Read { list: *list },
         };
         let name = RequestName { client: self.id, operation: self.operation };
         let copies = if self.rng.chance(50) { 2 } else { 1 };
@@ -269,10 +329,14 @@ impl Client {
             let Ok((append, appended)) = decoded else {
                 return self.broken("an answer decodes", operation);
             };
-            if appended.position + 1 != append.value || !moved_as_wished(&append, &appended) {
+            if append.client == SHARED {
+                self.shared_revision = shared_revision(&appended).unwrap_or(self.shared_revision);
+            } else if appended.position + 1 == append.value && moved_as_wished(&append, &appended) {
+                self.acknowledged.push(append.value);
+            } else {
                 return self.broken("the writes of one client are applied in their order", operation);
             }
-            self.acknowledged.push(append.value);
+            scene.recorder.on_appended(self.id, &appended);
             scene.checks.linearizable.on_acknowledged(appended.entry.index);
         }
         self.answers.insert(operation, reply);
@@ -302,13 +366,14 @@ impl Client {
     }
 
     fn on_read(&mut self, scene: &mut Scene, saw: Index, list_len: usize) -> Result<(), Violation> {
-        let Doing::Reading { floor, list_len: known } = self.doing else {
+        let Doing::Reading { floor, list_len: known, .. } = self.doing else {
             return self.broken("a read is answered as a read", self.operation);
         };
         scene.checks.linearizable.on_read(&self.label(), floor, saw)?;
         if list_len < known {
             return self.broken("a read shows all that was acknowledged to its client", self.operation);
         }
+        scene.recorder.on_read_answered(self.id, list_len);
         self.rest(scene);
         Ok(())
     }
@@ -371,6 +436,23 @@ impl Client {
     }
 }
 
+/// What a client sends with this command, if it appends.
+fn sent(command: &CommandEnvelope) -> Option<Append> {
+    (command.kind == CommandKind::User)
+        .then(|| Append::decode(&command.body).expect("clients send what they encoded"))
+}
+
+/// The revision of the shared instance that an answer tells.
+fn shared_revision(appended: &Appended) -> Option<u64> {
+    match appended.reply.as_ref()? {
+        Reply::Created(created) => Some(created.revision),
+        Reply::Outcome(Outcome::Committed(committed)) => Some(committed.revision),
+        Reply::Outcome(Outcome::Ignored(ignored)) => Some(ignored.revision),
+        Reply::Outcome(Outcome::Rejected(rejected)) => rejected.standing.as_ref().map(|at| at.revision),
+        Reply::Defined(_) => None,
+    }
+}
+
 /// Whether the client's machine did what the command asked of it: nothing stood in its way but a lost or repeated write.
 fn moved_as_wished(append: &Append, appended: &Appended) -> bool {
     match (&append.command, &appended.reply) {
@@ -382,6 +464,9 @@ fn moved_as_wished(append: &Append, appended: &Appended) -> bool {
         (_, _) => false,
     }
 }
+
+/// The list that belongs to all clients; each client's own has the client's number, from 1.
+pub const SHARED: u32 = 0;
 
 const TIMEOUT_DOUBLINGS_MAX: u32 = 10;
 

@@ -1,20 +1,22 @@
 //! A run: nodes, clients, network and faults over one queue of events, first with everything that can go wrong, then healed
 //! and held to converge.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_core::types::{Index, NodeId};
 
 use crate::check::Violation;
 use crate::disk::SimDisk;
 use crate::faults::Faults;
-use crate::member::Member;
+use crate::ledger::Ledger;
+use crate::member::{Frame, Member};
 use crate::network::{Network, NetworkOptions};
 use crate::profile::{Profile, SECOND_US};
-use crate::rng::Rng;
+use crate::rng::{Rng, hash_word};
 use crate::scene::{Event, Scene};
 use crate::trace::{Trace, TraceMode};
 use crate::workload::{Client, ClientId};
+use crate::{healing, hits};
 
 /// A run of one seed.
 pub struct World {
@@ -22,6 +24,10 @@ pub struct World {
     members: BTreeMap<NodeId, Member>,
     clients: Vec<Client>,
     faults: Faults,
+    /// The nodes that are whole once the faults are over.
+    core: Vec<NodeId>,
+    healing: Rng,
+    events: u64,
 }
 
 /// What a run that held all rules did.
@@ -43,6 +49,8 @@ pub struct Report {
     pub counters: BTreeMap<&'static str, u64>,
     /// What stands for the whole trace; only with a trace.
     pub fingerprint: u64,
+    /// What stands for the order of all events and the state at the end: equal for equal seeds, in every build.
+    pub unseed: u64,
 }
 
 impl World {
@@ -67,7 +75,28 @@ impl World {
             })
             .collect();
         let clients = (1..=scene.profile.clients).map(|id| Client::new(seed, ClientId(id))).collect();
-        World { scene, members, clients, faults: Faults::new(seed) }
+        let faults = Faults::new(seed, None);
+        World {
+            scene,
+            members,
+            clients,
+            faults,
+            core: Vec::new(),
+            healing: Rng::stream(seed, "healing"),
+            events: 0,
+        }
+    }
+
+    /// The same world, in which only the faults with these numbers strike.
+    #[must_use]
+    pub fn with_faults(mut self, seed: u64, only: BTreeSet<u64>) -> World {
+        self.faults = Faults::new(seed, Some(only));
+        self
+    }
+
+    /// How many faults have come so far.
+    pub fn faults_len(&self) -> u64 {
+        self.faults.number()
     }
 
     /// Runs to the end.
@@ -82,22 +111,46 @@ impl World {
             client.start(&mut self.scene);
         }
         self.faults.schedule(&mut self.scene);
-        let mut events = 0;
         while self.scene.next_at().is_some_and(|at_us| at_us < self.scene.profile.faulty_us) {
             self.advance()?;
-            events += 1;
         }
         self.heal()?;
         let deadline_us = self.scene.profile.faulty_us + self.scene.profile.healing_us_max;
         while !self.has_converged() {
             if self.scene.now_us > deadline_us {
-                return Err(Violation::liveness("a healed cluster converges and serves", self.describe()));
+                return Err(Violation::liveness("a healed quorum converges and serves", self.describe()));
             }
             self.advance()?;
-            events += 1;
         }
         self.check_final()?;
-        Ok(self.report(events))
+        self.check_calm()?;
+        Ok(self.report())
+    }
+
+    /// A healed cluster keeps its leader: nothing is left that could give a reason to change it.
+    fn check_calm(&mut self) -> Result<(), Violation> {
+        self.advance_for(SETTLE_US)?;
+        let before = self.scene.checks.leaders();
+        self.advance_for(CALM_US)?;
+        let changes = self.scene.checks.leaders() - before;
+        if changes > 1 {
+            let what = format!("{changes} leaders in {CALM_US} us; {}", self.describe());
+            return Err(Violation::liveness("a healed quorum keeps its leader", what));
+        }
+        Ok(())
+    }
+
+    fn advance_for(&mut self, duration_us: u64) -> Result<(), Violation> {
+        let until_us = self.scene.now_us + duration_us;
+        while self.scene.next_at().is_some_and(|at_us| at_us < until_us) {
+            self.advance()?;
+        }
+        Ok(())
+    }
+
+    /// The virtual time so far, in microseconds.
+    pub fn now_us(&self) -> u64 {
+        self.scene.now_us
     }
 
     /// The lines of the run so far.
@@ -108,12 +161,16 @@ impl World {
     /// Lets the next event happen.
     fn advance(&mut self) -> Result<(), Violation> {
         let event = self.scene.take_next().expect("the clocks of the nodes never end");
+        self.events += 1;
         let scene = &mut self.scene;
         match event {
             Event::Tick(life) => member(&mut self.members, life.node).on_tick(scene, life),
             Event::Work(life, work) => member(&mut self.members, life.node).on_work(scene, life, work)?,
-            Event::Arrive { from, to, kind, body } => {
-                member(&mut self.members, to).on_message(scene, from, kind, &body)?;
+            Event::Arrive { from, to, kind, body, sent_us, incarnation } => {
+                if !scene.network.lost_in_reset(sent_us, from, to) {
+                    let frame = Frame { from, kind, body, incarnation };
+                    member(&mut self.members, to).on_message(scene, frame)?;
+                }
             }
             Event::Request { node, request } => member(&mut self.members, node).on_request(scene, request),
             Event::Response(response) => {
@@ -123,6 +180,14 @@ impl World {
             Event::Fault if scene.is_faulty() => self.faults.strike(scene, &mut self.members),
             Event::Fault => {}
             Event::Restart(node) => member(&mut self.members, node).start(scene)?,
+            Event::Flap(node) if scene.is_faulty() => {
+                scene.count("crash loop: process died again");
+                let member = member(&mut self.members, node);
+                member.crash(scene, false);
+                member.start(scene)?;
+            }
+            Event::Flap(_) => {}
+            Event::MendDisk(node) => member(&mut self.members, node).disk().heal(),
             Event::Heal => {
                 scene.line("net", || "all links are joined".into());
                 scene.network.heal();
@@ -134,34 +199,34 @@ impl World {
     /// Ends all faults: from now on nothing stands in the way.
     fn heal(&mut self) -> Result<(), Violation> {
         self.scene.now_us = self.scene.now_us.max(self.scene.profile.faulty_us);
-        self.scene.line("world", || "is healed".into());
-        self.scene.end_faults();
-        for member in self.members.values_mut() {
-            member.heal();
-            member.start(&mut self.scene)?;
-        }
+        self.core = healing::heal(&mut self.scene, &mut self.members, self.healing.clone())?;
         for client in &mut self.clients {
             client.finish();
         }
         Ok(())
     }
 
-    /// Every client has had one more answer, and every node has applied all that is committed.
+    /// Every client has had one more answer, and every node of the core has applied all that is committed.
     fn has_converged(&self) -> bool {
         let committed = self.scene.checks.committed();
-        let leads = self.members.values().filter(|member| member.leads()).count() == 1;
-        leads
-            && self.clients.iter().all(Client::is_done)
-            && self.scene.voters.iter().all(|node| self.scene.checks.applied(*node) == committed)
-            && self.members.values().all(Member::is_running)
+        let whole =
+            |node: &NodeId| self.members[node].is_running() && self.scene.checks.applied(*node) == committed;
+        self.clients.iter().all(Client::is_done)
+            && self.core.iter().all(whole)
+            && self.members.values().any(Member::leads)
     }
 
-    fn check_final(&self) -> Result<(), Violation> {
-        for (node, member) in &self.members {
-            let state = member.state().expect("a converged node runs");
+    fn check_final(&mut self) -> Result<(), Violation> {
+        for node in &self.core {
+            let state = self.members[node].state().expect("a converged node runs");
             for client in &self.clients {
                 client.check_final(*node, state)?;
             }
+        }
+        let state =
+            self.core.iter().find_map(|node| self.members[node].state()).expect("a converged node runs");
+        if !self.scene.recorder.check_final(self.scene.profile.clients, state)? {
+            self.scene.count("history without a verdict");
         }
         Ok(())
     }
@@ -181,27 +246,33 @@ impl World {
         text
     }
 
-    fn report(&mut self, events: u64) -> Report {
-        let network = self.scene.network.counters();
-        let mut counters = self.scene.counters.clone();
-        for (name, count) in [
-            ("message lost", network.lost),
-            ("message repeated", network.repeated),
-            ("message straggled", network.straggled),
-            ("message met a cut", network.cut),
-            ("message sent", network.sent),
-        ] {
-            counters.insert(name, count);
+    fn report(&mut self) -> Report {
+        let scene = &mut self.scene;
+        let faults = &scene.profile.faults;
+        let lasting = [
+            (faults.clock_rate_per_mille > 0, "clock drifts"),
+            (faults.reorder, "messages may overtake each other"),
+        ];
+        let lasting = lasting.into_iter().filter_map(|(on, name)| on.then_some((name, 1)));
+        let extremes = scene.profile.limits.extremes().into_iter().map(|name| (name, 1));
+        let disks = self.members.values().flat_map(|member| hits::of_disk(member.disk()));
+        let network = hits::of_network(scene.network.counters());
+        let mut counters = scene.counters.clone();
+        for (name, count) in disks.chain(lasting).chain(extremes).chain(network) {
+            *counters.entry(name).or_default() += count;
         }
+        let states = self.members.values().filter_map(Member::state).map(Ledger::fingerprint);
+        let unseed = states.fold(scene.order, hash_word);
         Report {
             simulated_us: self.scene.now_us,
-            events,
+            events: self.events,
             committed: self.scene.checks.committed().0,
             acknowledged: self.scene.checks.linearizable.acknowledged(),
             reads: self.scene.checks.linearizable.reads(),
             leaders: self.scene.checks.leaders(),
             counters,
             fingerprint: self.scene.trace.fingerprint(),
+            unseed,
         }
     }
 }
@@ -215,6 +286,7 @@ impl Report {
         self.acknowledged += other.acknowledged;
         self.reads += other.reads;
         self.leaders += other.leaders;
+        self.unseed = hash_word(self.unseed, other.unseed);
         for (name, count) in &other.counters {
             *self.counters.entry(name).or_default() += count;
         }
@@ -225,6 +297,12 @@ impl Report {
         self.simulated_us / SECOND_US
     }
 }
+
+/// How long a healed cluster may still be restless.
+const SETTLE_US: u64 = SECOND_US;
+
+/// How long it must then keep its leader.
+const CALM_US: u64 = 2 * SECOND_US;
 
 fn network_options(profile: &Profile) -> NetworkOptions {
     NetworkOptions {

@@ -7,6 +7,7 @@ mod exemptions;
 mod files;
 mod modules;
 mod naming;
+mod planted;
 mod rust_rules;
 mod rust_text;
 mod tree;
@@ -51,6 +52,7 @@ pub fn check(root: &Path, exemptions: &[Exemption]) -> Result<Vec<Finding>> {
     rust_rules::check(&tree, &mut findings);
     naming::check(&tree, &mut findings);
     edges::check(&tree, &mut findings);
+    planted::check(&tree, &mut findings);
     docs::check(&tree, &mut findings);
     Ok(exemptions::apply(&findings, exemptions))
 }

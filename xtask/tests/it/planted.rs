@@ -244,6 +244,50 @@ fn documents_that_name_code() {
     check(&[("docs/adr/x.md", "Status: Accepted\n")], "record", 0, "NNNN-title.md");
 }
 
+#[test]
+fn planted_bugs_stand_once_are_tried_and_never_ship() {
+    let list = (
+        "crates/core/src/planted.rs",
+        "//! Bugs.\n\n/// A bug.\npub enum Bug {\n    /// One.\n    One,\n}\n",
+    );
+    let lib = ("crates/core/src/lib.rs", "//! Knows nothing of others.\n\nmod planted;\nmod raft;\n");
+    let place = |asks: &str| format!("//! The protocol.\n\n/// A step.\npub fn step() {{\n{asks}}}\n");
+    let ask = "    let _ = planted::is(Bug::One);\n";
+    let verb =
+        ("crates/sim/src/planted.rs", "//! The verb.\nconst BUGS: [(Bug, u8); 1] = [(Bug::One, 1)];\n");
+    let sim = [
+        ("crates/sim/src/lib.rs", "//! Knows nothing of others.\n\nmod planted;\n"),
+        ("crates/sim/clippy.toml", CLIPPY),
+        (
+            "crates/sim/Cargo.toml",
+            "[features]\nplanted = [\"quorate-core/planted\"]\n\n[lints]\nworkspace = true\n",
+        ),
+    ];
+    let with = |raft: &str, verb: (&str, &str), more: &[(&str, &str)]| {
+        let mut changes = vec![list, lib, ("crates/core/src/raft.rs", raft), verb];
+        changes.extend(sim);
+        changes.extend(more);
+        findings(&changes, &[]).into_iter().map(|finding| finding.message).collect::<Vec<_>>()
+    };
+    assert_eq!(with(&place(ask), verb, &[]), [""; 0], "one bug at one place that the simulator plants");
+    let twice = with(&place(&ask.repeat(2)), verb, &[]);
+    assert!(twice.len() == 1 && twice[0].contains("2 places"), "{twice:?}");
+    let nowhere = with(&place(""), verb, &[]);
+    assert!(nowhere.len() == 1 && nowhere[0].contains("0 places"), "{nowhere:?}");
+    let untried = with(&place(ask), ("crates/sim/src/planted.rs", "//! The verb.\n"), &[]);
+    assert!(untried.len() == 1 && untried[0].contains("does not plant"), "{untried:?}");
+    for line in ["default = [\"planted\"]", "bytes = { version = \"1\", features = [\"planted\"] }"] {
+        let manifest = format!("[dependencies]\n{line}\n[lints]\nworkspace = true\n");
+        let manifest = if line.starts_with("default") {
+            manifest.replace("[dependencies]", "[features]")
+        } else {
+            manifest
+        };
+        let shipped = with(&place(ask), verb, &[("crates/quorate/Cargo.toml", &manifest)]);
+        assert!(shipped.len() == 1 && shipped[0].contains("never ship"), "{shipped:?}");
+    }
+}
+
 /// The tie holds over comments and layout, and breaks when the code changes; the update mends it.
 #[test]
 fn a_format_document_follows_its_code() {

@@ -41,7 +41,7 @@ fn s6_2_a_leader_whose_own_disk_stands_makes_room_where_the_others_are_a_quorum(
     let committed = cluster.raft(1).commit_index();
     assert_eq!(committed, cluster.raft(1).last().index, "the others are a quorum");
     assert!(cluster.node(1).apply_through < committed, "and nobody at node 1 is answered");
-    cluster.tick(99);
+    cluster.tick(39);
     assert_eq!(cluster.raft(1).role(), Role::Leader);
     cluster.tick(1);
     assert_eq!(cluster.raft(1).role(), Role::Follower);

@@ -115,7 +115,7 @@ impl Commits {
 
     /// A new commit: its last entry, and with it all before, is durable on a quorum.
     fn check_quorum(&self, seen: Seen, id: EntryId, logs: &Logs) -> Result<(), Violation> {
-        let holds = |node: &&NodeId| logs.durable(**node).get(position(id.index)) == Some(&id);
+        let holds = |node: &&NodeId| logs.held(**node, id);
         let count = self.voters.iter().filter(holds).count();
         if 2 * count > self.voters.len() {
             return Ok(());

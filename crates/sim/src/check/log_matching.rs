@@ -19,6 +19,8 @@ pub struct Logs {
     /// Every entry that was ever written: its predecessor and its fingerprint.
     known: BTreeMap<EntryId, (EntryId, u64)>,
     shadows: BTreeMap<NodeId, Shadow>,
+    /// What was durable on a node before it was wiped. Its peers refuse it since, so what it promised then still counts.
+    before_wipe: BTreeMap<NodeId, Vec<EntryId>>,
 }
 
 /// One node's log, seen from outside.
@@ -50,6 +52,19 @@ impl Logs {
     /// The log of a node as a crash would leave it at least.
     pub(super) fn durable(&self, node: NodeId) -> &[EntryId] {
         self.shadows.get(&node).map_or(&[], |shadow| &shadow.durable)
+    }
+
+    /// A node lost its log: nothing of it is expected back.
+    pub(super) fn on_wipe(&mut self, node: NodeId) {
+        if let Some(shadow) = self.shadows.remove(&node) {
+            self.before_wipe.insert(node, shadow.durable);
+        }
+    }
+
+    /// Whether a node has, or had before it was wiped, this entry on its disk.
+    pub(super) fn held(&self, node: NodeId, id: EntryId) -> bool {
+        let stands = |log: &[EntryId]| log.get(position(id.index)) == Some(&id);
+        stands(self.durable(node)) || self.before_wipe.get(&node).is_some_and(|log| stands(log))
     }
 
     /// Whether this is the entry that its id has always named.

@@ -11,6 +11,7 @@ pub mod election;
 pub mod linearizable;
 pub mod log_matching;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use quorate_core::entry::{Entry, HardState};
@@ -21,7 +22,7 @@ use quorate_core::types::{Index, NodeId, Term, WriteNumber};
 use self::applied::Applied;
 use self::commit::Commits;
 use self::election::Elections;
-use self::linearizable::Linearizable;
+use self::linearizable::witness::Witness;
 use self::log_matching::Logs;
 
 /// A rule that did not hold.
@@ -86,8 +87,10 @@ pub struct Checks {
     logs: Logs,
     commits: Commits,
     applied: Applied,
+    /// Nodes that lost all that they stored. What they say reaches nobody, so it binds nobody.
+    wiped: BTreeSet<NodeId>,
     /// Acknowledged writes and reads.
-    pub linearizable: Linearizable,
+    pub linearizable: Witness,
 }
 
 impl Checks {
@@ -105,6 +108,12 @@ impl Checks {
         self.commits.on_start(node);
         self.applied.on_start(node);
         Ok(())
+    }
+
+    /// A node lost all that it stored: it starts as one that never was. From now on it must be refused by all others.
+    pub fn on_wipe(&mut self, node: NodeId) {
+        self.logs.on_wipe(node);
+        self.wiped.insert(node);
     }
 
     /// A node finished a turn. `write` is what it asked to be written in that turn.
@@ -131,6 +140,7 @@ impl Checks {
     pub fn on_durable(&mut self, node: NodeId, number: WriteNumber) -> Result<(), Violation> {
         let hard_state = self.logs.on_durable(node, number)?;
         match hard_state.vote {
+            Some(_) if self.wiped.contains(&node) => Ok(()),
             Some(vote) => self.elections.on_vote(node, hard_state.term, vote),
             None => Ok(()),
         }
@@ -142,6 +152,9 @@ impl Checks {
     /// When it promises what is not durable, or gives a second vote in one term.
     pub fn on_sent(&mut self, envelope: &Envelope) -> Result<(), Violation> {
         self.logs.on_sent(envelope)?;
+        if self.wiped.contains(&envelope.from) {
+            return Ok(());
+        }
         match envelope.message {
             Message::VoteRequest { .. } => {
                 self.elections.on_vote(envelope.from, envelope.term, envelope.from)

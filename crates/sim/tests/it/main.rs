@@ -1,5 +1,8 @@
 //! The simulator's own tests: its chance, its network, its determinism, and the seeds that once failed.
 
 mod chance;
+mod explorer;
+mod histories;
 mod links;
 mod seeds;
+mod shrinking;

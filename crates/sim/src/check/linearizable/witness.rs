@@ -3,18 +3,18 @@
 
 use quorate_core::types::Index;
 
-use super::Violation;
+use crate::check::Violation;
 
 /// How new a state the clients have been shown.
 #[derive(Debug, Default)]
-pub struct Linearizable {
+pub struct Witness {
     /// The highest index of an acknowledged write, or of a state that a read returned.
     shown: Index,
     acknowledged: u64,
     reads: u64,
 }
 
-impl Linearizable {
+impl Witness {
     /// What a read that begins now must see at least.
     pub fn floor(&self) -> Index {
         self.shown

@@ -1,0 +1,121 @@
+//! Bugs that are planted to prove the checks: a check that cannot fail proves nothing.
+//!
+//! Each is one line at the place where such a mistake would be made, here or in a room above. Without the feature `planted`,
+//! which only the simulator turns on for itself, [`is`] is a constant `false` and nothing of it is compiled in.
+
+/// A mistake that can be made in the code that ships.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Bug {
+    /// Votes, acknowledgements and vote requests leave before their fsync.
+    PromiseBeforeFsync,
+    /// A new term is written without its vote.
+    VoteNotPersisted,
+    /// Who stops leading or standing for election forgets whom it voted for.
+    VoteErasedOnStepDown,
+    /// An entry of an older term is committed because a quorum holds it.
+    OldTermCommittedByCount,
+    /// The leader counts its own entries before they are on its disk.
+    OwnEntriesCountedUnsynced,
+    /// Reads do not wait for the first commit of the leader's term.
+    ReadBeforeOwnCommit,
+    /// Reads do not wait for a heartbeat round.
+    ReadWithoutRound,
+    /// An answer to an old heartbeat round confirms the newest one.
+    OldRoundConfirmsNew,
+    /// Entries are replaced although they are equal, also committed ones.
+    CommittedEntriesTruncated,
+    /// What stands behind the entries of an append is cut, also when the append is late.
+    StaleAppendShortensLog,
+    /// A follower commits beyond what the append covered.
+    CommitBeyondCovered,
+    /// A heartbeat carries the leader's commit index as it is, whatever the peer holds.
+    HeartbeatCommitNotCapped,
+    /// What an overtaken write carried counts as durable.
+    OvertakenWriteAcknowledges,
+    /// A fresh leader takes for granted what the peers held in an earlier term.
+    MatchOfEarlierTermKept,
+    /// An acknowledgement of an older term is counted.
+    OldAcknowledgementCounted,
+    /// A vote is given to a candidate whose log is older.
+    VoteForOlderLog,
+    /// Pre-votes are granted while a leader is heard.
+    PreVoteWhileLeaderLives,
+    /// A leader that hears no quorum goes on leading.
+    NoCheckQuorum,
+    /// The own vote counts before it is durable.
+    OwnVoteCountedUnsynced,
+    /// A candidate whose own vote still waits for its disk raises the term at every timeout.
+    TermsRaisedWhileDiskWaits,
+    /// Entries that were read back are sent although the peer has moved on since.
+    StaleFetchUsed,
+    /// A candidate of the same term as the leader does not give way to it.
+    CandidateIgnoresLeader,
+    /// The term has three bits, so that a run reaches its end.
+    TermWraps,
+    /// The log's sync does nothing and says that it did.
+    SyncSkipped,
+    /// After a failed fsync the next one is believed.
+    FailedSyncRetried,
+    /// The name of a new segment is not made durable.
+    SegmentNameNotSynced,
+    /// A new segment does not carry the term and the vote.
+    SegmentWithoutVote,
+    /// Damage at the end of the log is cut like a torn tail.
+    DamageCutAsTornTail,
+    /// A last batch that was written to the wrong place is cut like a torn tail.
+    MisdirectedBatchCut,
+    /// A log that was there and is gone is made anew: the node votes again.
+    LostLogMadeAnew,
+    /// A repeated request of a session is applied again.
+    RepeatedRequestApplied,
+    /// A failure is kept as the answer to a request that was applied.
+    FailureKeptAsAnswer,
+    /// What is remembered of requests ages by the node's own clock.
+    KeysExpireByLocalClock,
+    /// A command sees the node's own clock instead of the entry's time.
+    LocalClockInApply,
+}
+
+/// Whether `bug` is planted.
+#[cfg(not(feature = "planted"))]
+#[inline(always)]
+pub const fn is(_bug: Bug) -> bool {
+    false
+}
+
+// What the compiler can work out stays no branch: in the code that ships every question for a bug is answered here.
+#[cfg(not(feature = "planted"))]
+const _: () = assert!(!is(Bug::PromiseBeforeFsync) && !is(Bug::LocalClockInApply), "nothing is planted");
+
+/// The clock of whoever asks, in milliseconds. Nothing is planted, so nobody asks.
+#[cfg(not(feature = "planted"))]
+#[inline(always)]
+pub const fn local_ms() -> u64 {
+    0
+}
+
+#[cfg(feature = "planted")]
+std::thread_local! {
+    static CHOSEN: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+    static LOCAL_MS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// Plants a bug, or none, into all that runs on this thread from now on.
+#[cfg(feature = "planted")]
+pub fn plant(bug: Option<Bug>) {
+    CHOSEN.set(bug);
+    LOCAL_MS.set(0);
+}
+
+/// Whether `bug` is planted.
+#[cfg(feature = "planted")]
+pub fn is(bug: Bug) -> bool {
+    CHOSEN.get() == Some(bug)
+}
+
+/// A clock that is another one for whoever asks: it moves by an hour each time. The same run asks in the same order.
+#[cfg(feature = "planted")]
+pub fn local_ms() -> u64 {
+    LOCAL_MS.set(LOCAL_MS.get() + 3_600_000);
+    LOCAL_MS.get()
+}

@@ -1,0 +1,69 @@
+//! A path through the states, told step by step.
+
+use quorate_core::message::{Envelope, Message};
+use quorate_core::types::EntryId;
+
+use crate::check::Violation;
+use crate::explore::model::{Action, Model};
+use crate::explore::state::State;
+
+/// Tells a path from the start on, with the node of each step as it is after it, and which rule the last step breaks.
+pub fn tell(model: &mut Model, path: &[Action], violation: &Violation) -> Vec<String> {
+    let mut lines = Vec::new();
+    let (mut state, mut next) = (model.start(), State::default());
+    for (step, action) in path.iter().enumerate() {
+        let (what, node) = describe(model, *action);
+        lines.push(format!("{:>3}  {what}", step + 1));
+        if model.follow(&state, *action, &mut next).is_err() {
+            break;
+        }
+        std::mem::swap(&mut state, &mut next);
+        lines.push(format!("       {}", model.local(state.nodes[node]).line()));
+    }
+    lines.push(format!("{violation}"));
+    lines
+}
+
+/// The action in words, and the place of the node that it moves.
+fn describe(model: &Model, action: Action) -> (String, usize) {
+    match action {
+        Action::Deliver(message) => {
+            let envelope = model.message(message);
+            (format!("arrives: {}", message_line(envelope)), place(envelope))
+        }
+        Action::Lose(message) => {
+            let envelope = model.message(message);
+            (format!("is lost: {}", message_line(envelope)), place(envelope))
+        }
+        Action::Persist(node) => (format!("n{}: its oldest write is durable", node + 1), node),
+        Action::Campaign(node) => (format!("n{} stands for election", node + 1), node),
+        Action::Propose(node) => (format!("n{}: a client proposes", node + 1), node),
+        Action::Heartbeat(node) => (format!("n{} begins a heartbeat round", node + 1), node),
+        Action::Silence(node) => (format!("n{} finds itself without a quorum", node + 1), node),
+        Action::Crash(node) => (format!("n{} crashes and starts again", node + 1), node),
+    }
+}
+
+fn place(envelope: &Envelope) -> usize {
+    usize::try_from(envelope.to.get() - 1).expect("ids are small here")
+}
+
+fn message_line(envelope: &Envelope) -> String {
+    let Envelope { from, to, term, message } = envelope;
+    let what = match message {
+        Message::AppendRequest { prev, entries, commit } => {
+            let ids: Vec<String> = entries.iter().map(|entry| EntryId::to_string(&entry.id)).collect();
+            format!("append [{}] after {prev}, commit {commit}", ids.join(" "))
+        }
+        Message::VoteRequest { last, .. } => format!("vote for me, last {last}"),
+        Message::VoteResponse { granted: true } => "vote granted".into(),
+        Message::VoteResponse { granted: false } => "vote refused".into(),
+        Message::AppendResponse { matched } => format!("holds all up to {matched}"),
+        Message::AppendRejected { prev, hint } => format!("lacks {prev}, perhaps from {hint}"),
+        Message::Heartbeat { commit, round } => format!("heartbeat {round}, commit {commit}"),
+        Message::HeartbeatResponse { round } => format!("heartbeat {round} answered"),
+        Message::PreVoteRequest { last } => format!("would you vote for me, last {last}"),
+        Message::PreVoteResponse { granted } => format!("pre-vote granted: {granted}"),
+    };
+    format!("{from} -> {to} t{} {what}", term.0)
+}

@@ -1,0 +1,113 @@
+//! The verb `explore`: every state of a small cluster, counted and timed.
+
+use std::process::ExitCode;
+
+use quorate_sim::explore::model::Bounds;
+use quorate_sim::explore::search::{Ended, Found, Limits, Search};
+use quorate_sim::explore::state::Budgets;
+use quorate_sim::explore::story;
+
+const USAGE: &str = "\
+quorate-sim explore       every state of a cluster that starts empty, breadth first
+  --nodes N               voters, 1 to 7 (3)
+  --terms N               the highest term in which a node stands for election (2)
+  --entries N             commands that clients propose (2)
+  --crashes N             crashes of a node, each losing what is not durable (1)
+  --heartbeats N          heartbeat rounds (0)
+  --silences N            times that a leader finds itself without a quorum (0)
+  --loss                  one message disappears (adds nothing but states: one that never comes is lost as well)
+  --duplicate             what was sent stays in flight: it may come never, or any number of times
+  --states-max N          stop after so many states (100,000,000)
+  --planted BUG           with a known mistake in the core; with `--features planted` only
+  --bytes-max N           stop at so many bytes of memory (2147483648)
+
+exit codes: 0 all rules held in every state, 1 a limit was reached before that, 2 bad arguments, 11 a rule was broken";
+
+/// Explores as `options` say and tells what was found.
+pub(crate) fn explore(options: &[&str]) -> ExitCode {
+    let Some((bounds, limits)) = parse(options) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    // An assertion that fails in the core is told with the path to it, below.
+    std::panic::set_hook(Box::new(|_| {}));
+    println!("{bounds:?}");
+    let watch = crate::stopwatch();
+    let mut search = Search::new(bounds, limits);
+    let found = search.run();
+    let millis = watch().max(1);
+    print_found(&found, millis);
+    match &found.ended {
+        Ended::Complete => {
+            println!("complete: all rules held in every state");
+            ExitCode::SUCCESS
+        }
+        Ended::Limit(what) => {
+            println!("not complete: the limit of {what} was reached; all rules held in what was seen");
+            ExitCode::from(1)
+        }
+        Ended::Broken(violation, path) => {
+            println!("a shortest path, {} steps:", path.len());
+            for line in story::tell(search.model(), path, violation) {
+                println!("{line}");
+            }
+            ExitCode::from(11)
+        }
+    }
+}
+
+fn print_found(found: &Found, millis: u64) {
+    let (locals, messages) = found.parts;
+    println!(
+        "{} states in {}.{:03} s, {} states/s; {} actions, depth {}, widest level {}",
+        found.states,
+        millis / 1000,
+        millis % 1000,
+        found.states * 1000 / millis,
+        found.actions,
+        found.depth,
+        found.widest
+    );
+    println!(
+        "{locals} node states, {messages} messages; {} bytes, {} for each state",
+        found.bytes,
+        found.bytes as u64 / found.states.max(1)
+    );
+}
+
+fn parse(options: &[&str]) -> Option<(Bounds, Limits)> {
+    let budgets = Budgets { proposals: 2, crashes: 1, ..Budgets::default() };
+    let mut bounds = Bounds { nodes: 3, terms: 2, budgets, messages_stay: false };
+    let mut limits = Limits { states_max: 100_000_000, bytes_max: 2 << 30 };
+    let mut rest = options;
+    while let Some((option, after)) = rest.split_first() {
+        rest = after;
+        match *option {
+            "--loss" => {
+                bounds.budgets.losses = 1;
+                continue;
+            }
+            "--duplicate" => {
+                bounds.messages_stay = true;
+                continue;
+            }
+            _ => {}
+        }
+        let (value, after) = rest.split_first()?;
+        rest = after;
+        match *option {
+            "--nodes" => bounds.nodes = value.parse().ok().filter(|nodes| (1..=7).contains(nodes))?,
+            "--terms" => bounds.terms = value.parse().ok()?,
+            "--entries" => bounds.budgets.proposals = value.parse().ok()?,
+            "--crashes" => bounds.budgets.crashes = value.parse().ok()?,
+            "--heartbeats" => bounds.budgets.heartbeats = value.parse().ok()?,
+            "--silences" => bounds.budgets.silences = value.parse().ok()?,
+            "--states-max" => limits.states_max = value.parse().ok()?,
+            #[cfg(feature = "planted")]
+            "--planted" => quorate_core::planted::plant(Some(crate::planted::named(value)?)),
+            "--bytes-max" => limits.bytes_max = value.parse().ok()?,
+            _ => return None,
+        }
+    }
+    Some((bounds, limits))
+}

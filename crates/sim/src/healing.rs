@@ -1,0 +1,108 @@
+//! How the faults of a run end: either all is healed, or only a quorum, and the rest stays broken for good, each node in its own way.
+
+use std::collections::BTreeMap;
+
+use quorate_core::types::NodeId;
+
+use crate::check::Violation;
+use crate::member::{Member, Store};
+use crate::rng::Rng;
+use crate::scene::Scene;
+
+/// In which way a node stays broken for good.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Broken {
+    /// It does not run.
+    Dead,
+    /// It runs and is cut off in both directions.
+    CutOff,
+    /// It is heard and hears nothing: it stands for election again and again.
+    Deaf,
+    /// It hears and is not heard.
+    Mute,
+    /// Its process does nothing more.
+    Frozen,
+    /// Its disk does nothing more, while its process goes on.
+    Stuck,
+}
+
+const ALL: [Broken; 6] =
+    [Broken::Dead, Broken::CutOff, Broken::Deaf, Broken::Mute, Broken::Frozen, Broken::Stuck];
+
+impl Broken {
+    fn name(self) -> &'static str {
+        match self {
+            Broken::Dead => "left broken: dead",
+            Broken::CutOff => "left broken: cut off",
+            Broken::Deaf => "left broken: hears nothing",
+            Broken::Mute => "left broken: is not heard",
+            Broken::Frozen => "left broken: frozen",
+            Broken::Stuck => "left broken: disk stuck",
+        }
+    }
+}
+
+/// Ends all faults. What it returns is the core: the nodes that are whole from now on, a quorum at least.
+///
+/// # Errors
+/// When a node of the core does not start from what its disk holds.
+pub(crate) fn heal(
+    scene: &mut Scene,
+    members: &mut BTreeMap<NodeId, Member>,
+    mut rng: Rng,
+) -> Result<Vec<NodeId>, Violation> {
+    scene.end_faults();
+    let quorum = scene.voters.len() / 2 + 1;
+    let mut core: Vec<NodeId> =
+        members.iter().filter(|(_, member)| member.store() == Store::Sound).map(|(node, _)| *node).collect();
+    assert!(core.len() >= quorum, "damage leaves a quorum of sound disks");
+    let all = rng.chance(500);
+    while !all && core.len() > quorum {
+        let one = *rng.pick(&core).expect("a core has members");
+        core.retain(|node| *node != one);
+    }
+    let whole = core.len() == scene.voters.len();
+    scene.count(if whole { "healed: all" } else { "healed: only a quorum" });
+    scene.line("world", || format!("is healed but for all outside of {core:?}"));
+    for (node, member) in members.iter_mut() {
+        if core.contains(node) {
+            member.heal();
+            member.start(scene)?;
+        } else {
+            let broken = *rng.pick(&ALL).expect("there are ways to be broken");
+            scene.line(*node, || format!("stays broken: {broken:?}"));
+            scene.count(broken.name());
+            leave(scene, *node, member, broken);
+        }
+    }
+    Ok(core)
+}
+
+fn leave(scene: &mut Scene, node: NodeId, member: &mut Member, broken: Broken) {
+    match broken {
+        Broken::Dead => member.retire(scene),
+        Broken::CutOff => isolate(scene, node, true, true),
+        Broken::Deaf => isolate(scene, node, false, true),
+        Broken::Mute => isolate(scene, node, true, false),
+        Broken::Frozen => member.pause(FOR_EVER_US),
+        Broken::Stuck => member.stall_disk(FOR_EVER_US),
+    }
+}
+
+/// Cuts what the node sends, what it hears, or both.
+pub(crate) fn isolate(scene: &mut Scene, node: NodeId, outward: bool, inward: bool) {
+    for other in scene.voters.clone() {
+        if other == node {
+            continue;
+        }
+        if outward {
+            scene.network.cut(node, other);
+        }
+        if inward {
+            scene.network.cut(other, node);
+        }
+    }
+}
+
+/// Later than any run ends.
+const FOR_EVER_US: u64 = u64::MAX / 2;

@@ -1,0 +1,75 @@
+//! The classes of fault and what each must have caused: a simulator that never hits a class proves nothing about it.
+
+use crate::disk::{Fault, SimDisk};
+use crate::faults::class::CLASSES;
+use crate::network::NetworkCounters;
+
+/// Every name that must have been counted at least once over many runs.
+pub fn expected() -> Vec<&'static str> {
+    let faults = CLASSES.iter().map(|class| class.name());
+    faults.chain(CONSEQUENCES).chain(DISK_FAULTS.map(|(_, name)| name)).collect()
+}
+
+/// What the disk did wrong, counted by itself.
+pub(crate) fn of_disk(disk: &SimDisk) -> impl Iterator<Item = (&'static str, u64)> {
+    DISK_FAULTS.into_iter().map(|(fault, name)| (name, disk.count(fault)))
+}
+
+/// What the network did wrong, counted by itself.
+pub(crate) fn of_network(network: NetworkCounters) -> [(&'static str, u64); 9] {
+    [
+        ("message lost", network.lost),
+        ("message repeated", network.repeated),
+        ("message straggled", network.straggled),
+        ("message met a cut", network.cut),
+        ("message slowed by its link", network.slowed),
+        ("message lost in a reset", network.reset),
+        ("message of a lost kind", network.filtered),
+        ("message too large to pass", network.too_large),
+        ("message sent", network.sent),
+    ]
+}
+
+/// What the disk counts, and the name here.
+const DISK_FAULTS: [(Fault, &str); 6] = [
+    (Fault::WriteError, "disk: write failed"),
+    (Fault::SyncError, "disk: sync failed, page called clean"),
+    (Fault::Full, "disk: no space"),
+    (Fault::ReadError, "disk: read failed"),
+    (Fault::Misdirect, "disk: write misdirected"),
+    (Fault::SyncLie, "disk: write lost"),
+];
+
+/// What faults that last for a run, or that wait for their moment, must have caused.
+const CONSEQUENCES: [&str; 30] = [
+    "clock drifts",
+    "crash loop: process died again",
+    "healed: all",
+    "healed: only a quorum",
+    "left broken: cut off",
+    "left broken: dead",
+    "left broken: disk stuck",
+    "left broken: frozen",
+    "left broken: hears nothing",
+    "left broken: is not heard",
+    "limit: 100 bytes uncommitted",
+    "limit: one entry a batch",
+    "limit: one entry a message",
+    "limit: one input a turn",
+    "limit: one message in flight",
+    "limit: one waiting read",
+    "limit: one write a sync",
+    "limit: segments of 4 KiB",
+    "limit: shortest election timeout",
+    "limit: window of 200 bytes",
+    "message lost",
+    "message met a cut",
+    "message repeated",
+    "message straggled",
+    "messages may overtake each other",
+    "node stopped by its disk",
+    "power lost between write and sync",
+    "slow disk",
+    "start refused on a damaged disk",
+    "wiped node refused",
+];

@@ -1,0 +1,178 @@
+//! Faults of a process and of its disk: it stands still, its syncs fail or take long, its file system is full. What a machine
+//! does not permit is told as such, in words. *Knows nothing of* what the process does.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::BOUND;
+
+/// Why this machine does not permit a fault.
+#[derive(Debug)]
+pub struct NotPermitted(pub String);
+
+/// What a test goes on with; without it the test prints why it proves nothing here, and ends. With `E2E_NO_SKIP` set it fails
+/// instead, for machines that are known to permit everything.
+pub fn permitted<T>(tried: Result<T, NotPermitted>) -> Option<T> {
+    match tried {
+        Ok(given) => Some(given),
+        Err(NotPermitted(why)) => {
+            assert!(std::env::var_os("E2E_NO_SKIP").is_none(), "skipped although E2E_NO_SKIP is set: {why}");
+            println!("skipped: {why}");
+            None
+        }
+    }
+}
+
+/// Sends a signal, by its name as in `STOP`.
+///
+/// # Errors
+/// When there is no such process.
+pub fn signal(pid: u32, name: &str) -> Result<()> {
+    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status()?;
+    ensure!(status.success(), "no signal {name} to process {pid}");
+    Ok(())
+}
+
+/// Stops a process in its tracks, and returns when it stands.
+///
+/// # Errors
+/// When there is no such process.
+pub fn pause(pid: u32) -> Result<()> {
+    signal(pid, "STOP")?;
+    let begin = Instant::now();
+    loop {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // The state stands behind the name, which is in parentheses.
+        let state = stat.rsplit_once(") ").context("a line of /proc/PID/stat")?.1;
+        if state.starts_with('T') {
+            return Ok(());
+        }
+        ensure!(begin.elapsed() < BOUND, "process {pid} does not stop: {stat}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// What a process is to meet on its disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DiskFault {
+    /// Each sync fails, and nothing is written.
+    SyncError,
+    /// Each sync takes so much longer.
+    SyncDelay(Duration),
+    /// There is no space for a further file of the log.
+    Full,
+}
+
+/// `strace` at work on a process. Dropped, it lets go and the fault ends.
+pub struct Tracer {
+    strace: Child,
+}
+
+impl Tracer {
+    /// Makes a running process meet this fault from now on.
+    ///
+    /// # Errors
+    /// When there is no `strace`, or the system does not let it.
+    pub fn attach(pid: u32, fault: DiskFault) -> Result<Tracer, NotPermitted> {
+        let (call, what) = match fault {
+            DiskFault::SyncError => ("fdatasync", "error=EIO".to_owned()),
+            DiskFault::SyncDelay(delay) => ("fdatasync", format!("delay_enter={}", delay.as_micros())),
+            DiskFault::Full => ("fallocate", "error=ENOSPC".to_owned()),
+        };
+        let (trace, inject) = (format!("trace={call}"), format!("inject={call}:{what}"));
+        let mut command = Command::new("strace");
+        command.args(["-f", "-o", "/dev/null", "-e", &trace, "-e", &inject, "-p", &pid.to_string()]);
+        let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let mut strace = spawned.map_err(|error| NotPermitted(format!("no strace: {error}")))?;
+        let told = strace.stderr.take().map(BufReader::new);
+        let mut lines = told.into_iter().flat_map(BufRead::lines).map_while(Result::ok);
+        let mut said = String::new();
+        while let Some(line) = lines.next() {
+            if line.contains(" attached") {
+                // Whatever it says later must not block it.
+                std::thread::spawn(move || lines.for_each(drop));
+                return Ok(Tracer { strace });
+            }
+            said.push_str(&line);
+        }
+        // It has closed its output: it ends.
+        let _ = strace.wait();
+        Err(NotPermitted(format!("strace does not attach: {said}")))
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        // It may have ended with its process. Asked to end, it first lets the process go; killed, it might not.
+        let _ = signal(self.strace.id(), "TERM");
+        let _ = self.strace.wait();
+    }
+}
+
+/// A small file system in memory. Dropped, it is gone; drop the processes that use it first.
+pub struct SmallDisk {
+    dir: tempfile::TempDir,
+}
+
+impl SmallDisk {
+    /// One of so many bytes.
+    ///
+    /// # Errors
+    /// When the system does not let this user mount one.
+    pub fn mount(bytes: u64) -> Result<SmallDisk, NotPermitted> {
+        let dir =
+            tempfile::tempdir().map_err(|error| NotPermitted(format!("no temporary folder: {error}")))?;
+        let mut command = Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "quorate-e2e"]).arg(dir.path());
+        let output = command.output().map_err(|error| NotPermitted(format!("no mount: {error}")))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(NotPermitted(format!("no small file system can be mounted: {}", said.trim())));
+        }
+        Ok(SmallDisk { dir })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Takes all the space that is left, with a file that [`SmallDisk::free`] removes.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn fill(&self) -> Result<()> {
+        let mut filler = std::fs::File::create(self.filler())?;
+        let zeros = vec![0; 4096];
+        loop {
+            match filler.write(&zeros) {
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::StorageFull => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Gives the space back.
+    ///
+    /// # Errors
+    /// When it was not taken.
+    pub fn free(&self) -> Result<()> {
+        Ok(std::fs::remove_file(self.filler())?)
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.dir.path().join("filler")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: a process that is just being killed may still hold it.
+        let _ = Command::new("umount").arg("-l").arg(self.dir.path()).status();
+    }
+}

@@ -113,7 +113,7 @@ async fn a_port_in_use_and_a_folder_that_cannot_be_made_are_told_apart() {
     let file = dir.path().join("file");
     std::fs::write(&file, "in the way").expect("a file");
     let no_folder = Node::builder(file.join("data")).start(Words::default()).await;
-    assert!(matches!(no_folder, Err(StartError::Data { source: LogError::NotADirectory, .. })));
+    assert!(matches!(no_folder, Err(StartError::Data { source: LogError::NotWritable { .. }, .. })));
 }
 
 /// Reads run on the thread that applies: when they are slow, they are refused, and what is to be applied still has its room.

@@ -114,7 +114,7 @@ impl Client {
             self.note(position, &failure);
             let fate = if call.only_reads() { Fate::NotAccepted } else { failure.fate() };
             attempts.unknown |= fate == Fate::Unknown;
-            attempts.last = Some(failure);
+            attempts.remember(failure);
             if !may_repeat(fate, call.repeatable) {
                 return Err(attempts.give_up());
             }
@@ -200,6 +200,15 @@ impl Client {
 }
 
 impl Attempts {
+    /// Keeps the failure to tell. What a living node says of the cluster tells more than that another one cannot be reached.
+    fn remember(&mut self, failure: Failure) {
+        let said = self.last.as_ref().is_some_and(|last| matches!(last.kind, FailureKind::Problem(..)));
+        let unreachable = matches!(failure.kind, FailureKind::NoListener | FailureKind::Unreachable(_));
+        if !(said && unreachable) {
+            self.last = Some(failure);
+        }
+    }
+
     /// The end of a call that no endpoint answered, with the worst fate of its attempts.
     fn give_up(&mut self) -> ClientError {
         let failure = self.last.take().unwrap_or_else(|| Failure {

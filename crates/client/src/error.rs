@@ -27,7 +27,7 @@ pub enum ClientError {
         failure: Failure,
     },
     /// The call left and no answer came back: it may have happened. Try again with the same request id only.
-    #[error("the outcome is unknown: {failure}")]
+    #[error("the outcome is unknown: the call may have been applied (last failure: {failure})")]
     Unknown {
         /// How many times an endpoint was asked.
         attempts: u32,
@@ -68,10 +68,11 @@ impl ClientError {
     pub fn hint(&self) -> Option<String> {
         match self {
             ClientError::NotAccepted { failure, .. } => failure.hint(),
-            ClientError::Unknown { failure, .. } => Some(failure.hint().unwrap_or_else(|| {
-                "it may have been applied: look at the state, or try again with the same request id"
-                    .to_owned()
-            })),
+            // Never the last failure's own advice: it speaks of the last attempt, and an earlier one may have been applied.
+            ClientError::Unknown { .. } => Some(
+                "it may have been applied: look at the state, or try again with the same request id only"
+                    .to_owned(),
+            ),
             ClientError::Refused { problem, .. } => Some(problem.hint.clone()),
             ClientError::Invalid(_) => None,
             ClientError::Malformed { .. } => Some(

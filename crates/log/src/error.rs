@@ -59,6 +59,11 @@ pub enum LogError {
     /// Another process has the data folder.
     #[error("the data folder is in use by another process: one folder belongs to one node")]
     InUse,
+    /// Where the data directory should be, there is a file.
+    #[error(
+        "the data directory is a file, not a directory: move the file away or name another data directory"
+    )]
+    NotADirectory,
     /// The data folder cannot be made or written.
     #[error(
         "the data folder cannot be written: {source}: check its owner, its mode and that it is not mounted read-only"

@@ -10,6 +10,8 @@ use quorate_core::types::{ClusterId, NodeId};
 use crate::data_dir::DataDir;
 use crate::disk::Disk;
 use crate::error::LogError;
+use crate::open::MANIFEST_FILE;
+use crate::segment::SEGMENT_DIR;
 use crate::small_file;
 
 /// Whose folder the caller believes it to be.
@@ -47,6 +49,7 @@ impl<D: Disk + Clone> Identity<D> {
         let (incarnation, created) = match small_file::read(&disk, NODE_FILE, NODE_MAGIC)? {
             Some(body) => (read_node(&body, wanted)?, false),
             None => {
+                refuse_without_node(&disk)?;
                 let mut body = owner(wanted);
                 body.put_u128_le(fresh_incarnation);
                 small_file::replace(&disk, NODE_FILE, NODE_MAGIC, &body)?;
@@ -109,6 +112,20 @@ impl<D: Disk + Clone> Identity<D> {
         assert!(self.known_incarnation(node) == Some(incarnation), "what was remembered is known");
         Ok(())
     }
+}
+
+/// NODE is durable before anything else is made: a log or peers without it are those of a store whose name is lost. Under a new
+/// name its peers would shut it out, or take it for another store.
+fn refuse_without_node<D: Disk>(disk: &D) -> Result<(), LogError> {
+    let names = disk.list("").map_err(|error| LogError::io("cannot list", "the data directory", error))?;
+    let segments = disk.list(SEGMENT_DIR).map_err(|error| LogError::io("cannot list", SEGMENT_DIR, error))?;
+    let left = names.into_iter().find(|name| name == MANIFEST_FILE || name == PEERS_FILE);
+    let left = left.or_else(|| segments.into_iter().next().map(|name| format!("{SEGMENT_DIR}/{name}")));
+    let Some(left) = left else { return Ok(()) };
+    let what = format!(
+        "NODE is missing but a log is here ({left}): put the file back; a node whose data is lost comes back under a new id only"
+    );
+    Err(LogError::corrupt(NODE_FILE, 0, what))
 }
 
 /// Whether the file PEERS is there. A node meets its peers only after its log was opened: a folder with this file and without a

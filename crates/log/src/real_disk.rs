@@ -24,9 +24,12 @@ impl RealDisk {
     /// The data folder at `path`; it is made, readable by the owner only, if it is not there.
     ///
     /// # Errors
-    /// [`LogError::NotWritable`].
+    /// [`LogError::NotADirectory`] if a file is there, else [`LogError::NotWritable`].
     pub fn open(path: impl AsRef<Path>) -> Result<RealDisk, LogError> {
         let path = path.as_ref();
+        if path.is_file() {
+            return Err(LogError::NotADirectory);
+        }
         let names = names_to_sync(path);
         make_dir(path)
             .and_then(|()| check_dir(path))

@@ -221,12 +221,12 @@ pub(crate) async fn history(
     let mut whole: Option<quorate_api::history::HistoryPage> = None;
     loop {
         let page_len = u32::try_from(left.min(u64::from(PAGE_LEN))).unwrap_or(PAGE_LEN);
-        let mut page = match context.client.history(&machine, &id, from, Some(page_len)).await {
+        let page = match context.client.history(&machine, &id, from, Some(page_len)).await {
             Ok(page) => page,
             Err(error) => return Err(context.explain(error, &machine).await),
         };
-        // A page ends between two revisions, so it may hold a few records more than were asked for.
-        page.records.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        // A page ends between two revisions, so it may hold a few records more than were asked for. They are all shown: `next`
+        // goes on behind them, and who pages by it must not lose any.
         left = left.saturating_sub(page.records.len() as u64);
         from = page.next;
         match context.output.format {
@@ -250,6 +250,12 @@ pub(crate) async fn history(
     }
     if let Some(whole) = whole {
         context.output.value(&whole)?;
+    }
+    if let Some(next) = from
+        && context.output.is_table()
+        && !context.output.is_closed()
+    {
+        words(&format!("there are more; --from {next} goes on behind these"));
     }
     Ok(Exit::Ok)
 }

@@ -71,7 +71,7 @@ pub(crate) async fn apply(context: &mut Context, files: &[PathBuf]) -> Result<Ex
         return Err(Failure::new(Exit::Error, "nothing was applied: a definition has faults")
             .hint("`quorate check FILE` checks without a cluster"));
     };
-    let mut rows = Vec::new();
+    let mut all = Vec::new();
     for (source, definition) in sources.into_iter().zip(definitions) {
         let format = match source.format {
             Format::Toml => DefinitionFormat::Toml,
@@ -82,15 +82,24 @@ pub(crate) async fn apply(context: &mut Context, files: &[PathBuf]) -> Result<Ex
                 let failure = Failure::from(error);
                 Failure { what: format!("{}: {}", source.path.display(), failure.what), ..failure }
             })?;
-        if !context.output.is_table() {
+        // Told at once where a line is a document: a later file that is refused does not undo this one.
+        if context.output.format == OutputFormat::Jsonl {
             context.output.value(&applied)?;
-            continue;
         }
-        let result = if applied.created { "new" } else { "unchanged" };
-        let version = applied.version.to_string();
-        rows.push(vec![applied.machine, version, result.to_owned(), short(&applied.hash)]);
+        all.push(applied);
     }
-    context.output.table(&["MACHINE", "VERSION", "RESULT", "HASH"], rows)?;
+    match context.output.format {
+        OutputFormat::Json => context.output.value(&all)?,
+        OutputFormat::Jsonl => {}
+        OutputFormat::Table => {
+            let rows = all.into_iter().map(|applied| {
+                let result = if applied.created { "new" } else { "unchanged" };
+                let version = applied.version.to_string();
+                vec![applied.machine, version, result.to_owned(), short(&applied.hash)]
+            });
+            context.output.table(&["MACHINE", "VERSION", "RESULT", "HASH"], rows.collect())?;
+        }
+    }
     Ok(Exit::Ok)
 }
 

@@ -3,7 +3,7 @@
 use quorate_api::meaning::{Exit, RejectionCode};
 use quorate_api::outcome::{Answer, ExplainStep, Outcome, Rejection, StepKind};
 use quorate_api::proposal::{Expect, Propose};
-use quorate_client::{RequestId, WriteOptions};
+use quorate_client::{RequestId, WriteOptions, random_id};
 use serde_json::{Map, Value};
 
 use crate::args::ProposeArgs;
@@ -17,11 +17,19 @@ use crate::target::Target;
 pub(crate) async fn propose(context: &mut Context, arguments: ProposeArgs) -> Result<Exit, Failure> {
     let target = Target::parse(&arguments.target)?;
     let propose = body(&arguments)?;
-    let request_id = Some(arguments.key.clone().map_or_else(RequestId::random, RequestId::Key));
+    let key = arguments.key.clone().unwrap_or_else(|| format!("{:032x}", random_id()));
+    let request_id = Some(RequestId::Key(key.clone()));
     let options = WriteOptions { request_id, explain: arguments.explain, ..WriteOptions::default() };
     let answer = match context.client.propose(&target.machine, &target.id, &propose, &options).await {
         Ok(answer) => answer,
-        Err(error) => return Err(context.explain(error, &target.machine).await),
+        Err(error) => {
+            let failure = context.explain(error, &target.machine).await;
+            return Err(if failure.exit == Exit::Unknown {
+                failure.hint(repeat(&target, &key))
+            } else {
+                failure
+            });
+        }
     };
     if context.output.is_table() {
         tell(context, &answer)?;
@@ -33,6 +41,12 @@ pub(crate) async fn propose(context: &mut Context, arguments: ProposeArgs) -> Re
         say_rejected(rejection, hint);
     }
     Ok(answer.outcome.meaning().exit)
+}
+
+/// What to do when nobody knows whether the proposal was applied: only the same key makes a repetition safe.
+fn repeat(target: &Target, key: &str) -> String {
+    let Target { machine, id } = target;
+    format!("look with `quorate get {machine}/{id}`, or repeat the same command with --key {key}")
 }
 
 fn body(arguments: &ProposeArgs) -> Result<Propose, Failure> {

@@ -25,7 +25,7 @@ use crate::context::{Context, Words, client_config};
 use crate::failure::{Failure, warn, words};
 use crate::import::answer::{Pulse, Session};
 use crate::import::progress::Progress;
-use crate::import::rejected::RejectedFile;
+use crate::import::rejected::{RejectedFile, refuse_same_file};
 use crate::import::report::{Counts, DryReport, Report};
 use crate::import::runner::Runner;
 use crate::import::scan::{Scan, scan};
@@ -40,6 +40,7 @@ pub(crate) async fn import(
 ) -> Result<Exit, Failure> {
     let machine = &arguments.machine;
     quorate_machine::check_name(machine).map_err(|why| Failure::usage(format!("`{machine}`: {why}")))?;
+    refuse_same_file(&arguments.file, arguments.rejected.as_deref())?;
     let source = Source::open(&arguments.file)?;
     let mut progress = Progress::check(source.bytes);
     let found = scan(&source, machine, &mut progress)?;

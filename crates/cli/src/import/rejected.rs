@@ -7,6 +7,32 @@ use quorate_api::meaning::Exit;
 
 use crate::failure::{Failure, warn};
 
+/// Refuses to write the rejected rows over the imported file, under whatever name: that would destroy what is to be read.
+pub(crate) fn refuse_same_file(import: &Path, chosen: Option<&Path>) -> Result<(), Failure> {
+    let mut beside = import.as_os_str().to_owned();
+    beside.push(".rejected.csv");
+    let rejected = chosen.unwrap_or(Path::new(&beside));
+    if !is_same_file(import, rejected) {
+        return Ok(());
+    }
+    let what = format!("{} is the imported file itself: rejected rows would replace it", rejected.display());
+    Err(Failure::usage(what).hint("name another file with --rejected"))
+}
+
+/// Whether both names lead to one file, through symbolic and hard links. A name that leads nowhere leads to no file.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let identity = |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+        identity(one).is_some_and(|found| identity(other) == Some(found))
+    }
+    #[cfg(not(unix))]
+    {
+        one.canonicalize().is_ok_and(|found| other.canonicalize().is_ok_and(|path| path == found))
+    }
+}
+
 /// A rejected row.
 #[derive(Debug)]
 pub(crate) struct RejectedRow {

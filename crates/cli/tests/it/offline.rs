@@ -148,3 +148,19 @@ fn a_log_is_looked_for_where_it_is_named() {
     quorate(&["log", "inspect", &path]).check(1, &["err:no data directory"]);
     quorate(&["log", "inspect", "/does/not/exist"]).check(1, &["err:/does/not/exist"]);
 }
+
+#[cfg(unix)]
+#[test]
+fn rejected_rows_never_replace_the_imported_file() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+    let import = path("rows.csv");
+    std::fs::write(&import, "id,event\na,start\n").expect("written");
+    std::fs::hard_link(&import, path("hard.csv")).expect("linked");
+    std::os::unix::fs::symlink(&import, path("soft.csv")).expect("linked");
+    for rejected in ["rows.csv", "hard.csv", "soft.csv"] {
+        let run = quorate(&["import", &import, "--machine", "m", "--rejected", &path(rejected)]);
+        run.check(2, &["err:is the imported file itself"]);
+    }
+    assert_eq!(std::fs::read_to_string(&import).expect("read"), "id,event\na,start\n");
+}

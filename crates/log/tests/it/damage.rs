@@ -221,6 +221,24 @@ fn a_log_that_is_gone_is_not_made_anew_once_peers_were_met() {
     }
 }
 
+/// A store that lost its name must not get another one: its peers know it by the first.
+#[test]
+fn a_log_without_the_identity_of_its_store_is_refused_and_nothing_changes() {
+    let (disk, _) = sound();
+    for name in ["NODE".to_owned(), "LOG".to_owned(), "PEERS".to_owned(), segment(3), segment(2)] {
+        disk.uproot(&name);
+        let dir = DataDir::open(disk.clone()).unwrap();
+        let wanted = Wanted { cluster: CLUSTER, node: quorate_core::types::NodeId::new(1) };
+        let found = Identity::open_or_create(&dir, wanted, 78).unwrap_err();
+        let LogError::Corrupt { file, what, .. } = &found else { panic!("{found}") };
+        assert!(file == "NODE" && what.contains("NODE is missing but a log is here"), "{found}");
+    }
+    let dir = DataDir::open(disk.clone()).unwrap();
+    disk.uproot(&segment(1));
+    let wanted = Wanted { cluster: CLUSTER, node: quorate_core::types::NodeId::new(1) };
+    assert!(Identity::open_or_create(&dir, wanted, 78).unwrap().1, "an empty data directory is a new store");
+}
+
 #[test]
 fn a_segment_of_another_history_is_damage_and_one_of_another_cluster_is_named() {
     let other_history = || {

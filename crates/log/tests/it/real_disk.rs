@@ -32,6 +32,12 @@ fn what_was_synced_is_there_after_a_restart() {
 }
 
 #[test]
+fn a_file_in_the_place_of_the_data_directory_is_called_a_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    assert!(matches!(RealDisk::open(file.path()), Err(LogError::NotADirectory)));
+}
+
+#[test]
 fn a_folder_belongs_to_one_process_at_a_time_and_to_its_owner_only() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a/b");

@@ -95,10 +95,8 @@ impl Raft {
         }) || planted::is(Bug::NoCheckQuorum);
         // A leader whose own disk stands commits through the others but applies nothing, so nobody is answered; its heartbeats
         // would keep it in office for as long as the disk stands. Where the others can do without it, it makes room.
-        leader.disk_silent_ticks = match self.log.writes_under_way() {
-            0 => 0,
-            _ => leader.disk_silent_ticks.saturating_add(elapsed),
-        };
+        let owes = !leader.peers.is_empty() && self.log.writes_under_way() > 0;
+        leader.disk_silent_ticks = if owes { leader.disk_silent_ticks.saturating_add(elapsed) } else { 0 };
         let disk_stands = leader.disk_silent_ticks >= timeout.saturating_mul(DISK_SILENT_TIMEOUTS_MAX)
             && quorum::has_quorum(&membership, |voter| {
                 peers.get(&voter).is_some_and(|peer| peer.silent_ticks < timeout)

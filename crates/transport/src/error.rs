@@ -122,6 +122,9 @@ pub enum LinkError {
     /// The other side's handshake could not be read.
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
+    /// Whoever was dialled answers in HTTP.
+    #[error("an HTTP port answers at this address: name the peer port of the node, not its API port")]
+    ApiPort,
     /// A frame could not be read.
     #[error(transparent)]
     Frame(#[from] FrameError),

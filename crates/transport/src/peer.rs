@@ -243,7 +243,9 @@ impl Worker {
         let error = self.pump(stream).await;
         self.shared.connected.store(false, Ordering::Release);
         self.discard_queue();
-        self.note_failure(&error);
+        if !matches!(error, LinkError::Stopping) {
+            self.note_failure(&error);
+        }
         let _ = inbox.send(wrap(LinkEvent::Down { peer, reason: error.to_string() })).await;
     }
 
@@ -297,7 +299,11 @@ impl Worker {
             .write_all(&hello.encode())
             .await
             .map_err(|source| LinkError::Io { doing: "sending the handshake", source })?;
-        let welcome = match read_message(stream, Answer::decode).await? {
+        let answer = read_message(stream, Answer::decode).await.map_err(|error| match error {
+            LinkError::Handshake(HandshakeError::Http) => LinkError::ApiPort,
+            other => other,
+        })?;
+        let welcome = match answer {
             Answer::Welcome(welcome) => welcome,
             Answer::Refused(refusal) => return Err(LinkError::Refused(refusal)),
         };

@@ -4,7 +4,7 @@ use quorate_api::history::{HistoryKind, HistoryRecord};
 use quorate_api::instance::{CreateInstance, InstanceSummary};
 use quorate_api::meaning::Exit;
 use quorate_api::outcome::{Creation, Rejection};
-use quorate_client::{ListQuery, RequestId, WriteOptions};
+use quorate_client::{ListQuery, RequestId, WriteOptions, random_id};
 
 use crate::args::OutputFormat;
 use crate::context::Context;
@@ -22,12 +22,21 @@ pub(crate) async fn create(
     key: Option<String>,
 ) -> Result<Exit, Failure> {
     let (machine, id) = target::split(target)?;
-    let request_id = Some(key.map_or_else(RequestId::random, RequestId::Key));
+    let key = key.unwrap_or_else(|| format!("{:032x}", random_id()));
+    let request_id = Some(RequestId::Key(key.clone()));
     let options = WriteOptions { request_id, ..WriteOptions::default() };
     let body = CreateInstance { id, ..CreateInstance::default() };
     let creation = match context.client.create(&machine, &body, &options).await {
         Ok(creation) => creation,
-        Err(error) => return Err(context.explain(error, &machine).await),
+        Err(error) => {
+            let failure = context.explain(error, &machine).await;
+            if failure.exit != Exit::Unknown {
+                return Err(failure);
+            }
+            let hint =
+                format!("look with `quorate list {machine}`, or repeat the same command with --key {key}");
+            return Err(failure.hint(hint));
+        }
     };
     if !context.output.is_table() {
         context.output.value(&creation)?;

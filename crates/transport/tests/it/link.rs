@@ -257,3 +257,15 @@ async fn an_event_waits_for_a_full_inbox() {
     }
     one.stopped().await;
 }
+
+#[tokio::test]
+async fn an_api_port_that_is_dialled_is_called_one() {
+    let one = Node::new(identity(1), config());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let link = one.link(2, listener.local_addr().expect("bound").to_string());
+    let (mut stream, _) = listener.accept().await.expect("the link comes");
+    let said = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    tokio::io::AsyncWriteExt::write_all(&mut stream, said).await.expect("the link reads");
+    failed_with(&link, "name the peer port of the node, not its API port").await;
+    one.stopped().await;
+}

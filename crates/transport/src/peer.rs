@@ -299,9 +299,9 @@ impl Worker {
             .write_all(&hello.encode())
             .await
             .map_err(|source| LinkError::Io { doing: "sending the handshake", source })?;
-        let answer = read_message(stream, Answer::decode).await.map_err(|error| match error {
-            LinkError::Handshake(HandshakeError::Http) => LinkError::ApiPort,
-            other => other,
+        let answer = read_message(stream, Answer::decode).await.map_err(|error| {
+            let http = matches!(error, LinkError::Handshake(HandshakeError::Http));
+            if http { LinkError::ApiPort } else { error }
         })?;
         let welcome = match answer {
             Answer::Welcome(welcome) => welcome,

@@ -14,7 +14,6 @@
 //! - *Numbers of writes*, which are only compared with each other.
 //! - *Loss.* A message that stays in flight for ever is a lost one. An event that changes nothing at its node and sends
 //!   nothing is not followed: what can happen without a message can also happen while it is in flight.
-//! - *Names of nodes*, if asked to: states that differ only by them are one.
 //!
 //! # What is left out
 //!

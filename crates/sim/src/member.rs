@@ -43,6 +43,8 @@ pub struct Member {
     paused_until_us: u64,
     /// The disk does nothing before this time.
     stalled_until_us: u64,
+    /// The disk under the present store may have said that it had synced and had not; also a store that was wiped before.
+    disk_lied: bool,
     /// It is never started again.
     retired: bool,
 }
@@ -97,6 +99,7 @@ impl Member {
             wall_offset_ms: WALL_START_MS,
             paused_until_us: 0,
             stalled_until_us: 0,
+            disk_lied: false,
             retired: false,
         }
     }
@@ -113,6 +116,7 @@ impl Member {
 
     /// Notes that the data folder is no longer sound. What happened before and is worse stays.
     pub fn note_damage(&mut self, damage: Store) {
+        self.disk_lied |= damage == Store::Lied;
         if self.store == Store::Sound || self.store == Store::Damaged {
             self.store = damage;
         }
@@ -123,6 +127,7 @@ impl Member {
         self.crash(scene, true);
         self.disk = SimDisk::new(rng);
         self.store = Store::Wiped;
+        self.disk_lied = false;
         scene.checks.on_wipe(self.node);
         scene.line(self.node, || "loses all that it ever stored".into());
     }
@@ -192,7 +197,7 @@ impl Member {
                 scene.after(self.tick_us(), Event::Tick(life));
                 return Ok(());
             }
-            Err(NotStarted::Broken(violation)) if self.store != Store::Lied => return Err(violation),
+            Err(NotStarted::Broken(violation)) if !self.disk_lied => return Err(violation),
             Err(NotStarted::Broken(violation)) => {
                 scene.line(node, || format!("stays down, its disk lied: {violation}"));
                 scene.count("lie of a disk that only its peers could notice");

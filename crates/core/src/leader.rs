@@ -94,8 +94,11 @@ impl Raft {
             voter == node || peers.get(&voter).is_some_and(|peer| peer.silent_ticks < timeout)
         }) || planted::is(Bug::NoCheckQuorum);
         // A leader whose own disk stands commits through the others but applies nothing, so nobody is answered; its heartbeats
-        // would keep it in office for as long as the disk stands. Where the others can do without it, it makes room.
-        let owes = !leader.peers.is_empty() && self.log.writes_under_way() > 0;
+        // would keep it in office for as long as the disk stands. Where the others can do without it, it makes room. Reads
+        // count as much as writes: a leader that cannot read back what it has yet to apply refuses all proposals, so that
+        // it soon has no write under way.
+        let reads = self.reading_back || leader.peers.values().any(|peer| peer.fetching().is_some());
+        let owes = !leader.peers.is_empty() && (self.log.writes_under_way() > 0 || reads);
         leader.disk_silent_ticks = if owes { leader.disk_silent_ticks.saturating_add(elapsed) } else { 0 };
         let disk_stands = leader.disk_silent_ticks >= timeout.saturating_mul(DISK_SILENT_TIMEOUTS_MAX)
             && quorum::has_quorum(&membership, |voter| {
@@ -225,6 +228,7 @@ impl Raft {
     /// for this peer, and if the term of each is the one that the log has there now.
     pub(crate) fn on_fetched(&mut self, peer: NodeId, entries: Vec<Entry>) {
         let RoleState::Leader(leader) = &mut self.role else { return };
+        leader.disk_silent_ticks = 0;
         let Some(progress) = leader.peers.get_mut(&peer) else { return };
         let Some(from) = progress.on_fetch_ended() else { return };
         let fits = |(place, entry): (usize, &Entry)| {

@@ -42,6 +42,8 @@ pub struct Raft {
     pub(crate) wall_ms: u64,
     /// The number of the last write that was handed out.
     pub(crate) write_number: WriteNumber,
+    /// Whether the state machine waits for entries that are being read back.
+    pub(crate) reading_back: bool,
     pub(crate) out: Outbox,
 }
 
@@ -85,6 +87,7 @@ impl Raft {
             election_due_ticks: config.election_timeout_ticks,
             wall_ms: 0,
             write_number: WriteNumber(0),
+            reading_back: false,
             out: Outbox::default(),
             config,
         };
@@ -105,6 +108,7 @@ impl Raft {
             Input::Persisted(number) => self.on_persisted(number),
             Input::Applied(index) => self.on_applied(index),
             Input::Fetched { peer, entries } => self.on_fetched(peer, entries),
+            Input::ReadingBack(reading) => self.on_reading_back(reading),
             Input::Dropped { peer } => self.on_dropped(peer),
             Input::Campaign => self.on_campaign(),
         }
@@ -164,6 +168,17 @@ impl Raft {
                 self.advance_commit();
             }
             RoleState::Follower(_) | RoleState::PreCandidate(_) => {}
+        }
+    }
+
+    /// A read for the state machine began or ended; an end is a sign of life of the disk.
+    fn on_reading_back(&mut self, reading: bool) {
+        assert!(self.reading_back != reading, "one batch is read back for the state machine at a time");
+        self.reading_back = reading;
+        if let RoleState::Leader(leader) = &mut self.role
+            && !reading
+        {
+            leader.disk_silent_ticks = 0;
         }
     }
 

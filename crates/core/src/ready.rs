@@ -44,6 +44,9 @@ pub enum Input {
         /// Consecutive entries from the index that was asked for; at least one.
         entries: Vec<Entry>,
     },
+    /// Whether the state machine waits for entries that are being read back from the log: the disk owes an answer. Said when
+    /// such a read begins and when it has ended.
+    ReadingBack(bool),
     /// Messages to this peer were dropped before they left (queue overflow, connection lost): probe it.
     Dropped {
         /// Which peer.

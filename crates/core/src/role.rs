@@ -54,7 +54,7 @@ pub(crate) struct Leader {
     pub(crate) peers: BTreeMap<NodeId, Progress>,
     /// Ticks since the last heartbeat to all.
     pub(crate) heartbeat_elapsed_ticks: u64,
-    /// For how many ticks the own disk has finished none of the writes that are under way.
+    /// For how many ticks the own disk has answered none of the writes and reads that are under way.
     pub(crate) disk_silent_ticks: u64,
     /// The newest heartbeat round. Rises within the term and starts at 0.
     pub(crate) round: u64,

@@ -67,6 +67,7 @@ impl Raft {
         for word in self.rng.words() {
             out.put_u64_le(word);
         }
+        out.put_u8(u8::from(self.reading_back));
         put_log(out, &self.log);
         match &self.role {
             RoleState::Follower(follower) => {

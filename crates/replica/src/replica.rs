@@ -118,6 +118,7 @@ impl Replica {
             }
             Input::Fetched { purpose: FetchPurpose::Apply, entries } => {
                 self.apply.on_fetched();
+                self.raft.step(ready::Input::ReadingBack(false));
                 self.hand(entries);
             }
             Input::Dropped { peer } => self.raft.step(ready::Input::Dropped { peer }),
@@ -371,6 +372,7 @@ impl Replica {
                 Some(entries) => self.hand(entries),
                 None => {
                     self.apply.on_fetching();
+                    self.raft.step(ready::Input::ReadingBack(true));
                     let purpose = FetchPurpose::Apply;
                     self.effects.push(Effect::Fetch { purpose, from, through, bytes_max });
                 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use quorate_core::entry::{Entry, HardState, Membership};
 use quorate_core::message::Message;
 use quorate_core::ready::{Fact, Input};
-use quorate_core::status::PeerState;
+use quorate_core::status::{PeerState, Role};
 use quorate_core::types::{EntryId, Index, NodeId};
 
 use crate::cluster::{Cluster, id, small_config};
@@ -290,6 +290,15 @@ fn a_peer_behind_the_window_is_served_from_the_log() {
     cluster.serve_fetches(1);
     cluster.tick(10);
     assert_eq!(cluster.raft(3).status().applied, Index(22));
+}
+
+/// The same silence of the disk, told by a peer behind the window: nothing is read back for it.
+#[test]
+fn a_leader_that_cannot_read_back_for_a_peer_gives_way() {
+    let mut cluster = leader_with_a_tiny_window();
+    cluster.tick(cluster.node(1).config.election_timeout_ticks * 4);
+    assert_ne!(cluster.raft(1).role(), Role::Leader);
+    assert_eq!(cluster.node(1).fetches.len(), 1, "it was asked for once and never answered");
 }
 
 /// R17 (openraft #1795), R28, R30 (raft-rs #465): what was read back is used only if it is still what comes next.

@@ -5,6 +5,7 @@ use quorate_core::config::Config;
 use quorate_core::entry::{Entry, HardState, Membership};
 use quorate_core::message::Message;
 use quorate_core::ready::{Input, Refusal};
+use quorate_core::status::Role;
 use quorate_core::types::Index;
 
 use crate::cluster::{Cluster, entries_of, id, small_config};
@@ -171,4 +172,28 @@ fn the_next_deadline_is_the_earliest_moment_at_which_a_timer_fires() {
     cluster.sent();
     cluster.step(2, Input::Tick { elapsed: 1, wall_ms: 0 });
     assert!(cluster.sent().iter().any(|envelope| matches!(envelope.message, Message::PreVoteRequest { .. })));
+}
+
+/// A disk that owes a read is as silent as one that owes a write: a leader that cannot read back what it has yet to apply
+/// refuses proposals, so it has no write under way by which the silence could be noticed.
+#[test]
+fn a_leader_whose_disk_owes_a_read_gives_way_after_four_election_timeouts() {
+    let gives_way = |answers_every: Option<u64>| {
+        let mut cluster = cluster_with(|_| {});
+        cluster.settle();
+        let timeout = cluster.node(1).config.election_timeout_ticks;
+        cluster.step(1, Input::ReadingBack(true));
+        for tick in 1..timeout * 4 {
+            cluster.tick(1);
+            if answers_every.is_some_and(|every| tick % every == 0) {
+                cluster.step(1, Input::ReadingBack(false));
+                cluster.step(1, Input::ReadingBack(true));
+            }
+            assert_eq!(cluster.raft(1).role(), Role::Leader, "not before its time: tick {tick}");
+        }
+        cluster.tick(1);
+        cluster.raft(1).role() != Role::Leader
+    };
+    assert!(gives_way(None));
+    assert!(!gives_way(Some(7)), "a disk that answers now and then is slow, not silent");
 }

@@ -2,15 +2,16 @@
 
 use bytes::Bytes;
 use quorate_core::config::Config;
-use quorate_core::entry::Membership;
+use quorate_core::entry::{Entry, HardState, Membership, Payload};
 use quorate_core::message::{Envelope, Message};
 use quorate_core::raft::Raft;
 use quorate_core::ready::Durable;
+use quorate_core::status::Role;
 use quorate_core::stored::Stored;
 use quorate_core::types::{EntryId, Index, NodeId, Term};
 use quorate_replica::applier::Applier;
 use quorate_replica::config::ReplicaConfig;
-use quorate_replica::effect::{Answered, ApplyBatch, Effect, Step, StepKind};
+use quorate_replica::effect::{Answered, ApplyBatch, Effect, FetchPurpose, Step, StepKind};
 use quorate_replica::error::{ProposeError, ReadError};
 use quorate_replica::input::{Input, Now, Ticket};
 use quorate_replica::peer_message::{ForwardAnswer, PeerMessage};
@@ -31,6 +32,8 @@ struct Solo {
     answers: Vec<(Ticket, Answered)>,
     reads: Vec<(Ticket, Result<Index, ReadError>)>,
     sent: Vec<(NodeId, PeerMessage)>,
+    /// What was to be read back for the applier, and was not.
+    fetches: Vec<(Index, Index)>,
 }
 
 const ME: NodeId = NodeId::new(1);
@@ -38,21 +41,24 @@ const PEER: NodeId = NodeId::new(2);
 
 impl Solo {
     fn new(voters: u64, change: impl FnOnce(&mut ReplicaConfig)) -> Solo {
-        let membership =
-            Membership { voters: (1..=voters).map(NodeId::new).collect(), ..Membership::default() };
+        Solo::of(Stored::bootstrap(Membership::of_voters((1..=voters).map(NodeId::new))), change)
+    }
+
+    fn of(stored: Stored, change: impl FnOnce(&mut ReplicaConfig)) -> Solo {
         let mut config = ReplicaConfig::new(77, 1);
         config.proposal_timeout_ticks = 1_000;
         config.read_timeout_ticks = 1_000;
         config.forward_retry_ticks = 100;
         change(&mut config);
         Solo {
-            replica: Replica::new(config, Raft::new(Config::new(ME), Stored::bootstrap(membership))),
+            replica: Replica::new(config, Raft::new(Config::new(ME), stored)),
             applier: Applier::new(Tally::default(), SessionLimits::default()),
             now_us: 0,
             batches: Vec::new(),
             answers: Vec::new(),
             reads: Vec::new(),
             sent: Vec::new(),
+            fetches: Vec::new(),
         }
     }
 
@@ -99,7 +105,10 @@ impl Solo {
                         self.answers.push((ticket, Answered { outcome: Err(error), trace: None }));
                     }
                     Effect::Answer { ticket, answered } => self.answers.push((ticket, answered)),
-                    Effect::Fetch { .. } => panic!("all entries are in the window"),
+                    Effect::Fetch { purpose, from, through, .. } => {
+                        assert_eq!(purpose, FetchPurpose::Apply, "no peer is behind the window");
+                        self.fetches.push((from, through));
+                    }
                     Effect::Fact(_) => {}
                 }
             }
@@ -387,6 +396,29 @@ fn a_leader_whose_applier_is_behind_refuses_proposals() {
     solo.turn(vec![propose(5, key(), 1, false)]);
     solo.apply();
     assert_eq!(solo.outcomes(), [(5, Ok(1))]);
+}
+
+/// A leader whose applier waits for entries that the disk never reads back serves nobody, so it must not lead for good.
+#[test]
+fn a_leader_that_cannot_read_back_what_it_has_yet_to_apply_gives_way() {
+    let bootstrap = Entry::bootstrap(Membership::of_voters((1..=3).map(NodeId::new)));
+    let noop = |index| Entry { id: EntryId::new(1, index), timestamp_ms: 0, payload: Payload::Noop };
+    let hard_state = HardState { term: Term(1), vote: None };
+    let mut stored = Stored::of_entries(hard_state, vec![bootstrap, noop(2), noop(3)]);
+    stored.tail.drain(..2);
+    let mut solo = Solo::of(stored, |_| {});
+    solo.turn(vec![Input::Campaign]);
+    solo.turn(vec![raft(PEER, 2, Message::VoteResponse { granted: true })]);
+    solo.turn(vec![raft(PEER, 2, Message::AppendResponse { matched: Index(4) })]);
+    assert_eq!(solo.fetches, [(Index(1), Index(4))], "the first entries are behind the window");
+    let leads = |solo: &Solo| solo.replica.status().raft.role == Role::Leader;
+    let mut ticks = 0;
+    while leads(&solo) && ticks < 10_000 {
+        ticks += 100;
+        let alive = |peer| raft(peer, 2, Message::HeartbeatResponse { round: 0 });
+        solo.turn(vec![Input::Tick { elapsed: 100 }, alive(PEER), alive(NodeId::new(3))]);
+    }
+    assert_eq!(ticks, 4 * Config::new(ME).election_timeout_ticks);
 }
 
 #[test]

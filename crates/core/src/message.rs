@@ -73,7 +73,7 @@ pub enum Message {
     },
     /// Peer to leader, at once.
     HeartbeatResponse {
-        /// The round that is answered.
+        /// The round that is answered; 0, which is none, when the heartbeat was of an older term than the answer.
         round: u64,
     },
 }

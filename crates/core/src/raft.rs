@@ -253,7 +253,9 @@ impl Raft {
             Message::AppendRequest { prev, .. } => {
                 self.send(from, Message::AppendRejected { prev: prev.index, hint: EntryId::ZERO });
             }
-            Message::Heartbeat { round, .. } => self.send(from, Message::HeartbeatResponse { round: *round }),
+            // Rounds begin anew in each term, and the sender may lead this term too. So the answer names no round: it would
+            // confirm the one of the same number, which may not have begun yet.
+            Message::Heartbeat { .. } => self.send(from, Message::HeartbeatResponse { round: 0 }),
             Message::AppendResponse { matched } if planted::is(Bug::OldAcknowledgementCounted) => {
                 self.on_append_response(from, *matched);
             }

@@ -15,6 +15,7 @@
 pub mod check;
 pub mod corpus;
 pub mod disk;
+pub mod ended;
 pub mod explore;
 pub mod faults;
 pub mod golden;

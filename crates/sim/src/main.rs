@@ -3,11 +3,10 @@
 mod explore_verb;
 
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use quorate_sim::check::linearizable::random::Shape;
-use quorate_sim::check::{Violation, ViolationKind};
+use quorate_sim::ended::{Ended, attempt};
 use quorate_sim::profile::Profile;
 use quorate_sim::trace::{LEGEND, TraceMode};
 use quorate_sim::world::{Report, World};
@@ -116,57 +115,6 @@ fn parse(words: &[&str]) -> Option<Verb> {
             Some(Verb::Many { from, seeds: seeds.unwrap_or(u64::MAX), minutes, strict_hits, standard })
         }
         _ => None,
-    }
-}
-
-/// What became of a run.
-enum Ended {
-    Held(Report),
-    Broken(Violation),
-    Panicked(String),
-}
-
-impl Ended {
-    fn exit_code(&self) -> u8 {
-        match self {
-            Ended::Held(_) => 0,
-            Ended::Panicked(_) => 10,
-            Ended::Broken(violation) => match violation.kind {
-                ViolationKind::Safety => 11,
-                ViolationKind::Liveness => 12,
-            },
-        }
-    }
-
-    /// What a smaller run must break as well.
-    fn rule(&self) -> &str {
-        match self {
-            Ended::Held(_) => "",
-            Ended::Broken(violation) => violation.rule,
-            Ended::Panicked(message) => message,
-        }
-    }
-
-    fn story(&self) -> String {
-        match self {
-            Ended::Held(_) => "all rules held".into(),
-            Ended::Broken(violation) => violation.to_string(),
-            Ended::Panicked(message) => format!("panic: {message}"),
-        }
-    }
-}
-
-/// Runs a seed. A panic of the parts under test is a finding like any other.
-fn attempt(world: &mut World) -> Ended {
-    match catch_unwind(AssertUnwindSafe(|| world.run())) {
-        Ok(Ok(report)) => Ended::Held(report),
-        Ok(Err(violation)) => Ended::Broken(violation),
-        Err(panic) => Ended::Panicked(match panic.downcast::<String>() {
-            Ok(text) => *text,
-            Err(panic) => {
-                panic.downcast::<&str>().map_or_else(|_| "without words".into(), |text| text.to_string())
-            }
-        }),
     }
 }
 

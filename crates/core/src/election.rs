@@ -55,7 +55,10 @@ impl Raft {
     }
 
     /// The members by the newest membership in the log. A node that leads or stands for election has one.
-    pub(crate) fn membership(&self) -> Arc<Membership> {
+    ///
+    /// # Panics
+    /// If the log holds no membership; a node that was set up as a member always has one.
+    pub fn membership(&self) -> Arc<Membership> {
         Arc::clone(
             self.log.membership().expect("who leads or stands for election found itself in a membership"),
         )

@@ -62,6 +62,20 @@ pub enum NodeError {
         /// Which part.
         part: &'static str,
     },
+    /// The state machine of this node did something else with the same entries than those of a quorum. Its state must not be used.
+    /// Start it again: it applies its log anew. If that ends the same way, `apply` depends on something that is not replicated
+    /// (a clock, chance, the order of a hash map, a file), or the binaries differ.
+    #[error(
+        "the state machine of this node did something else than those of nodes {peers:?}, a quorum, with the log up to entry {index}, \
+         so the node stopped. Start it again: it applies its log anew. If it stops again, `apply` depends on something other than the \
+         log, or the nodes run different binaries"
+    )]
+    Diverged {
+        /// Where it was noticed; the cause lies before.
+        index: u64,
+        /// Who did something else.
+        peers: Vec<u64>,
+    },
     /// A part of the node ended without saying why. Told only if no cause is found.
     #[error("the {part} of the node ended")]
     Ended {

@@ -48,6 +48,8 @@ pub struct Metrics {
     pub log_written_bytes: AtomicU64,
     /// Callers turned away because the inbox was full.
     pub overloaded: AtomicU64,
+    /// Indices at which the state machine was seen to differ from that of a peer.
+    pub divergences: AtomicU64,
 }
 
 impl Metrics {
@@ -141,6 +143,11 @@ mod export {
                     own.overloaded.load(Ordering::Relaxed),
                 ),
                 (
+                    "quorate_divergences",
+                    "indices at which the state machine was seen to differ from a peer's",
+                    own.divergences.load(Ordering::Relaxed),
+                ),
+                (
                     "quorate_proposals_retried",
                     "proposals that the node tried again",
                     replica.proposals_retried,
@@ -155,24 +162,7 @@ mod export {
                 let metric = ConstCounter::new(value);
                 metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)?;
             }
-            let gauges = [
-                (
-                    "quorate_role",
-                    "0 follower, 1 pre-candidate, 2 candidate, 3 leader",
-                    role_number(status.role),
-                ),
-                ("quorate_leader", "node id of the known leader, 0 for none", status.leader),
-                ("quorate_term", "current term", status.term),
-                ("quorate_last_index", "last entry of the log", status.last_index),
-                ("quorate_persisted_index", "last entry on this node's disk", status.persisted_index),
-                ("quorate_commit_index", "last entry known to be on a quorum", status.commit_index),
-                ("quorate_applied_index", "last entry given to the state machine", status.applied_index),
-                ("quorate_pending_proposals", "proposals that wait for an answer here", status.pending),
-            ];
-            for (name, help, value) in gauges {
-                let metric = ConstGauge::new(signed(value));
-                metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)?;
-            }
+            encode_gauges(&mut encoder, status)?;
             self.encode_outcomes(&mut encoder, replica)?;
             encode_peers(encoder, status)
         }
@@ -201,6 +191,27 @@ mod export {
             }
             Ok(())
         }
+    }
+
+    fn encode_gauges(
+        encoder: &mut DescriptorEncoder<'_>,
+        status: &NodeStatus,
+    ) -> Result<(), std::fmt::Error> {
+        let gauges = [
+            ("quorate_role", "0 follower, 1 pre-candidate, 2 candidate, 3 leader", role_number(status.role)),
+            ("quorate_leader", "node id of the known leader, 0 for none", status.leader),
+            ("quorate_term", "current term", status.term),
+            ("quorate_last_index", "last entry of the log", status.last_index),
+            ("quorate_persisted_index", "last entry on this node's disk", status.persisted_index),
+            ("quorate_commit_index", "last entry known to be on a quorum", status.commit_index),
+            ("quorate_applied_index", "last entry given to the state machine", status.applied_index),
+            ("quorate_pending_proposals", "proposals that wait for an answer here", status.pending),
+        ];
+        for (name, help, value) in gauges {
+            let metric = ConstGauge::new(signed(value));
+            metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)?;
+        }
+        Ok(())
     }
 
     fn encode_peers(mut encoder: DescriptorEncoder<'_>, status: &NodeStatus) -> Result<(), std::fmt::Error> {

@@ -138,7 +138,8 @@ impl Loop {
             | PeerMessage::Forward { .. }
             | PeerMessage::ForwardReply { .. }
             | PeerMessage::ForwardRead { .. }
-            | PeerMessage::ForwardReadReply { .. }) => self.replica.step(Input::Received { from, message }),
+            | PeerMessage::ForwardReadReply { .. }
+            | PeerMessage::StateMarks { .. }) => self.replica.step(Input::Received { from, message }),
         }
     }
 
@@ -196,6 +197,21 @@ impl Loop {
             Effect::Answer { ticket, answered } => self.answer(ticket, answered),
             Effect::RefuseRead { ticket, error } => {
                 self.reads.take(ticket).expect("a read is answered exactly once").refuse(error);
+            }
+            Effect::Diverged { index, from, outvoted } => {
+                let index = index.0;
+                let peers: Vec<u64> = from.into_iter().map(NodeId::get).collect();
+                Metrics::add(&self.metrics.divergences, 1);
+                if outvoted {
+                    return Err(NodeError::Diverged { index, peers });
+                }
+                let node = self.replica.raft().node().get();
+                tracing::error!(
+                    node,
+                    index,
+                    ?peers,
+                    "the state machines of these nodes differ; no quorum tells which is right"
+                );
             }
             Effect::Fact(fact) => self.tell(&fact),
         }

@@ -110,7 +110,7 @@ async fn run_until_first_end(
 fn worst(causes: Vec<Result<(), NodeError>>) -> NodeError {
     let rank = |cause: &NodeError| match cause {
         NodeError::Panicked { .. } => 0,
-        NodeError::Disk(_) | NodeError::Behind { .. } => 1,
+        NodeError::Diverged { .. } | NodeError::Disk(_) | NodeError::Behind { .. } => 1,
         NodeError::Ended { .. } => 2,
         NodeError::Stopped => 3,
     };

@@ -7,6 +7,7 @@ use quorate_core::entry::{Entry, Payload};
 use quorate_core::planted::{self, Bug};
 use quorate_core::types::EntryId;
 
+use crate::divergence::{STATE_MARK_EVERY, StateMark};
 use crate::effect::{Answered, ApplyBatch, Outcome};
 use crate::error::ProposeError;
 use crate::explain::Trace;
@@ -27,6 +28,8 @@ pub struct Applier<S: StateMachine> {
     /// The time of the last entry. Invariant: never falls.
     timestamp_ms: u64,
     state_hash: u64,
+    /// What was noted since the last report.
+    marks: Vec<StateMark>,
 }
 
 /// What came of a batch.
@@ -65,6 +68,7 @@ impl<S: StateMachine> Applier<S> {
             applied: EntryId::ZERO,
             timestamp_ms: 0,
             state_hash: 0,
+            marks: Vec::new(),
         }
     }
 
@@ -94,7 +98,8 @@ impl<S: StateMachine> Applier<S> {
             answers.push(LocalAnswer { ticket: who.ticket, outcome, trace: who.trace });
         }
         assert!(waiting.next().is_none(), "everyone in a batch waits for one of its entries, in order");
-        let report = Input::Applied { through: self.applied.index, forwarded, unknown_sessions };
+        let (through, marks) = (self.applied.index, std::mem::take(&mut self.marks));
+        let report = Input::Applied { through, forwarded, unknown_sessions, marks };
         Applied { answers, report }
     }
 
@@ -129,14 +134,18 @@ impl<S: StateMachine> Applier<S> {
         assert!(entry.timestamp_ms >= self.timestamp_ms, "time never falls along the log");
         self.applied = entry.id;
         self.timestamp_ms = entry.timestamp_ms;
-        match &entry.payload {
+        let outcome = match &entry.payload {
             Payload::Noop | Payload::Membership(_) => None,
             Payload::Command(bytes) => {
                 let outcome = self.apply_command(bytes);
                 self.state_hash = mix_outcome(mix(self.state_hash, entry.id.index.0), &outcome);
                 Some(outcome)
             }
+        };
+        if entry.id.index.0.is_multiple_of(STATE_MARK_EVERY) {
+            self.marks.push(StateMark { index: entry.id.index, hash: self.state_hash });
         }
+        outcome
     }
 
     fn apply_command(&mut self, bytes: &Bytes) -> Outcome {
@@ -237,7 +246,7 @@ impl<S: StateMachine> Applier<S> {
         let sessions = session_codec::read(limits, source)?;
         let mut machine = machine;
         machine.restore(source)?;
-        Ok(Applier { machine, sessions, applied, timestamp_ms, state_hash })
+        Ok(Applier { machine, sessions, applied, timestamp_ms, state_hash, marks: Vec::new() })
     }
 }
 

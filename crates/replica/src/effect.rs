@@ -66,6 +66,16 @@ pub enum Effect {
         /// Why.
         error: ReadError,
     },
+    /// This node's state machine did something else than that of other nodes. If a quorum agrees on something else, the node
+    /// must stop at once and say so; else it is an alarm.
+    Diverged {
+        /// At which index it was noticed.
+        index: Index,
+        /// Who differs from this node.
+        from: Vec<NodeId>,
+        /// Whether the node must stop.
+        outvoted: bool,
+    },
     /// Something worth a line in the log; carries no duty.
     Fact(Fact),
 }

@@ -3,6 +3,7 @@
 use quorate_core::entry::Entry;
 use quorate_core::types::{Index, NodeId, WriteNumber};
 
+use crate::divergence::StateMark;
 use crate::peer_message::PeerMessage;
 use crate::request::CommandEnvelope;
 
@@ -59,6 +60,8 @@ pub enum Input {
         forwarded: Vec<(Ticket, crate::effect::Outcome)>,
         /// Sessions that local proposals named and that are not open; empty but for rare cases.
         unknown_sessions: Vec<u128>,
+        /// What the applier noted on the way, to be compared with the peers.
+        marks: Vec<StateMark>,
     },
     /// Entries were read back from the log, for the purpose that the effect named.
     Fetched {

@@ -9,7 +9,7 @@
 //!
 //! Reading order: `input` and `effect` (the two interfaces), `replica` (a turn), `proposing`, `proposals`, `own_session`
 //! and `waiters` (the way of a proposal until its entry is committed), `apply_queue`, `applier` and `session` (from there
-//! to its answer), `reads`; then `command_codec` and `peer_codec` for the bytes.
+//! to its answer), `reads`, `divergence` (state machines that do something else are noticed); then `command_codec` and `peer_codec` for the bytes.
 
 #![forbid(unsafe_code)]
 
@@ -17,6 +17,7 @@ pub mod applier;
 mod apply_queue;
 pub mod command_codec;
 pub mod config;
+pub mod divergence;
 pub mod effect;
 pub mod error;
 pub mod explain;

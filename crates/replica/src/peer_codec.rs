@@ -9,7 +9,8 @@
 //!  5    ForwardReadReply  ticket u64, known u8, index u64
 //!  6    StatusRequest     ticket u64
 //!  7    StatusReply       ticket u64, all that remains: the status
-//!  8 to 11                reserved: ReadIndex, snapshot, leadership transfer, state hash
+//!  8 to 10                reserved: ReadIndex, snapshot, leadership transfer
+//! 11    StateMarks        count u32, then for each: index u64, hash u64
 //!
 //! answer   0 reply: length u32, reply, trace       1 refused: error, trace
 //!          2 not leader: leader u64                3 overloaded          4 leadership lost
@@ -25,6 +26,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use quorate_core::message::Envelope;
 use quorate_core::types::{EntryId, Index, NodeId};
 
+use crate::divergence::StateMark;
 use crate::effect::{Answered, Step, StepKind};
 use crate::error::ProposeError;
 use crate::input::Ticket;
@@ -78,6 +80,14 @@ pub fn encode(message: &PeerMessage) -> (u8, Bytes) {
             out.put_slice(status);
             KIND_STATUS_REPLY
         }
+        PeerMessage::StateMarks { marks } => {
+            out.put_u32_le(len_u32(marks.len()));
+            for mark in marks {
+                out.put_u64_le(mark.index.0);
+                out.put_u64_le(mark.hash);
+            }
+            KIND_STATE_MARKS
+        }
     };
     (kind, out.freeze())
 }
@@ -125,6 +135,15 @@ pub fn decode(kind: u8, body: &Bytes) -> Result<PeerMessage, DecodeError> {
             let ticket = take_ticket(&mut body)?;
             let status = body.split_off(0);
             PeerMessage::StatusReply { ticket, status }
+        }
+        KIND_STATE_MARKS => {
+            let len = take_len(&mut body, STATE_MARK_BYTES)?;
+            let mut marks = Vec::with_capacity(len);
+            for _ in 0..len {
+                let index = Index(take_u64(&mut body)?);
+                marks.push(StateMark { index, hash: take_u64(&mut body)? });
+            }
+            PeerMessage::StateMarks { marks }
         }
         other => return Err(DecodeError { what: format!("message kind {other} is not known") }),
     };
@@ -346,10 +365,13 @@ const KIND_FORWARD_READ: u8 = 4;
 const KIND_FORWARD_READ_REPLY: u8 = 5;
 const KIND_STATUS_REQUEST: u8 = 6;
 const KIND_STATUS_REPLY: u8 = 7;
+const KIND_STATE_MARKS: u8 = 11;
 /// Kinds that belong to what comes: a node that meets one closes the connection, as with any kind that it does not know.
-pub const KINDS_RESERVED: std::ops::RangeInclusive<u8> = 8..=11;
+pub const KINDS_RESERVED: std::ops::RangeInclusive<u8> = 8..=10;
 /// What a forwarded proposal takes at least.
 const FORWARD_BYTES_MIN: usize = 13;
+/// What a note takes.
+const STATE_MARK_BYTES: usize = 16;
 /// What an answer takes at least.
 const ANSWER_BYTES_MIN: usize = 9;
 /// How many steps a trace holds at most.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use quorate_core::message::Envelope;
 use quorate_core::types::{Index, NodeId};
 
+use crate::divergence::StateMark;
 use crate::effect::Answered;
 use crate::input::Ticket;
 
@@ -45,6 +46,11 @@ pub enum PeerMessage {
         ticket: Ticket,
         /// The encoded status.
         status: Bytes,
+    },
+    /// Any node to all others: this is what I had done at these indices. To be compared (`divergence`).
+    StateMarks {
+        /// In the order of their indices.
+        marks: Vec<StateMark>,
     },
 }
 

@@ -15,6 +15,7 @@ use quorate_core::types::{Index, NodeId, Term};
 
 use crate::apply_queue::ApplyQueue;
 use crate::config::ReplicaConfig;
+use crate::divergence::{Difference, Divergence, StateMark};
 use crate::effect::{ApplyBatch, Effect, FetchPurpose, Outcome};
 use crate::error::ReadError;
 use crate::hash::Jitter;
@@ -54,6 +55,8 @@ pub struct Replica {
     leader: Option<(NodeId, Term)>,
     /// Answers for peers, sent together at the end of the turn.
     replies: BTreeMap<NodeId, Vec<(Ticket, ForwardAnswer)>>,
+    /// What this node and its peers did with the same entries.
+    divergence: Divergence,
     pub(crate) effects: Vec<Effect>,
     pub(crate) metrics: ReplicaMetrics,
 }
@@ -86,6 +89,7 @@ impl Replica {
             leading: None,
             leader: None,
             replies: BTreeMap::new(),
+            divergence: Divergence::default(),
             effects: Vec::new(),
             metrics: ReplicaMetrics::default(),
             config,
@@ -110,8 +114,9 @@ impl Replica {
             Input::Propose { ticket, command, explain } => self.on_propose(ticket, command, explain),
             Input::Read { ticket } => self.on_read(ticket),
             Input::Persisted(number) => self.raft.step(ready::Input::Persisted(number)),
-            Input::Applied { through, forwarded, unknown_sessions } => {
+            Input::Applied { through, forwarded, unknown_sessions, marks } => {
                 self.on_applied(through, forwarded, &unknown_sessions);
+                self.on_own_marks(marks);
             }
             Input::Fetched { purpose: FetchPurpose::Peer(peer), entries } => {
                 self.raft.step(ready::Input::Fetched { peer, entries });
@@ -138,6 +143,7 @@ impl Replica {
         self.hand_over();
         self.serve_reads();
         self.send_replies();
+        self.send_marks();
         std::mem::take(&mut self.effects)
     }
 
@@ -248,6 +254,11 @@ impl Replica {
                     Some(index) => self.on_read_index(ticket.0, index),
                     None => self.on_question_refused(ticket.0),
                 }
+            }
+            PeerMessage::StateMarks { marks } => {
+                let (membership, node) = (self.raft.membership(), self.raft.node());
+                let found = self.divergence.on_heard(&membership, node, from, marks);
+                self.on_difference(found);
             }
             PeerMessage::StatusRequest { .. } | PeerMessage::StatusReply { .. } => {}
         }
@@ -408,6 +419,34 @@ impl Replica {
         }
         if unknown_sessions.contains(&self.proposals.session.id()) {
             self.proposals.session.replace();
+        }
+    }
+
+    /// The applier has noted what it did: to be compared now, and told to all others.
+    fn on_own_marks(&mut self, marks: Vec<StateMark>) {
+        if marks.is_empty() {
+            return;
+        }
+        let (membership, node) = (self.raft.membership(), self.raft.node());
+        let found = self.divergence.on_applied(&membership, node, marks);
+        self.on_difference(found);
+    }
+
+    fn on_difference(&mut self, found: Option<Difference>) {
+        if let Some(Difference { index, from, outvoted }) = found {
+            self.effects.push(Effect::Diverged { index, from, outvoted });
+        }
+    }
+
+    /// Tells the others what was noted since the last turn.
+    fn send_marks(&mut self) {
+        let marks = self.divergence.take_untold();
+        if marks.is_empty() {
+            return;
+        }
+        let node = self.raft.node();
+        for peer in self.raft.membership().members().into_iter().filter(|peer| *peer != node) {
+            self.send(peer, PeerMessage::StateMarks { marks: marks.clone() });
         }
     }
 

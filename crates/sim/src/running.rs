@@ -237,6 +237,10 @@ impl Running {
                 self.respond(scene, ticket, ResponseKind::Proposed(answered.outcome));
             }
             Effect::RefuseRead { ticket, .. } => self.respond(scene, ticket, ResponseKind::Refused),
+            Effect::Diverged { index, from, outvoted } => {
+                let what = format!("{node} differs at {index} from {from:?}, outvoted: {outvoted}");
+                return Err(Violation::safety("all state machines do the same with the same entries", what));
+            }
             Effect::Fact(fact) => scene.line(node, || format!("{fact:?}")),
         }
         Ok(())
@@ -408,6 +412,7 @@ fn kind_of(message: &PeerMessage) -> MessageKind {
         | PeerMessage::ForwardReply { .. }
         | PeerMessage::ForwardRead { .. }
         | PeerMessage::ForwardReadReply { .. }
+        | PeerMessage::StateMarks { .. }
         | PeerMessage::StatusRequest { .. }
         | PeerMessage::StatusReply { .. } => MessageKind::Forward,
     }

@@ -63,6 +63,11 @@ impl Cluster {
 
     /// Starts a node, for the first time or again.
     pub(crate) async fn try_start(&mut self, id: u64) -> Result<Node<Words>, StartError> {
+        self.try_start_with(id, Words::default()).await
+    }
+
+    /// Starts a node with a state machine that holds something before the first command.
+    pub(crate) async fn try_start_with(&mut self, id: u64, words: Words) -> Result<Node<Words>, StartError> {
         let config = Config { election_timeout: Duration::from_millis(300), ..Config::default() };
         let config = Config { heartbeat: Duration::from_millis(50), ..config };
         let builder =
@@ -75,7 +80,7 @@ impl Cluster {
             }
             None => builder,
         };
-        builder.start(Words::default()).await
+        builder.start(words).await
     }
 
     /// Starts a node that must start.

@@ -31,6 +31,24 @@ async fn a_panic_in_apply_stops_the_node_with_the_cause_and_no_caller_waits_for_
     assert!(bounded(node.read(|words| words.0.len())).await.is_err());
 }
 
+/// A state machine that does something else than the others must not go on answering.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_state_differs_from_that_of_a_quorum_stops_and_says_so() {
+    let mut cluster = Cluster::new(3);
+    let ghost = Words(vec!["what no other node has".to_string()]);
+    let odd = cluster.try_start_with(3, ghost).await.expect("the node starts");
+    let sound = [cluster.start(1).await, cluster.start(2).await];
+    // Enough for a first comparison. The odd one may lead until then: its callers, and those that it answers, see what it did.
+    for n in 0..100 {
+        bounded(sound[0].propose(format!("{n}"))).await.expect("two of three nodes are a quorum");
+    }
+    let cause = bounded(odd.stopped()).await;
+    let NodeError::Diverged { index, peers } = &cause else { panic!("another cause: {cause}") };
+    assert_eq!((*index, peers.as_slice()), (64, &[1, 2][..]), "{cause}");
+    bounded(sound[1].propose("the others go on".into())).await.expect("two of three nodes are a quorum");
+    assert_eq!(bounded(sound[0].read(|words| words.0.len())).await, Ok(101));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_in_a_read_is_the_callers_own() {
     let mut cluster = Cluster::new(1);

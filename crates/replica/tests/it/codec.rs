@@ -5,6 +5,7 @@ use bytes::Bytes;
 use quorate_core::message::{Envelope, Message};
 use quorate_core::types::{EntryId, Index, NodeId, Term};
 use quorate_replica::command_codec::ENVELOPE_BYTES_MAX;
+use quorate_replica::divergence::StateMark;
 use quorate_replica::effect::{Answered, Step, StepKind};
 use quorate_replica::error::ProposeError;
 use quorate_replica::input::Ticket;
@@ -95,6 +96,12 @@ fn messages() -> Vec<PeerMessage> {
         PeerMessage::ForwardReadReply { ticket: Ticket(8), index: None },
         PeerMessage::StatusRequest { ticket: Ticket(9) },
         PeerMessage::StatusReply { ticket: Ticket(9), status: Bytes::from_static(b"fine") },
+        PeerMessage::StateMarks {
+            marks: vec![
+                StateMark { index: Index(64), hash: 7 },
+                StateMark { index: Index(128), hash: u64::MAX },
+            ],
+        },
     ]
 }
 

@@ -468,6 +468,9 @@ impl Cluster {
             Effect::RefuseProposal { ticket, error } => self.clients.on_answer(ticket, Err(error)),
             Effect::Answer { ticket, answered } => self.clients.on_answer(ticket, answered.outcome),
             Effect::RefuseRead { ticket, .. } => self.clients.on_read_refused(ticket),
+            Effect::Diverged { index, from, outvoted } => {
+                panic!("all state machines do the same: {index} {from:?} {outvoted}")
+            }
             Effect::Fact(_) => {}
         }
     }

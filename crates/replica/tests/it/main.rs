@@ -10,6 +10,7 @@
 mod applier;
 mod cluster;
 mod codec;
+mod divergence;
 mod harness;
 mod sessions;
 mod solo;

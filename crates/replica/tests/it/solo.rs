@@ -22,7 +22,7 @@ use quorate_replica::session::SessionLimits;
 use crate::applier::{Tally, envelope};
 
 /// Node 1 of `voters` voters. Its clock moves a millisecond with each turn.
-struct Solo {
+pub(crate) struct Solo {
     replica: Replica,
     applier: Applier<Tally>,
     now_us: u64,
@@ -31,9 +31,10 @@ struct Solo {
     /// Answers to local callers, in order.
     answers: Vec<(Ticket, Answered)>,
     reads: Vec<(Ticket, Result<Index, ReadError>)>,
-    sent: Vec<(NodeId, PeerMessage)>,
+    pub(crate) sent: Vec<(NodeId, PeerMessage)>,
     /// What was to be read back for the applier, and was not.
     fetches: Vec<(Index, Index)>,
+    pub(crate) diverged: Vec<(Index, Vec<NodeId>, bool)>,
 }
 
 const ME: NodeId = NodeId::new(1);
@@ -59,6 +60,7 @@ impl Solo {
             reads: Vec::new(),
             sent: Vec::new(),
             fetches: Vec::new(),
+            diverged: Vec::new(),
         }
     }
 
@@ -75,6 +77,29 @@ impl Solo {
         solo
     }
 
+    /// The leader of `voters` voters in term 1, with its own session open.
+    pub(crate) fn leader_of(voters: u64, change: impl FnOnce(&mut ReplicaConfig)) -> Solo {
+        let mut solo = Solo::new(voters, change);
+        solo.turn(vec![Input::Campaign]);
+        let vote = |peer| raft(NodeId::new(peer), 1, Message::VoteResponse { granted: true });
+        solo.turn((2..=voters).map(vote).collect());
+        solo.turn(vec![propose(1_000_000, None, 0, false)]);
+        while solo.answers.is_empty() {
+            solo.acknowledge_all(voters);
+            solo.apply();
+        }
+        solo.answers.clear();
+        solo.sent.clear();
+        solo
+    }
+
+    /// All others hold all that this leader has.
+    pub(crate) fn acknowledge_all(&mut self, voters: u64) {
+        let matched = self.replica.raft().last().index;
+        let answer = |peer| raft(NodeId::new(peer), 1, Message::AppendResponse { matched });
+        self.turn((2..=voters).map(answer).collect());
+    }
+
     /// One of three voters, which follows node 2 in term 1.
     fn follower(change: impl FnOnce(&mut ReplicaConfig)) -> Solo {
         let mut solo = Solo::new(3, change);
@@ -84,7 +109,7 @@ impl Solo {
     }
 
     /// A turn, and further ones for what the disk answers. The applier stands still.
-    fn turn(&mut self, inputs: Vec<Input>) {
+    pub(crate) fn turn(&mut self, inputs: Vec<Input>) {
         let mut inputs = inputs;
         loop {
             self.now_us += 1_000;
@@ -109,6 +134,7 @@ impl Solo {
                         assert_eq!(purpose, FetchPurpose::Apply, "no peer is behind the window");
                         self.fetches.push((from, through));
                     }
+                    Effect::Diverged { index, from, outvoted } => self.diverged.push((index, from, outvoted)),
                     Effect::Fact(_) => {}
                 }
             }
@@ -119,7 +145,7 @@ impl Solo {
     }
 
     /// Lets the applier do all its batches.
-    fn apply(&mut self) {
+    pub(crate) fn apply(&mut self) {
         let mut reports = Vec::new();
         for batch in std::mem::take(&mut self.batches) {
             let applied = self.applier.apply(batch);
@@ -152,7 +178,7 @@ impl Solo {
     }
 }
 
-fn propose(ticket: u64, request_id: Option<RequestId>, amount: u64, explain: bool) -> Input {
+pub(crate) fn propose(ticket: u64, request_id: Option<RequestId>, amount: u64, explain: bool) -> Input {
     Input::Propose { ticket: Ticket(ticket), command: envelope(request_id, amount), explain }
 }
 

@@ -42,6 +42,12 @@ pub enum Fault {
     BitFlip,
     /// A write goes to another sector of the file; the right place keeps what it had.
     Misdirect,
+    /// A read gives what stands in other sectors of the file.
+    MisdirectRead,
+    /// A write fails after its beginning was written, whole sectors of it: a system copies page by page.
+    ShortWrite,
+    /// The file system allows no change; what was written before can still be synced.
+    ReadOnly,
 }
 
 #[derive(Clone, Debug)]
@@ -259,7 +265,8 @@ impl Disk for SimDisk {
         let current = &state.inodes[file.inode].current;
         let from = position(offset)?.min(current.len());
         let got = buffer.len().min(current.len() - from);
-        buffer[..got].copy_from_slice(&current[from..from + got]);
+        let from = state.aim(file.inode, from, got);
+        buffer[..got].copy_from_slice(&state.inodes[file.inode].current[from..from + got]);
         Ok(got)
     }
 
@@ -269,6 +276,7 @@ impl Disk for SimDisk {
         state.change()?;
         let offset = position(offset)?;
         let broken = state.faulty(Fault::WriteError);
+        let short = !bytes.is_empty() && state.faulty(Fault::ShortWrite);
         let (offset, bytes) = state.distort(file.inode, offset, bytes);
         if broken {
             for (at, piece) in sectors(offset, &bytes) {
@@ -277,6 +285,12 @@ impl Disk for SimDisk {
                 }
             }
             return Err(failure());
+        }
+        if short {
+            let end = offset + below(&mut state.rng, bytes.len());
+            let beginning = bytes[..(end - end % SECTOR).saturating_sub(offset)].to_vec();
+            state.inodes[file.inode].apply(Change::Write { offset, bytes: beginning });
+            return Err(io::ErrorKind::WriteZero.into());
         }
         state.inodes[file.inode].apply(Change::Write { offset, bytes });
         Ok(())
@@ -312,7 +326,7 @@ impl Disk for SimDisk {
     fn sync(&self, file: &SimFile) -> io::Result<()> {
         let mut state = self.0.borrow_mut();
         state.check_file(file)?;
-        state.change()?;
+        state.step()?;
         if state.faulty(Fault::SyncError) {
             state.inodes[file.inode].pending.clear();
             return Err(failure());
@@ -325,7 +339,7 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self, name: &str) -> io::Result<()> {
         let mut state = self.0.borrow_mut();
-        state.change()?;
+        state.step()?;
         if state.faulty(Fault::SyncError) {
             return Err(failure());
         }
@@ -369,6 +383,9 @@ impl Disk for SimDisk {
     fn lock(&self, name: &str) -> io::Result<SimFile> {
         let mut state = self.0.borrow_mut();
         state.check_running()?;
+        if state.faulty(Fault::ReadOnly) {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         if state.locks.get(name).is_some_and(|lock| lock.upgrade().is_some()) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -400,8 +417,17 @@ impl State {
         self.stopped = false;
     }
 
-    /// Counts a change or a sync, or refuses it because the disk has stopped.
+    /// Counts a change, or refuses it because the file system allows none.
     fn change(&mut self) -> io::Result<()> {
+        self.check_running()?;
+        if self.faulty(Fault::ReadOnly) {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
+        self.step()
+    }
+
+    /// Counts a change or a sync, or refuses it because the disk has stopped.
+    fn step(&mut self) -> io::Result<()> {
         self.check_running()?;
         if let Some(left) = &mut self.operations_left {
             if *left == 0 {
@@ -448,6 +474,15 @@ impl State {
             *self.counts.entry(fault).or_default() += 1;
         }
         happens
+    }
+
+    /// Where a read of this length really reads. What fills most of its file has no other place to go.
+    fn aim(&mut self, inode: usize, from: usize, len: usize) -> usize {
+        let places = (self.inodes[inode].current.len() - len) / SECTOR;
+        if len > 0 && places > 0 && self.faulty(Fault::MisdirectRead) {
+            return below(&mut self.rng, places + 1) * SECTOR;
+        }
+        from
     }
 
     /// What a write becomes on a disk that flips bits or misses its place.

@@ -126,8 +126,11 @@ impl Faults {
             | Class::SyncError
             | Class::DiskFull
             | Class::ReadError
+            | Class::ShortWrite
+            | Class::ReadOnly
             | Class::BitRot
             | Class::Misdirect
+            | Class::MisdirectedRead
             | Class::LostWrite
             | Class::Wipe => self.act_on_disk(scene, members, class, anyone),
         }
@@ -247,7 +250,8 @@ impl Faults {
         let now_us = scene.now_us;
         match class {
             Class::WallJump => {
-                member.set_wall(WALL_START_MS - WALL_JUMP_MS_MAX + self.rng.below(2 * WALL_JUMP_MS_MAX));
+                let reach_ms = *self.rng.pick(&WALL_JUMPS_MS).expect("there are jumps of several sizes");
+                member.set_wall(WALL_START_MS - reach_ms + self.rng.below(2 * reach_ms));
             }
             Class::ClockRate => member.set_clock(now_us, now_us, self.rng.between(500, 1500)),
             Class::ClockFreeze => {
@@ -278,8 +282,10 @@ impl Faults {
             Class::WriteError => disk.inject(Fault::WriteError, self.rng.below(20)),
             Class::SyncError => disk.inject(Fault::SyncError, self.rng.below(20)),
             Class::ReadError => disk.inject(Fault::ReadError, self.rng.below(5)),
-            Class::DiskFull => {
-                disk.set_rate(Fault::Full, 1000);
+            Class::ShortWrite => disk.inject(Fault::ShortWrite, self.rng.below(20)),
+            Class::DiskFull | Class::ReadOnly => {
+                let fault = if class == Class::ReadOnly { Fault::ReadOnly } else { Fault::Full };
+                disk.set_rate(fault, 1000);
                 scene.after(1 + self.rng.exponential(SECOND_US), Event::MendDisk(node));
             }
             Class::BitRot => {
@@ -289,6 +295,10 @@ impl Faults {
             Class::Misdirect => {
                 member.note_damage(Store::Damaged);
                 disk.inject(Fault::Misdirect, self.rng.below(10));
+            }
+            Class::MisdirectedRead => {
+                member.note_damage(Store::Lied);
+                disk.inject(Fault::MisdirectRead, self.rng.below(5));
             }
             Class::LostWrite => {
                 member.note_damage(Store::Lied);
@@ -323,8 +333,9 @@ fn keep_links(scene: &mut Scene, keep: impl Fn(NodeId, NodeId) -> bool) {
     }
 }
 
-/// Jumps stay within half a day around the truth: a key is remembered for a day of log time and then, as documented, no more.
-const WALL_JUMP_MS_MAX: u64 = 11 * 3600 * 1000;
+/// How far a wall clock may jump from the truth: by minutes, by about the day for which a key is remembered, or by a year.
+const WALL_JUMPS_MS: [u64; 3] = [HOUR_MS, 26 * HOUR_MS, 365 * 24 * HOUR_MS];
+const HOUR_MS: u64 = 3_600_000;
 
 /// What passes a path that loses large messages: heartbeats and votes, but no entry with a command.
 const LARGE_BYTES: usize = 100;

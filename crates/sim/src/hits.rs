@@ -31,21 +31,25 @@ pub(crate) fn of_network(network: NetworkCounters) -> [(&'static str, u64); 9] {
 }
 
 /// What the disk counts, and the name here.
-const DISK_FAULTS: [(Fault, &str); 6] = [
+const DISK_FAULTS: [(Fault, &str); 9] = [
     (Fault::WriteError, "disk: write failed"),
     (Fault::SyncError, "disk: sync failed, page called clean"),
     (Fault::Full, "disk: no space"),
     (Fault::ReadError, "disk: read failed"),
+    (Fault::ShortWrite, "disk: write cut short"),
+    (Fault::ReadOnly, "disk: read-only"),
     (Fault::Misdirect, "disk: write misdirected"),
+    (Fault::MisdirectRead, "disk: read misdirected"),
     (Fault::SyncLie, "disk: write lost"),
 ];
 
 /// What faults that last for a run, or that wait for their moment, must have caused.
-const CONSEQUENCES: [&str; 30] = [
+const CONSEQUENCES: [&str; 31] = [
     "clock drifts",
     "crash loop: process died again",
     "healed: all",
     "healed: only a quorum",
+    "key forgotten, its command applied again",
     "left broken: cut off",
     "left broken: dead",
     "left broken: disk stuck",

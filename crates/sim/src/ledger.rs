@@ -12,16 +12,38 @@ use quorate_machine::{Command, Registry, Reply};
 use quorate_replica::state_machine::{Codec, Context, DecodeError, Snapshot, StateMachine};
 
 use crate::rng::{HASH_START, hash_bytes, hash_word};
+use crate::workload::SHARED;
 
 /// The lists of all clients.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    lists: BTreeMap<u32, Vec<u64>>,
+    lists: BTreeMap<u32, List>,
+    /// The commands that came again after their key was forgotten.
+    repeats: Vec<Repeat>,
     registry: Registry,
     last: EntryId,
     fingerprint: u64,
     /// The fingerprint after each applied command, for the comparison between nodes.
     fingerprints: Vec<(Index, u64)>,
+}
+
+/// Values, each with the log time of its last application, in milliseconds.
+#[derive(Clone, Default, Debug)]
+struct List {
+    values: Vec<u64>,
+    times_ms: Vec<u64>,
+    /// The highest value of each writer: what is higher was never here.
+    highest: BTreeMap<u64, u64>,
+}
+
+/// A command that came again, more than a day of log time after it was applied. A key is remembered for a day, so a client with keys must
+/// expect this; a client with a session need not.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Repeat {
+    /// Who appended it.
+    pub client: u32,
+    /// What.
+    pub value: u64,
 }
 
 /// Appends a value to a client's list, and moves a declared machine if the client has one.
@@ -42,6 +64,8 @@ pub struct Appended {
     pub entry: EntryId,
     /// The place in the list, from 0.
     pub position: u64,
+    /// Whether the command came again after its key was forgotten. It stands where it stood, and moves no machine.
+    pub repeated: bool,
     /// What the client's declared machine said.
     pub reply: Option<Reply>,
 }
@@ -50,6 +74,7 @@ impl Default for Ledger {
     fn default() -> Ledger {
         Ledger {
             lists: BTreeMap::new(),
+            repeats: Vec::new(),
             registry: Registry::new(),
             last: EntryId::ZERO,
             fingerprint: HASH_START,
@@ -61,7 +86,12 @@ impl Default for Ledger {
 impl Ledger {
     /// The values of a client in the order in which they were appended.
     pub fn list(&self, client: u32) -> &[u64] {
-        self.lists.get(&client).map_or(&[], |list| list)
+        self.lists.get(&client).map_or(&[], |list| &list.values)
+    }
+
+    /// The commands that came again after their key was forgotten, as documented.
+    pub fn repeats(&self) -> &[Repeat] {
+        &self.repeats
     }
 
     /// The declared machines.
@@ -105,6 +135,13 @@ impl StateMachine for Ledger {
             command.value,
         ];
         self.fingerprint = words.into_iter().fold(self.fingerprint, hash_word);
+        let list = self.lists.entry(command.client).or_default();
+        if let Some(place) = list.forgotten(command.client, command.value, context.timestamp_ms) {
+            self.fingerprints.push((context.entry.index, self.fingerprint));
+            self.repeats.push(Repeat { client: writer(command.client, command.value), value: command.value });
+            return Appended { entry: context.entry, position: place, repeated: true, reply: None };
+        }
+        let position = list.push(command.client, command.value, context.timestamp_ms);
         let reply = command.command.map(|command| self.registry.apply(context, command));
         if let Some(reply) = &reply {
             let mut bytes = Vec::new();
@@ -112,21 +149,19 @@ impl StateMachine for Ledger {
             self.fingerprint = hash_bytes(self.fingerprint, &bytes);
         }
         self.fingerprints.push((context.entry.index, self.fingerprint));
-        let list = self.lists.entry(command.client).or_default();
-        list.push(command.value);
-        let position = u64::try_from(list.len() - 1).expect("a list in memory has fewer than 2^64 values");
-        Appended { entry: context.entry, position, reply }
+        Appended { entry: context.entry, position, repeated: false, reply }
     }
 
     fn snapshot(&self) -> Snapshot {
         let (lists, registry) = (self.lists.clone(), self.registry.snapshot());
         Box::new(move |out| {
-            let values: usize = lists.values().map(Vec::len).sum();
+            let values: usize = lists.values().map(|list| list.values.len()).sum();
             out.write_all(&(values as u64).to_le_bytes())?;
             for (client, list) in &lists {
-                for value in list {
-                    out.write_all(&u64::from(*client).to_le_bytes())?;
-                    out.write_all(&value.to_le_bytes())?;
+                for (value, time_ms) in list.values.iter().zip(&list.times_ms) {
+                    for word in [u64::from(*client), *value, *time_ms] {
+                        out.write_all(&word.to_le_bytes())?;
+                    }
                 }
             }
             registry(out)
@@ -141,10 +176,42 @@ impl StateMachine for Ledger {
             source.read_exact(&mut word)?;
             let client = u32::try_from(u64::from_le_bytes(word)).map_err(|_| io::ErrorKind::InvalidData)?;
             source.read_exact(&mut word)?;
-            self.lists.entry(client).or_default().push(u64::from_le_bytes(word));
+            let value = u64::from_le_bytes(word);
+            source.read_exact(&mut word)?;
+            self.lists.entry(client).or_default().push(client, value, u64::from_le_bytes(word));
         }
         self.registry.restore(source)
     }
+}
+
+impl List {
+    /// Where the value goes.
+    fn push(&mut self, list: u32, value: u64, time_ms: u64) -> u64 {
+        let highest = self.highest.entry(u64::from(writer(list, value))).or_default();
+        *highest = value.max(*highest);
+        self.values.push(value);
+        self.times_ms.push(time_ms);
+        u64::try_from(self.values.len() - 1).expect("a list in memory has fewer than 2^64 values")
+    }
+
+    /// Where the value stands already, if its key may have been forgotten since. A value that comes again sooner is taken for a new one:
+    /// then it stands there twice, which no rule excuses.
+    fn forgotten(&mut self, list: u32, value: u64, time_ms: u64) -> Option<u64> {
+        if self.highest.get(&u64::from(writer(list, value))).is_none_or(|highest| value > *highest) {
+            return None;
+        }
+        let place = self.values.iter().position(|there| *there == value)?;
+        if time_ms.saturating_sub(self.times_ms[place]) <= KEY_AGE_MS_MAX {
+            return None;
+        }
+        self.times_ms[place] = time_ms;
+        u64::try_from(place).ok()
+    }
+}
+
+/// Who appended this value: to its own list each client, to the shared list the one whose number stands in the upper half of the value.
+fn writer(list: u32, value: u64) -> u32 {
+    if list == SHARED { u32::try_from(value >> 32).unwrap_or(u32::MAX) } else { list }
 }
 
 impl Codec for Append {
@@ -167,7 +234,7 @@ impl Codec for Append {
 
 impl Codec for Appended {
     fn encode(&self, out: &mut Vec<u8>) {
-        for word in [self.entry.term.0, self.entry.index.0, self.position] {
+        for word in [self.entry.term.0, self.entry.index.0, self.position, u64::from(self.repeated)] {
             out.extend_from_slice(&word.to_le_bytes());
         }
         if let Some(reply) = &self.reply {
@@ -176,9 +243,9 @@ impl Codec for Appended {
     }
 
     fn decode(bytes: &Bytes) -> Result<Appended, DecodeError> {
-        let ([term, index, position], rest) = words(bytes)?;
+        let ([term, index, position, repeated], rest) = words(bytes)?;
         let reply = if rest.is_empty() { None } else { Some(Reply::decode(&rest)?) };
-        Ok(Appended { entry: EntryId::new(term, index), position, reply })
+        Ok(Appended { entry: EntryId::new(term, index), position, repeated: repeated != 0, reply })
     }
 }
 
@@ -193,3 +260,7 @@ fn words<const N: usize>(bytes: &Bytes) -> Result<([u64; N], Bytes), DecodeError
     }
     Ok((words, bytes.slice(8 * N..)))
 }
+
+/// How long a key is remembered at most, in milliseconds of log time. Written down here again and not asked of the parts under test: it
+/// is a promise of `docs/http.md`.
+const KEY_AGE_MS_MAX: u64 = 24 * 60 * 60 * 1000;

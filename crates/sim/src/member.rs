@@ -43,7 +43,7 @@ pub struct Member {
     paused_until_us: u64,
     /// The disk does nothing before this time.
     stalled_until_us: u64,
-    /// The disk under the present store may have said that it had synced and had not; also a store that was wiped before.
+    /// The disk under the present store may have lied about what it holds; also a store that was wiped before.
     disk_lied: bool,
     /// It is never started again.
     retired: bool,
@@ -56,7 +56,8 @@ pub enum Store {
     Sound,
     /// Something on it was damaged: the node may refuse to start, which is safe.
     Damaged,
-    /// It once said that it had synced and had not: no log can survive that, it can only be noticed.
+    /// It once said that it had synced and had not, or gave other bytes than those asked for: no log can survive that, it can only be
+    /// noticed.
     Lied,
     /// All was deleted: the node forgot its votes, and its peers must refuse it.
     Wiped,

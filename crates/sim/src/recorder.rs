@@ -41,7 +41,10 @@ impl Recorder {
     /// It is answered.
     pub fn on_appended(&mut self, client: ClientId, appended: &Appended) {
         self.history.answer(process(client), Answer::Number(appended.position));
-        if self.history.is_open(machine_process(client)) {
+        if appended.repeated && self.history.is_open(machine_process(client)) {
+            // The machine moved when the command first came; how, was told to nobody.
+            self.history.give_up(machine_process(client));
+        } else if self.history.is_open(machine_process(client)) {
             let answer = appended.reply.as_ref().map_or(Answer::Refused, moved);
             self.history.answer(machine_process(client), answer);
         }

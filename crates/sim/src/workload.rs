@@ -318,7 +318,11 @@ impl Client {
         reply: Bytes,
         is_open: bool,
     ) -> Result<(), Violation> {
-        if self.answers.get(&operation).is_some_and(|first| *first != reply) {
+        if self
+            .answers
+            .get(&operation)
+            .is_some_and(|first| *first != reply && !self.is_excused(first, &reply))
+        {
             return self.broken("the same request gets the same answer", operation);
         }
         if !is_open {
@@ -342,6 +346,12 @@ impl Client {
         self.answers.insert(operation, reply);
         self.rest(scene);
         Ok(())
+    }
+
+    /// A key is remembered for a day of log time. After that its command is applied as a new one, and answered anew.
+    fn is_excused(&self, first: &Bytes, later: &Bytes) -> bool {
+        let repeated = |reply| Appended::decode(reply).is_ok_and(|appended| appended.repeated);
+        !self.uses_session && (repeated(first) || repeated(later))
     }
 
     fn on_error(&mut self, scene: &mut Scene, error: &ProposeError) -> Result<(), Violation> {
@@ -393,6 +403,11 @@ impl Client {
         };
         if let Some((value, _)) = counts.iter().find(|(_, count)| **count > 1) {
             return wrong("no write is applied twice", *value);
+        }
+        // A repetition after more than a day of log time is documented for keys, and for nothing else.
+        let repeat = state.repeats().iter().find(|repeat| repeat.client == self.id.0);
+        if let Some(repeat) = repeat.filter(|_| self.uses_session) {
+            return wrong("no write of a session is applied twice", repeat.value);
         }
         if let Some(value) = self.acknowledged.iter().find(|value| !counts.contains_key(value)) {
             return wrong("no acknowledged write is lost", *value);
@@ -456,6 +471,7 @@ fn shared_revision(appended: &Appended) -> Option<u64> {
 /// Whether the client's machine did what the command asked of it: nothing stood in its way but a lost or repeated write.
 fn moved_as_wished(append: &Append, appended: &Appended) -> bool {
     match (&append.command, &appended.reply) {
+        (_, None) if appended.repeated => true,
         (None, None) => true,
         (Some(Command::Create { .. }), Some(Reply::Created(created))) => created.revision == append.value,
         (Some(Command::Propose(_)), Some(Reply::Outcome(Outcome::Committed(committed)))) => {

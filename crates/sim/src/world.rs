@@ -225,6 +225,10 @@ impl World {
         }
         let state =
             self.core.iter().find_map(|node| self.members[node].state()).expect("a converged node runs");
+        let repeats = state.repeats().len() as u64;
+        if repeats > 0 {
+            *self.scene.counters.entry("key forgotten, its command applied again").or_default() += repeats;
+        }
         if !self.scene.recorder.check_final(self.scene.profile.clients, state)? {
             self.scene.count("history without a verdict");
         }

@@ -48,7 +48,7 @@ pub enum Class {
     DiskStall,
     /// One disk is slow for a while.
     SlowDisk,
-    /// A wall clock jumps by hours, forwards or back.
+    /// A wall clock jumps by minutes, days or months, forwards or back.
     WallJump,
     /// A clock changes its rate.
     ClockRate,
@@ -64,10 +64,16 @@ pub enum Class {
     DiskFull,
     /// A read fails.
     ReadError,
+    /// A write fails after its beginning was written.
+    ShortWrite,
+    /// The file system allows no change for a while.
+    ReadOnly,
     /// A bit changes where it lies.
     BitRot,
     /// A write goes to the wrong place of its file.
     Misdirect,
+    /// A read gives what stands in another place of its file.
+    MisdirectedRead,
     /// A sync succeeds and has done nothing.
     LostWrite,
     /// All that a node ever stored is deleted.
@@ -75,7 +81,7 @@ pub enum Class {
 }
 
 /// All scheduled classes.
-pub const CLASSES: [Class; 34] = [
+pub const CLASSES: [Class; 37] = [
     Class::PowerLoss,
     Class::Kill,
     Class::PowerLossOfLeader,
@@ -106,8 +112,11 @@ pub const CLASSES: [Class; 34] = [
     Class::SyncError,
     Class::DiskFull,
     Class::ReadError,
+    Class::ShortWrite,
+    Class::ReadOnly,
     Class::BitRot,
     Class::Misdirect,
+    Class::MisdirectedRead,
     Class::LostWrite,
     Class::Wipe,
 ];
@@ -146,16 +155,22 @@ impl Class {
             Class::SyncError => "disk: sync error due",
             Class::DiskFull => "disk: becomes full",
             Class::ReadError => "disk: read error due",
+            Class::ShortWrite => "disk: short write due",
+            Class::ReadOnly => "disk: becomes read-only",
             Class::BitRot => "disk: bit rot",
             Class::Misdirect => "disk: misdirected write due",
+            Class::MisdirectedRead => "disk: misdirected read due",
             Class::LostWrite => "disk: lost write due",
             Class::Wipe => "wipe of a node",
         }
     }
 
-    /// Whether it damages what a disk has confirmed. Such faults strike fewer nodes than half, so that each committed entry keeps an
+    /// Whether it damages what a disk has confirmed, or gives back something else. Such faults strike fewer nodes than half, so that each committed entry keeps an
     /// intact copy on some node of every quorum of the others.
     pub fn damages(self) -> bool {
-        matches!(self, Class::BitRot | Class::Misdirect | Class::LostWrite | Class::Wipe)
+        matches!(
+            self,
+            Class::BitRot | Class::Misdirect | Class::MisdirectedRead | Class::LostWrite | Class::Wipe
+        )
     }
 }

@@ -1,6 +1,8 @@
 //! The simulator's own tests: its chance, its network, its determinism, and the seeds that once failed.
 
 mod chance;
+mod disks;
+mod excuses;
 mod explorer;
 mod histories;
 mod links;

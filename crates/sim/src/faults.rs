@@ -272,7 +272,8 @@ impl Faults {
         class: Class,
         node: NodeId,
     ) -> bool {
-        if class.damages() && !may_damage(members, node) {
+        let early = scene.now_us < scene.profile.faults.damage_from_us;
+        if class.damages() && (early || !may_damage(members, node)) {
             return false;
         }
         let known = members.values().filter(|member| member.knows(node)).count();

@@ -221,7 +221,12 @@ fn many(from: u64, seeds: u64, minutes: Option<u64>, strict_hits: bool, standard
     print_report(&sum);
     let millis = watch().max(1);
     println!(
-        "{count} runs, {} simulated seconds in {}.{:03} s: {} times real time, {} events/s",
+        "{count} runs, each of at least {} simulated seconds, with {} operations answered in a second while faults struck",
+        sum.shortest_seconds(),
+        sum.answered_per_second(),
+    );
+    println!(
+        "{} simulated seconds in {}.{:03} s: {} times real time, {} events/s",
         sum.simulated_seconds(),
         millis / 1000,
         millis % 1000,

@@ -11,7 +11,7 @@ pub struct Profile {
     pub nodes: u64,
     /// How many clients, 1 to 8.
     pub clients: u32,
-    /// How long faults last, in microseconds of virtual time. After that all is healed.
+    /// How long faults last, in microseconds of virtual time: a minute at least. After that all is healed.
     pub faulty_us: u64,
     /// How long the healed cluster has to converge, in microseconds of virtual time.
     pub healing_us_max: u64,
@@ -75,6 +75,9 @@ pub struct Faults {
     pub clock_rate_per_mille: u64,
     /// The mean duration of a sync, in microseconds.
     pub sync_mean_us: u64,
+    /// Damage to a disk strikes from this moment on, in microseconds. No node gets over it, so a run in which it always came at once would
+    /// see little of a whole cluster.
+    pub damage_from_us: u64,
 }
 
 impl Profile {
@@ -82,13 +85,14 @@ impl Profile {
     pub fn draw(seed: u64) -> Profile {
         let mut rng = Rng::stream(seed, "profile");
         let nodes = [1, 2, 3, 3, 3, 4, 5, 5];
+        let faulty_us = rng.between(FAULTY_S_MIN, FAULTY_S_MAX) * SECOND_US;
         Profile {
             nodes: *rng.pick(&nodes).expect("the list is not empty"),
             clients: u32::try_from(rng.between(1, 8)).expect("at most eight clients"),
-            faulty_us: rng.between(2, 12) * SECOND_US,
+            faulty_us,
             healing_us_max: 60 * SECOND_US,
             limits: Limits::draw(&mut rng),
-            faults: Faults::draw(&mut rng),
+            faults: Faults::draw(&mut rng, faulty_us),
         }
     }
 }
@@ -124,8 +128,9 @@ impl Profile {
             crash_before_sync_per_mille: 1,
             clock_rate_per_mille: 50,
             sync_mean_us: 1000,
+            damage_from_us: drawn.faults.damage_from_us,
         };
-        Profile { nodes: 5, clients: 8, faulty_us: 20 * SECOND_US, limits, faults, ..drawn }
+        Profile { nodes: 5, clients: 8, limits, faults, ..drawn }
     }
 }
 
@@ -169,7 +174,7 @@ impl Limits {
 }
 
 impl Faults {
-    fn draw(rng: &mut Rng) -> Faults {
+    fn draw(rng: &mut Rng, faulty_us: u64) -> Faults {
         Faults {
             pause_us: rng.between(50, 2000) * 1000,
             weights: crate::faults::class::CLASSES
@@ -184,9 +189,14 @@ impl Faults {
             crash_before_sync_per_mille: half(rng, |rng| rng.between(1, 20)),
             clock_rate_per_mille: half(rng, |rng| rng.between(1, 500)),
             sync_mean_us: if rng.chance(500) { rng.between(100, 20_000) } else { 200 },
+            damage_from_us: rng.below(faulty_us),
         }
     }
 }
+
+/// For how many seconds of virtual time faults strike.
+const FAULTY_S_MIN: u64 = 60;
+const FAULTY_S_MAX: u64 = 90;
 
 /// The shortest election timeout at which clocks that differ threefold still leave room for two heartbeats.
 const ELECTION_TICKS_MIN: u64 = 4;

@@ -28,6 +28,8 @@ pub struct World {
     core: Vec<NodeId>,
     healing: Rng,
     events: u64,
+    /// How many operations were answered while faults struck.
+    answered_faulty: u64,
 }
 
 /// What a run that held all rules did.
@@ -35,6 +37,12 @@ pub struct World {
 pub struct Report {
     /// Virtual time that passed, in microseconds.
     pub simulated_us: u64,
+    /// The virtual time of the shortest run, in microseconds.
+    pub shortest_us: u64,
+    /// For how much of it faults struck, in microseconds.
+    pub faulty_us: u64,
+    /// Writes that were acknowledged and reads that were served while faults struck.
+    pub answered_faulty: u64,
     /// How many events happened.
     pub events: u64,
     /// Committed entries.
@@ -84,6 +92,7 @@ impl World {
             core: Vec::new(),
             healing: Rng::stream(seed, "healing"),
             events: 0,
+            answered_faulty: 0,
         }
     }
 
@@ -199,6 +208,7 @@ impl World {
     /// Ends all faults: from now on nothing stands in the way.
     fn heal(&mut self) -> Result<(), Violation> {
         self.scene.now_us = self.scene.now_us.max(self.scene.profile.faulty_us);
+        self.answered_faulty = self.scene.checks.linearizable.answered();
         self.core = healing::heal(&mut self.scene, &mut self.members, self.healing.clone())?;
         for client in &mut self.clients {
             client.finish();
@@ -269,6 +279,9 @@ impl World {
         let unseed = states.fold(scene.order, hash_word);
         Report {
             simulated_us: self.scene.now_us,
+            shortest_us: self.scene.now_us,
+            faulty_us: self.scene.profile.faulty_us,
+            answered_faulty: self.answered_faulty,
             events: self.events,
             committed: self.scene.checks.committed().0,
             acknowledged: self.scene.checks.linearizable.acknowledged(),
@@ -284,7 +297,11 @@ impl World {
 impl Report {
     /// Adds another run.
     pub fn add(&mut self, other: &Report) {
+        let first = self.simulated_us == 0;
+        self.shortest_us = if first { other.shortest_us } else { self.shortest_us.min(other.shortest_us) };
         self.simulated_us += other.simulated_us;
+        self.faulty_us += other.faulty_us;
+        self.answered_faulty += other.answered_faulty;
         self.events += other.events;
         self.committed += other.committed;
         self.acknowledged += other.acknowledged;
@@ -299,6 +316,16 @@ impl Report {
     /// Whole simulated seconds.
     pub fn simulated_seconds(&self) -> u64 {
         self.simulated_us / SECOND_US
+    }
+
+    /// Whole simulated seconds of the shortest run.
+    pub fn shortest_seconds(&self) -> u64 {
+        self.shortest_us / SECOND_US
+    }
+
+    /// How many operations were answered in a second, while faults struck.
+    pub fn answered_per_second(&self) -> u64 {
+        self.answered_faulty * SECOND_US / self.faulty_us.max(1)
     }
 }
 

@@ -47,6 +47,11 @@ impl Witness {
         self.acknowledged
     }
 
+    /// How many operations were answered: writes acknowledged and reads served.
+    pub fn answered(&self) -> u64 {
+        self.acknowledged + self.reads
+    }
+
     /// How many reads were served.
     pub fn reads(&self) -> u64 {
         self.reads

@@ -12,6 +12,16 @@ pub const QUORATE_REQUEST: &str = "quorate-request";
 /// Who asks, for the history; at most [`ACTOR_BYTES_MAX`] bytes.
 pub const QUORATE_ACTOR: &str = "quorate-actor";
 
+/// On the answer to a stale read: the last entry that the state held, as `term:index`.
+pub const QUORATE_APPLIED: &str = "quorate-applied";
+
+/// On the answer to a stale read: the time of that entry in milliseconds since 1970.
+pub const QUORATE_APPLIED_MS: &str = "quorate-applied-ms";
+
+/// On the answer to a stale read: how many milliseconds ago the node heard from its leader, or from a quorum if it leads. Missing
+/// when it knows no leader.
+pub const QUORATE_CONTACT_MS: &str = "quorate-contact-ms";
+
 /// W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
 

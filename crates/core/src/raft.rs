@@ -9,6 +9,7 @@ use crate::invariants;
 use crate::log::Log;
 use crate::message::{Envelope, Message};
 use crate::planted::{self, Bug};
+use crate::quorum;
 use crate::ready::{Barrier, Fact, Fetch, Input, Ready, Refusal, Write};
 use crate::rng::Rng;
 use crate::role::{Follower, RoleState};
@@ -369,6 +370,31 @@ impl Raft {
             applied: self.applied,
             window_bytes: self.log.window_bytes(),
             peers: self.peer_statuses(),
+        }
+    }
+
+    /// For how many ticks this node has heard nothing: a follower from its leader, a leader from a quorum. `None` where nobody is known
+    /// to lead.
+    pub fn contact_ticks(&self) -> Option<u64> {
+        match &self.role {
+            RoleState::Follower(follower) => follower.leader.map(|_| follower.silent_ticks),
+            RoleState::PreCandidate(_) | RoleState::Candidate(_) => None,
+            RoleState::Leader(leader) => {
+                let membership = self.membership();
+                let silent = |voter| {
+                    if voter == self.config.node {
+                        return Some(0);
+                    }
+                    leader.peers.get(&voter).map(|peer| peer.silent_ticks)
+                };
+                let heard_within = |ticks: u64| {
+                    quorum::has_quorum(&membership, |voter| {
+                        silent(voter).is_some_and(|silent| silent <= ticks)
+                    })
+                };
+                let silences = leader.peers.values().map(|peer| peer.silent_ticks).chain([0]);
+                silences.filter(|ticks| heard_within(*ticks)).min()
+            }
         }
     }
 

@@ -126,6 +126,11 @@ impl Config {
         }
     }
 
+    /// Ticks as a duration.
+    pub(crate) fn duration_of(&self, ticks: u64) -> Duration {
+        self.tick.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX))
+    }
+
     /// A duration in ticks, at least one.
     pub(crate) fn ticks(&self, duration: Duration) -> u64 {
         u64::try_from(duration.as_micros() / self.tick.as_micros().max(1)).unwrap_or(u64::MAX).max(1)

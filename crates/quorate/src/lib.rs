@@ -52,7 +52,7 @@ mod workers;
 pub use config::Config;
 pub use error::{NodeError, StartError, StatusError};
 pub use metrics::{Metrics, SharedHistogram};
-pub use node::{Node, NodeBuilder, Proposal, Proposed};
+pub use node::{Node, NodeBuilder, Proposal, Proposed, Stale};
 pub use quorate_core::status::Role;
 pub use quorate_core::types::{EntryId, Index, NodeId, Term};
 pub use quorate_log::error::LogError;

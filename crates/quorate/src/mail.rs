@@ -2,8 +2,9 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
 
-use quorate_core::types::NodeId;
+use quorate_core::types::{EntryId, NodeId};
 use quorate_replica::effect::Answered;
 use quorate_replica::error::ReadError;
 use quorate_replica::input::Input;
@@ -20,6 +21,8 @@ pub(crate) enum Mail {
     Propose(ProposalMail),
     /// A caller reads.
     Read(ReadMail),
+    /// A caller reads what is applied now, and wants to know how old that may be.
+    ReadStale(ReadMail, oneshot::Sender<Option<Duration>>),
     /// A peer said these things, in this order.
     Received { from: NodeId, messages: Vec<PeerMessage> },
     /// A part of this node has finished something: a write, a batch, a read of the log; or lost messages to a peer.
@@ -42,7 +45,16 @@ pub(crate) struct ProposalMail {
 pub(crate) struct ReadMail(Box<ReadOnce>);
 
 /// What is done with the state, or with the reason why it cannot be seen.
-type ReadOnce = dyn FnOnce(Result<&dyn Any, ReadError>) + Send;
+type ReadOnce = dyn FnOnce(Result<(&dyn Any, Place), ReadError>) + Send;
+
+/// Where in the log the state stands that a read sees.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    /// The last entry applied.
+    pub(crate) applied: EntryId,
+    /// The time of that entry in milliseconds since 1970.
+    pub(crate) timestamp_ms: u64,
+}
 
 /// The caller's end of a read.
 pub(crate) type ReadAnswer<T> = oneshot::Receiver<Result<std::thread::Result<T>, ReadError>>;
@@ -51,16 +63,16 @@ impl ReadMail {
     /// A read of a state machine of type `S`, and where its result will be. The place that it takes among the node's reads is free
     /// again when it has run, was refused, or is dropped.
     pub(crate) fn new<S: 'static, T: Send + 'static>(
-        read: impl FnOnce(&S) -> T + Send + 'static,
-        place: OwnedSemaphorePermit,
+        read: impl FnOnce(&S, Place) -> T + Send + 'static,
+        permit: OwnedSemaphorePermit,
     ) -> (ReadMail, ReadAnswer<T>) {
         let (reply, answer) = oneshot::channel();
-        let job = move |state: Result<&dyn Any, ReadError>| {
-            let _place = place;
-            let result = state.map(|state| {
+        let job = move |state: Result<(&dyn Any, Place), ReadError>| {
+            let _permit = permit;
+            let result = state.map(|(state, place)| {
                 let state = state.downcast_ref::<S>().expect("a node has one type of state machine");
                 // The caller's own closure: its panic belongs to the caller and may not stop the applier.
-                catch_unwind(AssertUnwindSafe(|| read(state)))
+                catch_unwind(AssertUnwindSafe(|| read(state, place)))
             });
             // A caller that no longer waits is nobody's error.
             let _ = reply.send(result);
@@ -69,8 +81,8 @@ impl ReadMail {
     }
 
     /// Runs the read on the state and answers the caller.
-    pub(crate) fn run(self, state: &dyn Any) {
-        (self.0)(Ok(state));
+    pub(crate) fn run(self, state: &dyn Any, place: Place) {
+        (self.0)(Ok((state, place)));
     }
 
     /// Tells the caller why the read was not served.

@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prometheus_client::registry::Registry;
+use quorate_core::types::EntryId;
 use quorate_replica::effect::Step;
 use quorate_replica::error::{ProposeError, ReadError};
 use quorate_replica::request::{CommandEnvelope, CommandKind, RequestId};
 use quorate_replica::state_machine::{Codec, StateMachine};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::config::Config;
 use crate::error::{NodeError, StartError, StatusError};
-use crate::mail::{Mail, ProposalMail, ReadMail, read_answer};
+use crate::mail::{Mail, Place, ProposalMail, ReadMail, read_answer};
 use crate::metrics::{Exporter, Metrics};
 use crate::start;
 use crate::status::{MemberStatus, NodeStatus, Published};
@@ -174,6 +175,21 @@ pub struct Proposed<R> {
     pub steps: Option<Vec<Step>>,
 }
 
+/// What a read that asks nobody saw, and how old it may be.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Stale<T> {
+    /// What the read returned.
+    pub value: T,
+    /// The last entry that the state holds; entry 0:0 if it holds none.
+    pub applied: EntryId,
+    /// The time of that entry in milliseconds since 1970, by the clock of the leader that made it. An idle cluster makes no entries, so
+    /// an old time alone does not mean old data.
+    pub timestamp_ms: u64,
+    /// How long ago this node heard from its leader, or from a quorum if it leads; `None` if it knows no leader. What was committed
+    /// before is in the state, but for entries that had not reached this node.
+    pub contact: Option<Duration>,
+}
+
 impl<S: StateMachine> Node<S> {
     pub(crate) fn new(inner: Inner) -> Node<S> {
         let reads = Arc::new(Semaphore::new(READS_LEN_MAX));
@@ -270,20 +286,45 @@ impl<S: StateMachine> Node<S> {
         &self,
         read: impl FnOnce(&S) -> T + Send + 'static,
     ) -> Result<T, ReadError> {
-        let Ok(place) = Arc::clone(&self.reads).try_acquire_owned() else {
-            Metrics::add(&self.inner.metrics.overloaded, 1);
-            return Err(ReadError::Overloaded);
-        };
-        let (mail, answer) = ReadMail::new(read, place);
-        match self.inner.inbox.try_send(Mail::Read(mail)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => {
-                Metrics::add(&self.inner.metrics.overloaded, 1);
-                return Err(ReadError::Overloaded);
-            }
-            Err(TrySendError::Closed(_)) => return Err(ReadError::Stopped),
-        }
+        let (mail, answer) = ReadMail::new(move |state: &S, _| read(state), self.permit()?);
+        self.send_read(Mail::Read(mail))?;
         read_answer(answer).await
+    }
+
+    /// Reads what this node has applied, asking nobody: works without a leader, and may be old. The answer says where in the log the
+    /// state stands and how long ago a leader was heard; what was committed since is not in it. A node that is cut off goes on
+    /// answering, with a `contact` that grows.
+    ///
+    /// # Errors
+    /// When too many reads are open or the node has stopped.
+    pub async fn read_stale<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&S) -> T + Send + 'static,
+    ) -> Result<Stale<T>, ReadError> {
+        let (mail, answer) = ReadMail::new(move |state: &S, place| (read(state), place), self.permit()?);
+        let (sender, contact) = oneshot::channel();
+        self.send_read(Mail::ReadStale(mail, sender))?;
+        let contact = contact.await.map_err(|_| ReadError::Stopped)?;
+        let (value, Place { applied, timestamp_ms }) = read_answer(answer).await?;
+        Ok(Stale { value, applied, timestamp_ms, contact })
+    }
+
+    /// A place among the reads that may be open.
+    fn permit(&self) -> Result<OwnedSemaphorePermit, ReadError> {
+        Arc::clone(&self.reads).try_acquire_owned().map_err(|_| {
+            Metrics::add(&self.inner.metrics.overloaded, 1);
+            ReadError::Overloaded
+        })
+    }
+
+    fn send_read(&self, mail: Mail) -> Result<(), ReadError> {
+        self.inner.inbox.try_send(mail).map_err(|error| match error {
+            TrySendError::Full(_) => {
+                Metrics::add(&self.inner.metrics.overloaded, 1);
+                ReadError::Overloaded
+            }
+            TrySendError::Closed(_) => ReadError::Stopped,
+        })
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct Loop {
     /// Ticks given to the replica so far: those of the clock, less what was skipped after a pause.
     pub(crate) ticked: u64,
     pub(crate) published_at: Instant,
+    /// Ticks that were skipped since a leader or a quorum was last heard of.
+    pub(crate) stood_ticks: u64,
 }
 
 /// How often the status is made known at most.
@@ -67,7 +69,7 @@ impl Loop {
             }
             self.replica.begin_turn(self.clock.now());
             for mail in mails.drain(..) {
-                self.take(mail);
+                self.take(mail)?;
             }
             self.tick();
             let mut changed = false;
@@ -94,12 +96,15 @@ impl Loop {
             return;
         }
         let most = self.config.ticks(self.config.heartbeat).max(1);
-        self.clock.skip_ticks(elapsed.saturating_sub(most));
+        let skipped = elapsed.saturating_sub(most);
+        self.clock.skip_ticks(skipped);
+        let heard = self.replica.raft().contact_ticks() == Some(0);
+        self.stood_ticks = if heard { skipped } else { self.stood_ticks.saturating_add(skipped) };
         self.ticked += elapsed.min(most);
         self.replica.step(Input::Tick { elapsed: elapsed.min(most) });
     }
 
-    fn take(&mut self, mail: Mail) {
+    fn take(&mut self, mail: Mail) -> Result<(), NodeError> {
         match mail {
             Mail::Propose(proposal) => {
                 let ticket = self.proposals.insert(proposal.reply);
@@ -115,9 +120,15 @@ impl Loop {
                     self.take_message(from, message);
                 }
             }
+            Mail::ReadStale(read, contact) => {
+                // The caller may have stopped waiting.
+                let _ = contact.send(self.contact());
+                self.queue_read(read)?;
+            }
             Mail::Done(input) => self.replica.step(input),
             Mail::AskStatus(answers) => self.ask_status(&answers),
         }
+        Ok(())
     }
 
     /// Questions about the status are the switchboard's own; all else is the replica's.
@@ -184,12 +195,7 @@ impl Loop {
             }
             Effect::Read { ticket, .. } => {
                 let read = self.reads.take(ticket).expect("a read is answered exactly once");
-                match self.applier.try_send(ApplierJob::Read(read)) {
-                    Err(mpsc::error::TrySendError::Full(ApplierJob::Read(read))) => {
-                        read.refuse(ReadError::Overloaded)
-                    }
-                    sent => sent.map_err(|error| behind("applier", &error))?,
-                }
+                self.queue_read(read)?;
             }
             Effect::RefuseProposal { ticket, error } => {
                 self.answer(ticket, Answered { outcome: Err(error), trace: None })
@@ -220,6 +226,23 @@ impl Loop {
 
     fn queue_for_log(&mut self, job: LogJob) -> Result<(), NodeError> {
         self.log.try_send(job).map_err(|error| behind("log", &error))
+    }
+
+    /// Puts a read behind the batches that the applier has been handed.
+    fn queue_read(&mut self, read: ReadMail) -> Result<(), NodeError> {
+        match self.applier.try_send(ApplierJob::Read(read)) {
+            Err(mpsc::error::TrySendError::Full(ApplierJob::Read(read))) => {
+                read.refuse(ReadError::Overloaded);
+                Ok(())
+            }
+            sent => sent.map_err(|error| behind("applier", &error)),
+        }
+    }
+
+    /// How long ago this node last heard from a leader, or from a quorum if it leads itself. Time that the process stood still counts.
+    fn contact(&self) -> Option<Duration> {
+        let ticks = self.replica.raft().contact_ticks()?;
+        Some(self.config.duration_of(ticks.saturating_add(self.stood_ticks)))
     }
 
     fn take_caller(&mut self, ticket: Ticket) -> oneshot::Sender<Answered> {

@@ -135,6 +135,7 @@ async fn wire<S: StateMachine>(
         questions: Tickets::new(),
         ticked: 0,
         published_at: Instant::now(),
+        stood_ticks: 0,
     };
     let log = LogWorker {
         log: opened.log,

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::error::NodeError;
-use crate::mail::{Mail, ReadMail};
+use crate::mail::{Mail, Place, ReadMail};
 use crate::metrics::Metrics;
 use crate::peers::{Lost, Peers};
 
@@ -185,7 +185,10 @@ impl<S: StateMachine> ApplierWorker<S> {
         while let Some(job) = self.jobs.blocking_recv() {
             match job {
                 ApplierJob::Apply { batch, callers } => self.complete(batch, callers),
-                ApplierJob::Read(read) => read.run(self.applier.state() as &dyn Any),
+                ApplierJob::Read(read) => {
+                    let (applied, timestamp_ms) = (self.applier.applied(), self.applier.timestamp_ms());
+                    read.run(self.applier.state() as &dyn Any, Place { applied, timestamp_ms });
+                }
             }
         }
         Ok(())

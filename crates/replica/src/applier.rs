@@ -113,6 +113,11 @@ impl<S: StateMachine> Applier<S> {
         self.applied
     }
 
+    /// The time of that entry in milliseconds since 1970, by the leader's clock that made it; 0 before the first.
+    pub fn timestamp_ms(&self) -> u64 {
+        self.timestamp_ms
+    }
+
     /// A running hash over the index and the outcome of each command: equal at equal applied entries on all nodes, or
     /// one of them has diverged.
     pub fn state_hash(&self) -> u64 {

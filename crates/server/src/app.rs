@@ -4,13 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate::{Node, Proposal, ProposeError, Proposed, ReadError};
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::Response;
+use quorate::{Node, Proposal, ProposeError, Proposed, ReadError, Stale};
+use quorate_api::header::{QUORATE_APPLIED, QUORATE_APPLIED_MS, QUORATE_CONTACT_MS};
 use quorate_machine::{Command, QueryError, Registry, Reply};
+use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::call::{Asker, Call};
+use crate::call::{Asker, Call, Consistency};
 use crate::config::{LimitSettings, MemberSettings, ServerConfig, TimeoutSettings};
-use crate::problem::Failure;
+use crate::problem::{Failure, json};
 use crate::telemetry::Telemetry;
 
 /// What every handler may use. Cheap to clone.
@@ -67,16 +71,54 @@ impl App {
         within(timeout, self.node.propose_with(proposal)).await.unwrap_or(Err(ProposeError::TimedOut))
     }
 
-    /// Reads the registry, linearizably.
+    /// Reads the registry, as fresh as the call asks for.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         call: &Call,
         read: impl FnOnce(&Registry) -> Result<T, QueryError> + Send + 'static,
-    ) -> Result<T, Failure> {
-        call.consistency()?;
-        let answer = within(call.timeout()?, self.node.read(read)).await.unwrap_or(Err(ReadError::TimedOut));
-        let found = answer.map_err(|error| Failure::read(&error, &self.members))?;
-        found.map_err(|error| Failure::query(&error))
+    ) -> Result<Seen<T>, Failure> {
+        let (consistency, timeout) = (call.consistency()?, call.timeout()?);
+        let answer = within(timeout, async {
+            Ok(match consistency {
+                Consistency::Linearizable => (self.node.read(read).await?, None),
+                Consistency::Stale => {
+                    let Stale { value, applied, timestamp_ms, contact } = self.node.read_stale(read).await?;
+                    (value, Some(Stale { value: (), applied, timestamp_ms, contact }))
+                }
+            })
+        });
+        let answer = answer.await.unwrap_or(Err(ReadError::TimedOut));
+        let (found, stale) = answer.map_err(|error| Failure::read(&error, &self.members))?;
+        let value = found.map_err(|error| Failure::query(&error))?;
+        Ok(Seen { value, stale })
+    }
+}
+
+/// What a read saw, and of a stale one how old that may be.
+pub(crate) struct Seen<T> {
+    value: T,
+    stale: Option<Stale<()>>,
+}
+
+impl<T> Seen<T> {
+    /// The answer: what was seen as JSON, and its age in the headers.
+    pub(crate) fn answer<B: Serialize>(
+        self,
+        body: impl FnOnce(T) -> Result<B, Failure>,
+    ) -> Result<Response, Failure> {
+        let mut response = json(200, &body(self.value)?);
+        if let Some(Stale { value: (), applied, timestamp_ms, contact }) = self.stale {
+            let mut tell = |name, value: String| {
+                let value = HeaderValue::try_from(value).expect("digits and a colon are a header's value");
+                response.headers_mut().insert(HeaderName::from_static(name), value);
+            };
+            tell(QUORATE_APPLIED, applied.to_string());
+            tell(QUORATE_APPLIED_MS, timestamp_ms.to_string());
+            if let Some(contact) = contact {
+                tell(QUORATE_CONTACT_MS, contact.as_millis().to_string());
+            }
+        }
+        Ok(response)
     }
 }
 

@@ -33,6 +33,15 @@ pub(crate) struct Call {
     _budget: OwnedSemaphorePermit,
 }
 
+/// How fresh a read must be.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Consistency {
+    /// It sees all that was answered, on any node, before it began.
+    Linearizable,
+    /// It sees what the node that is asked has applied, and tells how old that may be.
+    Stale,
+}
+
 /// Who asks and how: what the headers say about a write.
 pub(crate) struct Asker {
     /// What makes the write exactly-once.
@@ -159,14 +168,15 @@ impl Call {
         }
     }
 
-    /// Refuses the consistency levels that this version does not have.
-    pub(crate) fn consistency(&self) -> Result<(), Failure> {
+    /// How fresh a read must be.
+    pub(crate) fn consistency(&self) -> Result<Consistency, Failure> {
         match self.text("consistency") {
-            None | Some("linearizable") => Ok(()),
-            Some(level @ ("lease" | "stale")) => Err(Failure::not_supported(&format!("consistency={level}"))),
+            None | Some("linearizable") => Ok(Consistency::Linearizable),
+            Some("stale") => Ok(Consistency::Stale),
+            Some("lease") => Err(Failure::not_supported("consistency=lease")),
             Some(other) => Err(Failure::malformed(
                 format!("consistency={other} is no level"),
-                "write linearizable, or leave it out: it is the default",
+                "write linearizable, which is the default, or stale: what the node that is asked has applied",
             )),
         }
     }

@@ -54,7 +54,7 @@ pub(crate) async fn apply(State(app): State<App>, call: Call) -> Result<Response
 pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response, Failure> {
     call.allow(&["consistency", "timeout"])?;
     let machines = app.read(&call, |registry| Ok(registry.machines())).await?;
-    Ok(json(200, &MachineList { machines: machines.into_iter().map(translate::machine).collect() }))
+    machines.answer(|all| Ok(MachineList { machines: all.into_iter().map(translate::machine).collect() }))
 }
 
 /// `GET /v1/machines/{machine}`.
@@ -63,17 +63,18 @@ pub(crate) async fn get(State(app): State<App>, call: Call) -> Result<Response, 
     let machine = call.path("machine");
     let version = call.number("version")?;
     let definition = app.read(&call, move |registry| registry.definition(&machine, version)).await?;
-    let canonical = serde_json::from_str(definition.canonical_json()).map_err(|error| {
-        tracing::error!(%error, "a canonical definition is no JSON");
-        Failure::internal(Fate::NotAccepted)
-    })?;
-    let shown = MachineDefinition {
-        machine: definition.name().to_owned(),
-        version: definition.version(),
-        hash: definition.hash().to_string(),
-        definition: canonical,
-    };
-    Ok(json(200, &shown))
+    definition.answer(|definition| {
+        let canonical = serde_json::from_str(definition.canonical_json()).map_err(|error| {
+            tracing::error!(%error, "a canonical definition is no JSON");
+            Failure::internal(Fate::NotAccepted)
+        })?;
+        Ok(MachineDefinition {
+            machine: definition.name().to_owned(),
+            version: definition.version(),
+            hash: definition.hash().to_string(),
+            definition: canonical,
+        })
+    })
 }
 
 fn format(call: &Call) -> Result<Format, Failure> {

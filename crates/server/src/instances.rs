@@ -59,9 +59,11 @@ pub(crate) async fn list(State(app): State<App>, call: Call) -> Result<Response,
     let page = app
         .read(&call, move |registry| registry.list(&name, state.as_deref(), limit, after.as_deref()))
         .await?;
-    let cursor = page.next.as_deref().map(write_cursor);
-    let instances = page.instances.into_iter().map(translate::row).collect();
-    Ok(json(200, &ListPage { machine, instances, cursor }))
+    page.answer(|page| {
+        let cursor = page.next.as_deref().map(write_cursor);
+        let instances = page.instances.into_iter().map(translate::row).collect();
+        Ok(ListPage { machine, instances, cursor })
+    })
 }
 
 /// `GET /v1/machines/{machine}/count`.
@@ -69,8 +71,10 @@ pub(crate) async fn count(State(app): State<App>, call: Call) -> Result<Response
     call.allow(&["consistency", "timeout"])?;
     let machine = call.path("machine");
     let counts = app.read(&call, move |registry| registry.count(&machine)).await?;
-    let quorate_machine::Counts { machine, version, total, states } = counts;
-    Ok(json(200, &Count { machine, version, total, states }))
+    counts.answer(|counts| {
+        let quorate_machine::Counts { machine, version, total, states } = counts;
+        Ok(Count { machine, version, total, states })
+    })
 }
 
 /// `GET /v1/machines/{machine}/instances/{id}`.
@@ -78,7 +82,7 @@ pub(crate) async fn get(State(app): State<App>, call: Call) -> Result<Response, 
     call.allow(&["consistency", "timeout"])?;
     let (machine, id) = (call.path("machine"), call.path("id"));
     let instance = app.read(&call, move |registry| registry.instance(&machine, &id)).await?;
-    Ok(json(200, &translate::instance(instance)))
+    instance.answer(|instance| Ok(translate::instance(instance)))
 }
 
 /// `GET /v1/machines/{machine}/instances/{id}/history`.
@@ -88,7 +92,7 @@ pub(crate) async fn history(State(app): State<App>, call: Call) -> Result<Respon
     let (from, limit) = (call.number("from")?, call.limit()?);
     let names = (machine.clone(), id.clone());
     let page = app.read(&call, move |registry| registry.history(&names.0, &names.1, from, limit)).await?;
-    Ok(json(200, &translate::history(machine, id, page)?))
+    page.answer(|page| translate::history(machine, id, page))
 }
 
 /// An id for an instance whose creator gave none. With a request id it follows from that one: a retry must propose the

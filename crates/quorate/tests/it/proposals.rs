@@ -1,6 +1,6 @@
 //! Proposals and reads on a healthy cluster and across the loss of its leader.
 
-use quorate::{Node, Proposal, ProposeError, RequestId, StepKind};
+use quorate::{Node, Proposal, ProposeError, ReadError, RequestId, StepKind};
 
 use crate::cluster::{Cluster, Words, bounded, leader};
 
@@ -140,4 +140,30 @@ async fn cluster_status_tells_what_was_reached_and_why_the_rest_was_not() {
     let partial = bounded(nodes[0].cluster_status(crate::cluster::BOUND)).await;
     let reached: Vec<bool> = partial.iter().map(|member| member.status.is_ok()).collect();
     assert_eq!(reached, [true, true, false], "{partial:?}");
+}
+
+/// A stale read needs no leader and no quorum, and says where it stands and how long it has been alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_read_answers_alone_and_says_how_old_it_may_be() {
+    let mut cluster = Cluster::new(3);
+    let nodes = cluster.start_all().await;
+    for n in 0..3 {
+        bounded(nodes[0].propose(format!("{n}"))).await.expect("three nodes are a quorum");
+    }
+    let leads = leader(&nodes);
+    let seen = bounded(nodes[leads].read_stale(|words| words.0.len())).await.expect("the node runs");
+    assert!(seen.value == 3 && seen.applied.index.0 >= 5, "{seen:?}");
+    assert!(seen.contact.is_some() && seen.timestamp_ms > 0, "{seen:?}");
+    let alone = nodes[(leads + 1) % 3].clone();
+    bounded(alone.read(|words| words.0.len())).await.expect("it has applied all by now");
+    for node in &nodes {
+        if node.status().node != alone.status().node {
+            bounded(node.stop()).await;
+        }
+    }
+    bounded(alone.wait(|status| status.leader == 0)).await.expect("the node runs");
+    let seen = bounded(alone.read_stale(|words| words.0.len())).await.expect("the node runs");
+    assert_eq!((seen.value, seen.contact), (3, None));
+    bounded(alone.stop()).await;
+    assert_eq!(bounded(alone.read_stale(|words| words.0.len())).await, Err(ReadError::Stopped));
 }

@@ -1,7 +1,7 @@
 //! Instances: create, show, list, count, history.
 
-use crate::support::{Cluster, get, post};
-use serde_json::json;
+use crate::support::{Cluster, get, post, tell};
+use serde_json::{Value, json};
 
 const INSTANCES: &str = "/v1/machines/lifecycle/instances";
 
@@ -181,4 +181,30 @@ async fn unknown_parameters_are_errors() {
     let (status, _) = cluster.post(&format!("{INSTANCES}?consistency=stale"), "{}").await;
     assert_eq!(status, 400, "a write has no consistency to choose");
     assert_eq!(cluster.get("/v1/machines/lifecycle/count?timeout=2s&consistency=linearizable").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_stale_read_tells_how_old_it_may_be() {
+    let cluster = Cluster::one().await;
+    cluster.post(INSTANCES, r#"{"id":"a"}"#).await;
+    let reads = ["lifecycle", "lifecycle/count", "lifecycle/instances", "lifecycle/instances/a"];
+    for path in reads.into_iter().chain(["lifecycle/instances/a/history", ""]) {
+        let path = format!("/v1/machines/{path}").trim_end_matches('/').to_owned();
+        let (status, fresh) = cluster.get(&path).await;
+        assert_eq!(status, 200, "{path}");
+        let told = tell(cluster.address(), get(&format!("{path}?consistency=stale"))).await;
+        assert_eq!(told.status, 200, "{path}");
+        assert_eq!(serde_json::from_slice::<Value>(&told.body).unwrap(), fresh, "{path}");
+        let header = |name: &str| told.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+        let (term, index) = header("quorate-applied").unwrap().split_once(':').map(owned).unwrap();
+        assert!(term.parse::<u64>().unwrap() >= 1 && index.parse::<u64>().unwrap() >= 2, "{term}:{index}");
+        assert!(header("quorate-applied-ms").unwrap().parse::<u64>().unwrap() > 1_700_000_000_000);
+        assert!(header("quorate-contact-ms").unwrap().parse::<u64>().is_ok(), "the only voter is a quorum");
+        let told = tell(cluster.address(), get(&path)).await;
+        assert!(told.headers.get("quorate-applied").is_none(), "a linearizable read has no age");
+    }
+}
+
+fn owned((a, b): (&str, &str)) -> (String, String) {
+    (a.to_owned(), b.to_owned())
 }

@@ -32,7 +32,6 @@ async fn what_a_later_version_brings_is_named_and_never_answered_as_if_it_were()
         ("DELETE", "/v1/cluster/members/2", "removing"),
         ("POST", "/v1/cluster/transfer", "leadership"),
         ("GET", "/openapi.json", "OpenAPI"),
-        ("GET", "/v1/machines/lifecycle/count?consistency=stale", "stale"),
         ("GET", "/v1/machines/lifecycle/count?consistency=lease", "lease"),
         ("GET", "/v1/machines/lifecycle/instances?label=x", "label"),
     ] {

@@ -11,6 +11,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -331,15 +332,32 @@ pub fn cli(endpoints: &str, args: &[&str]) -> Result<Output> {
     command.output().context("running quorate")
 }
 
-/// `count` addresses on loopback that were free a moment ago.
+/// `count` addresses on loopback that nobody uses. No system gives out ports of this range by itself, neither to who listens on
+/// any port nor to who dials: so none of them is taken while a node is down, or before it is up.
 ///
 /// # Errors
-/// When the system has none.
+/// When none are left.
 pub fn free_addresses(count: usize) -> Result<Vec<String>> {
-    let listeners: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
-    listeners.iter().map(|listener| Ok(listener.local_addr()?.to_string())).collect()
+    /// How many were tried by this process.
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let mut free = Vec::new();
+    while free.len() < count {
+        let tried = TRIED.fetch_add(1, Ordering::Relaxed);
+        ensure!(tried < PORTS_LEN, "no port from {PORTS_FROM} on is free");
+        // Processes that run at the same time begin at different places.
+        let place = std::process::id().wrapping_mul(97).wrapping_add(tried) % PORTS_LEN;
+        let address = format!("127.0.0.1:{}", PORTS_FROM + place);
+        if TcpListener::bind(&address).is_ok() {
+            free.push(address);
+        }
+    }
+    Ok(free)
 }
+
+/// The ports of the nodes: above those of well-known services, below those that systems give out (Linux from 32,768 on).
+const PORTS_FROM: u32 = 10_000;
+/// How many there are.
+const PORTS_LEN: u32 = 20_000;
 
 /// Whether a GET of `path` is answered 200.
 pub fn http_ok(address: &str, path: &str) -> bool {

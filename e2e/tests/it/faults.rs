@@ -9,8 +9,10 @@ use quorate_api::instance::Instance;
 use quorate_e2e::fault::{DiskFault, SmallDisk, Tracer, pause, permitted, signal};
 use quorate_e2e::proxy::Rule;
 use quorate_e2e::{Cluster, Options, http_answer, http_ask};
+use quorate_sim::check::linearizable::history::{Answer, Call};
 
-use crate::load::{Load, connect, verify_all};
+use crate::history::standing;
+use crate::load::{Load, connect};
 
 /// Clients, each with an instance of its own.
 const CLIENTS: usize = 8;
@@ -35,7 +37,7 @@ async fn loaded(cluster: &Cluster) -> (Load, usize) {
 /// All is well again: it goes on, and every node has exactly what was acknowledged.
 async fn verify(cluster: &Cluster, load: Load) {
     load.progress(SOME).await;
-    verify_all(cluster, &load.stop().await).await;
+    load.stop().await.verify(cluster).await;
 }
 
 /// The leader's link fails one way; another node takes over.
@@ -74,30 +76,32 @@ async fn paused_beyond_its_reign(ignorant: bool) {
     let other = (old + 1) % 3;
     cluster.wait_leader(other, |leader| leader != old).expect("another node leads");
     load.progress(FEW).await;
-    // What is acknowledged by now, every later read must see.
-    let mut acknowledged = Vec::new();
-    for client in 0..CLIENTS {
-        let id = format!("job-{client}");
-        let seen = connect(&cluster.endpoint(other)).instance("lifecycle", &id).await;
-        acknowledged.push((id, seen.expect("the rest serves reads").revision));
+    // What is answered by now, every later read must see.
+    let busy = load.recorder().latest(CLIENTS);
+    let (reader, rest) = (load.recorder().process(), connect(&cluster.endpoint(other)));
+    for id in &busy {
+        reader.read(&rest, id).await.expect("the rest serves reads");
     }
     // The system takes the questions in while the process stands: they are the first that it sees when it goes on, with the
     // state and the belief in its reign that it had before.
-    let ask = |(id, revision): (String, u64)| {
+    let ask = |id: &String| {
+        let process = load.recorder().process();
+        process.call(id, Call::Read);
         let path = format!("/v1/machines/lifecycle/instances/{id}");
-        (http_ask(cluster.api(old), &path).expect("the system listens"), id, revision)
+        (http_ask(cluster.api(old), &path).expect("the system listens"), process)
     };
-    let questions: Vec<_> = acknowledged.into_iter().map(ask).collect();
+    let questions: Vec<_> = busy.iter().map(ask).collect();
     signal(paused, "CONT").expect("it goes on");
     let mut served = 0;
-    for (question, id, revision) in questions {
+    for (question, process) in questions {
         let answer = http_answer(question).expect("a node that runs answers, be it with a refusal");
-        if answer.starts_with("HTTP/1.1 200") {
+        let told = answer.starts_with("HTTP/1.1 200").then(|| {
             let body = answer.split_once("\r\n\r\n").expect("a head and a body").1;
             let instance: Instance = serde_json::from_str(body).expect("an instance");
-            assert!(instance.revision >= revision, "{id}: {} after {revision} was seen", instance.revision);
-            served += 1;
-        }
+            Answer::Standing(Some(standing(&instance.state, instance.revision)))
+        });
+        served += usize::from(told.is_some());
+        process.answer(Some(told.unwrap_or(Answer::Refused)));
     }
     println!("{served} of {CLIENTS} questions were served");
     cluster.mesh().expect("it has one").heal();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use quorate_e2e::Cluster;
 
-use crate::load::{Load, total, verify_all};
+use crate::load::Load;
 
 /// How long nodes are killed.
 const LOAD: Duration = Duration::from_secs(60);
@@ -36,12 +36,12 @@ async fn every_acknowledged_proposal_survives_a_minute_of_kills_exactly_once_on_
     let (cluster, kills) = killing.await.expect("the killer does not panic");
     // With all nodes back, it goes on.
     load.progress(CLIENTS).await;
-    let acknowledged = load.stop().await;
-    let total = total(&acknowledged);
+    let told = load.stop().await;
+    let total = told.total();
     println!("{kills} kills, {total} proposals acknowledged");
     assert!(
         kills >= 10 && total >= 100,
         "a test that met nothing proves nothing: {kills} kills, {total} acknowledged"
     );
-    verify_all(&cluster, &acknowledged).await;
+    told.verify(&cluster).await;
 }

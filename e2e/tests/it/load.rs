@@ -1,5 +1,7 @@
-//! Clients that move instances round and round under faults, and the check that what they were told came true: every
-//! acknowledged proposal is there exactly once, on every node.
+//! Clients at work under faults, and the check that what they were told came true. Each client moves instances of its own,
+//! every proposal repeated under its key until it is answered: afterwards each is there exactly once, on every node. Between
+//! these it does to instances that all clients share whatever the interface allows ([`crate::shared`]). All of it is recorded,
+//! and the judge of [`crate::history`] must find an order that explains every answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,30 +9,39 @@ use std::time::{Duration, Instant};
 
 use quorate_api::history::HistoryKind;
 use quorate_api::instance::CreateInstance;
-use quorate_api::outcome::{Creation, Outcome};
+use quorate_api::outcome::Outcome;
 use quorate_api::proposal::Propose;
-use quorate_client::{Client, ClientConfig, Endpoint, RequestId, WriteOptions};
+use quorate_client::{Client, ClientConfig, Endpoint, RequestId, RetryPolicy, WriteOptions};
 use quorate_e2e::{BOUND, Cluster};
+use quorate_sim::check::linearizable::history::{Call, Event};
 use tokio::task::JoinHandle;
 
-/// The life of an instance, round and round.
-const EVENTS: [&str; 3] = ["start", "stop", "reset"];
-/// How many of the newest revisions are compared key by key: fewer than the history keeps.
-const CHECKED_LEN: u64 = 900;
+use crate::history::{EVENTS, Process, Record, Recorder, told_of_creation, told_of_proposal};
+use crate::shared::{Shared, Worker};
+
+/// How often an own instance moves before its client takes a new one: less than the history of an instance keeps.
+const LIFE_LEN: usize = 600;
 /// How long one attempt waits for its answer. Shorter than a client's own default: a node that hangs is left soon.
 const ATTEMPT: Duration = Duration::from_secs(3);
 
-/// What a client knows to have happened: the key of each acknowledged proposal, in order.
-pub(crate) struct Acknowledged {
+/// What a client knows to have happened to an instance of its own: the key of each acknowledged proposal, in order.
+pub(crate) struct Life {
     id: String,
     keys: Vec<String>,
 }
 
-/// Clients at work, each with an instance of its own.
+/// Clients at work.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     count: Arc<AtomicUsize>,
-    clients: Vec<JoinHandle<Acknowledged>>,
+    recorder: Recorder,
+    clients: Vec<JoinHandle<Vec<Life>>>,
+}
+
+/// What all clients were told.
+pub(crate) struct Told {
+    lives: Vec<Life>,
+    recorder: Recorder,
 }
 
 impl Load {
@@ -42,12 +53,17 @@ impl Load {
     /// Starts `clients` clients that know these endpoints, separated by commas.
     pub(crate) fn start_at(endpoints: &str, clients: usize) -> Load {
         let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let run = |n| tokio::spawn(client(endpoints.to_owned(), n, Arc::clone(&stop), Arc::clone(&count)));
+        let (recorder, shared) = (Recorder::new(), Arc::new(Shared::default()));
+        let run = |number| {
+            let worker = Worker::new(endpoints, number, &recorder, Arc::clone(&shared));
+            let client = OwnClient { number, client: connect(endpoints), process: recorder.process() };
+            tokio::spawn(client.run(worker, Arc::clone(&stop), Arc::clone(&count)))
+        };
         let clients = (0..clients).map(run).collect();
-        Load { stop, count, clients }
+        Load { stop, count, recorder, clients }
     }
 
-    /// Waits until `more` further proposals are acknowledged, and says how long that took.
+    /// Waits until `more` further proposals of own instances are acknowledged, and says how long that took.
     pub(crate) async fn progress(&self, more: usize) -> Duration {
         let (begin, target) = (Instant::now(), self.count.load(Ordering::Relaxed) + more);
         while self.count.load(Ordering::Relaxed) < target {
@@ -62,117 +78,146 @@ impl Load {
         begin.elapsed()
     }
 
+    /// Where others than the clients record what they are told.
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
     /// Ends the load. Each client first gets the answer that it waits for.
-    pub(crate) async fn stop(self) -> Vec<Acknowledged> {
+    pub(crate) async fn stop(self) -> Told {
         self.stop.store(true, Ordering::Relaxed);
-        let mut all = Vec::new();
+        let mut lives = Vec::new();
         for client in self.clients {
-            all.push(client.await.expect("no client panics"));
+            lives.extend(client.await.expect("no client panics"));
         }
-        all
+        Told { lives, recorder: self.recorder }
     }
 }
 
-/// How many proposals were acknowledged in all.
-pub(crate) fn total(acknowledged: &[Acknowledged]) -> usize {
-    acknowledged.iter().map(|client| client.keys.len()).sum()
-}
-
-/// Every node's own state holds exactly the acknowledged proposals, in order.
-pub(crate) async fn verify_all(cluster: &Cluster, acknowledged: &[Acknowledged]) {
-    for node in 0..cluster.size() {
-        for client in acknowledged {
-            verify(&cluster.endpoint(node), client).await;
-        }
+impl Told {
+    /// How many proposals of own instances were acknowledged in all.
+    pub(crate) fn total(&self) -> usize {
+        self.lives.iter().map(|life| life.keys.len()).sum()
     }
-}
 
-/// Moves one instance round and round. Every proposal is repeated under its key until it has an answer.
-async fn client(
-    endpoints: String,
-    number: usize,
-    stop: Arc<AtomicBool>,
-    count: Arc<AtomicUsize>,
-) -> Acknowledged {
-    let client = connect(&endpoints);
-    let id = format!("job-{number}");
-    loop {
-        let create = CreateInstance { id: Some(id.clone()), ..CreateInstance::default() };
-        let options = WriteOptions {
-            request_id: Some(RequestId::Key(format!("create-{number}"))),
-            ..WriteOptions::default()
-        };
-        if let Ok(Creation::Created(_)) = client.create("lifecycle", &create, &options).await {
-            break;
-        }
-    }
-    let mut keys = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
-        let event = EVENTS[keys.len() % EVENTS.len()];
-        let key = format!("{number}-{}", keys.len());
-        let propose = Propose { event: Some(event.to_string()), ..Propose::default() };
-        let options =
-            WriteOptions { request_id: Some(RequestId::Key(key.clone())), ..WriteOptions::default() };
-        loop {
-            match client.propose("lifecycle", &id, &propose, &options).await {
-                Ok(answer) => match answer.outcome {
-                    Outcome::Committed(_) => break,
-                    other @ (Outcome::Ignored(_) | Outcome::Rejected(_)) => {
-                        panic!("{id}: {event} after {} others is legal, yet: {other:?}", keys.len())
-                    }
-                },
-                Err(error) => {
-                    // A node was killed under it: the same key again is harmless. That is what is tested.
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                    drop(error);
-                }
+    /// Every node's own state holds exactly the acknowledged proposals, in order; and what all clients were told, with a last
+    /// look at each instance through each node, is what one copy would have told them. Returns that.
+    pub(crate) async fn verify(&self, cluster: &Cluster) -> Record {
+        let process = self.recorder.process();
+        for node in 0..cluster.size() {
+            let client = connect(&cluster.endpoint(node));
+            for life in &self.lives {
+                verify(&client, life).await;
+            }
+            for id in self.recorder.instances() {
+                assert!(process.read(&client, &id).await.is_some(), "node {} serves reads", node + 1);
             }
         }
-        keys.push(key);
-        count.fetch_add(1, Ordering::Relaxed);
+        let record = self.recorder.record();
+        record.check();
+        record
     }
-    Acknowledged { id, keys }
+}
+
+/// One client with instances that nobody else moves.
+struct OwnClient {
+    number: usize,
+    client: Client,
+    process: Process,
+}
+
+impl OwnClient {
+    /// Moves an instance round and round, then the next one. In between it meets the others.
+    async fn run(self, mut worker: Worker, stop: Arc<AtomicBool>, count: Arc<AtomicUsize>) -> Vec<Life> {
+        let mut lives = Vec::new();
+        while !stop.load(Ordering::Relaxed) {
+            let mut life = Life { id: format!("job-{}-{}", self.number, lives.len()), keys: Vec::new() };
+            self.create(&life.id).await;
+            while life.keys.len() < LIFE_LEN && !stop.load(Ordering::Relaxed) {
+                let event = EVENTS[life.keys.len() % EVENTS.len()];
+                let key = format!("{}-{}-{}", self.number, lives.len(), life.keys.len());
+                self.propose(&life.id, &key, event).await;
+                life.keys.push(key);
+                count.fetch_add(1, Ordering::Relaxed);
+                worker.act().await;
+            }
+            lives.push(life);
+        }
+        lives
+    }
+
+    async fn create(&self, id: &str) {
+        self.process.call(id, Call::Create);
+        let create = CreateInstance { id: Some(id.to_owned()), ..CreateInstance::default() };
+        let options = with_key(format!("create-{id}"));
+        loop {
+            let answer = self.client.create("lifecycle", &create, &options).await;
+            if answer.is_ok() {
+                self.process.answer(told_of_creation(&answer));
+                return;
+            }
+            pause().await;
+        }
+    }
+
+    /// Proposes what is legal, under one key until there is an answer: a node that was killed in between must not matter.
+    async fn propose(&self, id: &str, key: &str, (name, event): (&str, Event)) {
+        self.process.call(id, Call::Propose { event, revision: None });
+        let propose = Propose { event: Some(name.to_owned()), ..Propose::default() };
+        let options = with_key(key.to_owned());
+        loop {
+            let answer = self.client.propose("lifecycle", id, &propose, &options).await;
+            match &answer {
+                Ok(told) => {
+                    let legal = matches!(told.outcome, Outcome::Committed(_));
+                    assert!(legal, "{id}: {name} is legal at {key}, yet: {answer:?}");
+                    self.process.answer(told_of_proposal(&answer));
+                    return;
+                }
+                Err(_) => pause().await,
+            }
+        }
+    }
+}
+
+/// Between two attempts. Nothing depends on it but how often a dead node is knocked at.
+pub(crate) async fn pause() {
+    tokio::time::sleep(Duration::from_millis(20)).await;
+}
+
+pub(crate) fn with_key(key: String) -> WriteOptions {
+    WriteOptions { request_id: Some(RequestId::Key(key)), ..WriteOptions::default() }
 }
 
 /// A client of these endpoints, separated by commas.
 pub(crate) fn connect(endpoints: &str) -> Client {
+    connect_with(endpoints, RetryPolicy::default())
+}
+
+/// A client of these endpoints that tries so often.
+pub(crate) fn connect_with(endpoints: &str, retry: RetryPolicy) -> Client {
     let endpoints = Endpoint::parse_list(endpoints).expect("addresses");
-    let config = ClientConfig { request_timeout: ATTEMPT, ..ClientConfig::new(endpoints) };
+    let config = ClientConfig { request_timeout: ATTEMPT, retry, ..ClientConfig::new(endpoints) };
     Client::new(config).expect("a client")
 }
 
 /// One node's own state holds exactly the acknowledged proposals, in order.
-async fn verify(endpoint: &str, acknowledged: &Acknowledged) {
-    let client = connect(endpoint);
-    let Acknowledged { id, keys } = acknowledged;
-    let instance = client.instance("lifecycle", id).await.expect("every node serves reads");
-    assert_eq!(
-        instance.revision,
-        1 + keys.len() as u64,
-        "{id} at {endpoint}: one revision for each acknowledgement"
-    );
-    let mut from = instance.revision.saturating_sub(CHECKED_LEN).max(1);
+async fn verify(client: &Client, life: &Life) {
+    let (Life { id, keys }, node) = (life, client.endpoint_list());
     let mut seen = Vec::new();
-    loop {
-        let page =
-            client.history("lifecycle", id, Some(from), Some(500)).await.expect("every node serves reads");
+    let mut from = Some(1);
+    while from.is_some() {
+        let page = client.history("lifecycle", id, from, Some(500)).await.expect("every node serves reads");
         for record in &page.records {
             match &record.what {
                 HistoryKind::Committed { .. } => {
-                    seen.push((record.revision, record.request_id.clone().expect("each had a key")));
+                    seen.push(record.request_id.clone().expect("each had a key"))
                 }
-                HistoryKind::Created { .. } => {}
-                HistoryKind::Rejected { .. } => panic!("{id} at {endpoint}: {record:?}"),
+                HistoryKind::Created { .. } => assert_eq!(record.revision, 1, "{id} at {node}"),
+                HistoryKind::Rejected { .. } => panic!("{id} at {node}: {record:?}"),
             }
         }
-        match page.next {
-            Some(next) => from = next,
-            None => break,
-        }
+        from = page.next;
     }
-    let wanted =
-        (2..).zip(keys.iter()).filter(|(revision, _)| *revision >= seen.first().map_or(0, |first| first.0));
-    let wanted: Vec<(u64, String)> = wanted.map(|(revision, key)| (revision, key.clone())).collect();
-    assert!(!seen.is_empty() || keys.is_empty(), "{id} at {endpoint}: there is a history");
-    assert_eq!(seen, wanted, "{id} at {endpoint}: each key once, in the order of the client");
+    assert_eq!(&seen, keys, "{id} at {node}: each key once, in the order of the client");
 }

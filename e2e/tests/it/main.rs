@@ -1,8 +1,12 @@
 //! Few tests over real processes: what only real kills, real files and real sockets can show.
 
 mod faults;
+mod history;
 mod import;
+mod judge;
 mod kill;
 mod load;
 mod mixed;
 mod proxy;
+mod random;
+mod shared;

@@ -10,7 +10,8 @@ use quorate_e2e::fault::{DiskFault, Tracer, pause, permitted, signal};
 use quorate_e2e::proxy::Rule;
 use quorate_e2e::{Cluster, Options};
 
-use crate::load::{Load, total, verify_all};
+use crate::load::Load;
+use crate::random::Random;
 
 /// How many rounds at least: each kind of fault comes once.
 const ROUNDS: usize = FAULTS.len();
@@ -58,18 +59,6 @@ enum Undo {
     /// The process may be about to end, so it is killed and started again.
     Replace(Tracer),
     Nothing,
-}
-
-/// SplitMix64: the order of the faults is fixed by the seed; what they meet is not.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        usize::try_from((mixed ^ (mixed >> 31)) >> 33).expect("31 bits") % bound
-    }
 }
 
 fn begin(cluster: &mut Cluster, node: usize, fault: Fault) -> Undo {
@@ -169,8 +158,8 @@ async fn mixed_faults_lose_nothing_and_repeat_nothing() {
         load.progress(SOME).await;
         round += 1;
     }
-    let acknowledged = load.stop().await;
-    verify_all(&cluster, &acknowledged).await;
-    let (total, took) = (total(&acknowledged), clock.elapsed());
+    let told = load.stop().await;
+    told.verify(&cluster).await;
+    let (total, took) = (told.total(), clock.elapsed());
     println!("seed {seed}: {round} rounds, {total} proposals acknowledged and found, {took:?}");
 }

@@ -290,27 +290,27 @@ fn take_message(kind: u8, bytes: &mut Bytes) -> Result<Message, DecodeError> {
     })
 }
 
-fn need(bytes: &Bytes, count: usize) -> Result<(), DecodeError> {
+pub(crate) fn need(bytes: &Bytes, count: usize) -> Result<(), DecodeError> {
     if bytes.len() < count { Err(DecodeError::Truncated) } else { Ok(()) }
 }
 
-fn done(bytes: &Bytes) -> Result<(), DecodeError> {
+pub(crate) fn done(bytes: &Bytes) -> Result<(), DecodeError> {
     if bytes.is_empty() { Ok(()) } else { Err(DecodeError::Trailing) }
 }
 
-fn put_id(out: &mut BytesMut, id: EntryId) {
+pub(crate) fn put_id(out: &mut BytesMut, id: EntryId) {
     out.put_u64_le(id.term.0);
     out.put_u64_le(id.index.0);
 }
 
-fn take_id(bytes: &mut Bytes) -> Result<EntryId, DecodeError> {
+pub(crate) fn take_id(bytes: &mut Bytes) -> Result<EntryId, DecodeError> {
     let term = Term(take_number(bytes, "a term")?);
     let index = Index(take_number(bytes, "an index")?);
     Ok(EntryId { term, index })
 }
 
 /// A term, an index or a round: none can have come near [`NUMBER_MAX`], and below it sums never wrap.
-fn take_number(bytes: &mut Bytes, what: &'static str) -> Result<u64, DecodeError> {
+pub(crate) fn take_number(bytes: &mut Bytes, what: &'static str) -> Result<u64, DecodeError> {
     need(bytes, 8)?;
     let number = bytes.get_u64_le();
     if number > NUMBER_MAX { Err(DecodeError::Invalid(what)) } else { Ok(number) }

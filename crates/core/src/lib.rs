@@ -48,6 +48,8 @@ pub mod types;
 
 pub mod entry;
 
+pub mod snapshot;
+
 pub mod message;
 
 pub mod config;

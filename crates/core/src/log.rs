@@ -54,7 +54,7 @@ impl Log {
     /// # Panics
     /// If what was stored contradicts itself: the log's recovery must not hand out such a thing.
     pub(crate) fn new(stored: Stored, window_bytes_max: usize) -> Log {
-        let Stored { hard_state: _, base, term_starts, memberships, tail, last } = stored;
+        let Stored { hard_state: _, snapshot, base, term_starts, memberships, tail, last } = stored;
         assert!(last >= base, "the log ends where it begins, or later");
         assert!(
             term_starts.windows(2).all(|pair| pair[0].term < pair[1].term && pair[0].index < pair[1].index),
@@ -72,10 +72,12 @@ impl Log {
             tail.windows(2).all(|pair| pair[0].id.index.next() == pair[1].id.index),
             "entries in the window are consecutive"
         );
+        // A log that is empty but for its base goes on from the snapshot that covers it.
+        let timestamp_ms = snapshot.map_or(0, |snapshot| snapshot.timestamp_ms);
         Log {
             base,
             last,
-            last_timestamp_ms: tail.last().map_or(0, |entry| entry.timestamp_ms),
+            last_timestamp_ms: tail.last().map_or(timestamp_ms, |entry| entry.timestamp_ms),
             term_starts,
             memberships,
             window_bytes: tail.iter().map(Entry::window_bytes).sum(),

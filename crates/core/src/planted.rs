@@ -66,6 +66,12 @@ pub enum Bug {
     MisdirectedBatchCut,
     /// A log that was there and is gone is made anew: the node votes again.
     LostLogMadeAnew,
+    /// The log is cut behind a snapshot whose bytes are not on the disk.
+    SnapshotNotSynced,
+    /// The name of a snapshot is not made durable before the log is cut behind it.
+    SnapshotNameNotSynced,
+    /// The file LOG names the first segment of a log that begins behind a received snapshot before there is such a segment.
+    LogNamedBeforeItsSegment,
     /// A repeated request of a session is applied again.
     RepeatedRequestApplied,
     /// A failure is kept as the answer to a request that was applied.

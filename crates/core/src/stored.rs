@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::entry::{Entry, HardState, Membership, Payload};
+use crate::snapshot::SnapshotMeta;
 use crate::types::{EntryId, Index};
 
 /// What the log's recovery hands to [`crate::raft::Raft::new`]. All of it is durable.
@@ -10,12 +11,16 @@ use crate::types::{EntryId, Index};
 pub struct Stored {
     /// Term and vote as last written.
     pub hard_state: HardState,
+    /// The newest snapshot, if there is one: the state of the node starts from it. Log and snapshot meet: what it covers ends at
+    /// `base` or later, and at `last` or before.
+    pub snapshot: Option<SnapshotMeta>,
     /// The entry before the first one in the log: [`EntryId::ZERO`] as long as nothing is compacted.
     pub base: EntryId,
-    /// The first entry of each run of equal terms in the whole log, in log order.
+    /// The first entry of each run of equal terms in the log, in log order.
     /// Invariant: terms and indices rise strictly; empty only if the log is.
     pub term_starts: Vec<EntryId>,
-    /// All membership entries of the whole log with their indices, in log order.
+    /// The membership that the snapshot carries, and all membership entries of the log after it, with their indices, in order.
+    /// Without a snapshot, all of the log.
     pub memberships: Vec<(Index, Arc<Membership>)>,
     /// The newest consecutive entries that fit `Config::window_bytes_max`, and at least the last one.
     /// Invariant: the last of them is `last`.
@@ -32,6 +37,7 @@ impl Stored {
     pub fn of_entries(hard_state: HardState, entries: Vec<Entry>) -> Stored {
         let mut stored = Stored {
             hard_state,
+            snapshot: None,
             base: EntryId::ZERO,
             term_starts: Vec::new(),
             memberships: Vec::new(),

@@ -5,6 +5,7 @@ use std::io;
 use crate::disk::Disk;
 use crate::error::LogError;
 use crate::segment::SEGMENT_DIR;
+use crate::snapshot_file::SNAPSHOT_DIR;
 
 /// A node's data folder, locked against every other process until it (or the [`crate::Log`] that took it over) is dropped.
 pub struct DataDir<D: Disk> {
@@ -14,7 +15,7 @@ pub struct DataDir<D: Disk> {
 }
 
 impl<D: Disk> DataDir<D> {
-    /// Locks the folder and makes the folder of the segments.
+    /// Locks the folder and makes the folders of the segments and of the snapshots.
     ///
     /// # Errors
     /// [`LogError::InUse`] if another process has it, [`LogError::NotWritable`] if it cannot be written.
@@ -26,7 +27,8 @@ impl<D: Disk> DataDir<D> {
                 LogError::NotWritable { source }
             }
         })?;
-        let prepared = disk.create_dir(SEGMENT_DIR).and_then(|()| disk.sync_dir(""));
+        let folders = disk.create_dir(SEGMENT_DIR).and_then(|()| disk.create_dir(SNAPSHOT_DIR));
+        let prepared = folders.and_then(|()| disk.sync_dir(""));
         prepared.map_err(|source| LogError::NotWritable { source })?;
         Ok(DataDir { disk, _lock: lock })
     }

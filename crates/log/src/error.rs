@@ -4,7 +4,8 @@ use std::io;
 
 use quorate_core::types::{ClusterId, NodeId};
 
-/// Why the log, or the folder that it lives in, cannot be used. All but [`LogError::Full`] are fatal for the node.
+/// Why the log, or the folder that it lives in, cannot be used. All but [`LogError::Full`] and
+/// [`LogError::Compacted`] are fatal for the node.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The disk failed. Nothing is known of what was not durable before: the log refuses every further call.
@@ -32,6 +33,12 @@ pub enum LogError {
         file: String,
         /// How many bytes it needs.
         bytes: u64,
+    },
+    /// The entries that were to be read have been compacted since it was planned to read them: a snapshot holds what they did.
+    #[error("{file} is gone: its entries were compacted")]
+    Compacted {
+        /// The file's name within the data folder.
+        file: String,
     },
     /// What is on the disk is not what was written there.
     #[error(

@@ -37,6 +37,11 @@ impl LogIndex {
         self.last
     }
 
+    /// The entry before the first one.
+    pub(crate) fn base(&self) -> EntryId {
+        self.base
+    }
+
     /// The first entry of each run of equal terms.
     pub(crate) fn term_starts(&self) -> &[EntryId] {
         &self.term_starts
@@ -113,8 +118,31 @@ impl LogIndex {
         }
     }
 
+    /// Forgets all entries up to `base`, which ends a segment.
+    pub(crate) fn compact(&mut self, base: EntryId) {
+        assert!(
+            base.index >= self.base.index && base.index <= self.last.index,
+            "only what is there is compacted"
+        );
+        assert!(self.term_at(base.index) == base.term, "what is compacted stands in the log");
+        self.extents.retain(|extent| extent.last > base.index);
+        let after = self.term_starts.partition_point(|start| start.index <= base.index.next());
+        let goes_on = base.index < self.last.index;
+        let term = self.term_at(base.index.next().min(self.last.index));
+        self.term_starts.drain(..after);
+        if goes_on {
+            self.term_starts.insert(0, EntryId { term, index: base.index.next() });
+        }
+        self.base = base;
+        let first = self.extents.first();
+        assert!(
+            first.is_none_or(|extent| extent.first == base.index.next()),
+            "the extents begin behind the base"
+        );
+    }
+
     /// The term of an entry between the base and the last.
-    fn term_at(&self, index: Index) -> Term {
+    pub(crate) fn term_at(&self, index: Index) -> Term {
         let after = self.term_starts.partition_point(|start| start.index <= index);
         after.checked_sub(1).map_or(self.base.term, |at| self.term_starts[at].term)
     }

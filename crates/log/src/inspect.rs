@@ -13,6 +13,7 @@ use crate::record::{Kind, Record, SECTOR, Seed, is_zero};
 use crate::recovery::{Expected, HARD_STATE_LEN, examine, read_whole};
 use crate::scan::{Batch, Case, Scanned, SegmentBytes};
 use crate::segment::{SEGMENT_DIR, SegmentHeader, segment_name, segment_of_name};
+use crate::snapshot_file::{self, SnapshotFile, SnapshotOptions};
 use crate::tail;
 
 /// One thing found in the log; its `Display` is one line. Never shows a payload, only its length and checksum.
@@ -44,6 +45,8 @@ pub enum FindingState {
 pub struct Totals {
     /// Segment files.
     pub segments: u64,
+    /// Snapshots whose header is whole.
+    pub snapshots: u64,
     /// Intact batches.
     pub batches: u64,
     /// Entry records, those that were truncated later included.
@@ -70,7 +73,7 @@ impl fmt::Display for Finding {
 ///
 /// # Errors
 /// [`LogError::Io`] if the folder cannot be read. Damage is a finding, not an error.
-pub fn inspect<D: Disk>(
+pub fn inspect<D: Disk + Clone>(
     disk: &D,
     records: bool,
     on_finding: &mut dyn FnMut(&Finding),
@@ -89,9 +92,11 @@ pub fn inspect<D: Disk>(
     for segment in &segments {
         look.segment(disk, *segment, segments.last() == Some(segment))?;
     }
+    look.snapshots(disk)?;
     let segments = look.keep(list_segments(disk, manifest.as_ref()))?.unwrap_or_default();
     if let (Some((cluster, group)), false) = (look.owner, segments.is_empty()) {
-        let expected = Expected { cluster, group, window_bytes_max: 0 };
+        let base = manifest.map_or(EntryId::ZERO, |manifest| manifest.base);
+        let expected = Expected { cluster, group, window_bytes_max: 0, base };
         if let Some(examined) = look.keep(examine(disk, expected, &segments))? {
             let file = segment_name(examined.end.segment);
             let HardState { term, vote } = examined.replay.hard_state;
@@ -147,6 +152,31 @@ impl Look<'_> {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The snapshots, each read to its end.
+    fn snapshots<D: Disk + Clone>(&mut self, disk: &D) -> Result<(), LogError> {
+        let Some((cluster, group)) = self.owner else { return Ok(()) };
+        let options = SnapshotOptions { cluster, group, piece_bytes: 1 };
+        for (last, origin) in snapshot_file::list(disk).unwrap_or_default() {
+            let name = snapshot_file::file_name(last, origin);
+            let Some(found) = self.keep(SnapshotFile::open(disk, &options, last))?.flatten() else {
+                continue;
+            };
+            let (bytes, pieces) = (found.name().bytes, found.pieces());
+            self.totals.snapshots += 1;
+            match std::io::copy(&mut found.into_reader(), &mut std::io::sink()) {
+                Ok(len) => {
+                    let what = format!(
+                        "a snapshot up to entry {last}: {len} bytes of state in {} pieces, {bytes} bytes in all",
+                        pieces - 1
+                    );
+                    self.say(&name, 0, FindingState::Good, what);
+                }
+                Err(error) => self.say(&name, 0, FindingState::Damaged, error.to_string()),
+            }
+        }
+        Ok(())
     }
 
     fn segment<D: Disk>(&mut self, disk: &D, segment: u64, is_last: bool) -> Result<(), LogError> {

@@ -12,7 +12,8 @@
 //! recovery are in `docs/log-format.md`.
 //!
 //! Reading order: [`disk`] (the seam), `record` and `segment` (what stands in a file), [`log`] (the one writer), `recovery` and
-//! `tail` (torn tail against damage), `index` and [`read`] (entries read back), [`identity`], [`inspect`].
+//! `tail` (torn tail against damage), `index` and [`read`] (entries read back), [`snapshot_file`] with [`snapshot_writer`] and
+//! [`incoming`] (snapshots), `compaction` (what they make superfluous), [`identity`], [`inspect`].
 
 pub mod disk;
 pub mod error;
@@ -24,6 +25,11 @@ mod segment;
 mod index;
 pub mod log;
 pub mod read;
+
+mod compaction;
+pub mod incoming;
+pub mod snapshot_file;
+pub mod snapshot_writer;
 
 mod open;
 mod recovery;
@@ -40,6 +46,9 @@ pub mod real_disk;
 pub use data_dir::DataDir;
 pub use error::LogError;
 pub use identity::{Identity, Wanted};
+pub use incoming::Incoming;
 pub use log::{Content, Log, LogOptions};
 pub use read::ReadPlan;
 pub use real_disk::RealDisk;
+pub use snapshot_file::{SnapshotFile, SnapshotOptions, SnapshotReader};
+pub use snapshot_writer::SnapshotWriter;

@@ -1,12 +1,16 @@
 //! The one writer of the log: batches of writes, one write and one sync for each turn, rotation, and the poison after a failure.
 
+use std::collections::VecDeque;
+
 use quorate_core::entry::{Entry, HardState, Membership};
 use quorate_core::planted::{self, Bug};
 use quorate_core::ready::{Durable, Write};
+use quorate_core::snapshot::SnapshotMeta;
 use quorate_core::stored::Stored;
 use quorate_core::types::{ClusterId, EntryId, GroupId, Index, WriteNumber};
 
 use crate::batch::{Encoder, seal};
+use crate::compaction::SegmentMark;
 use crate::data_dir::DataDir;
 use crate::disk::Disk;
 use crate::error::LogError;
@@ -54,38 +58,43 @@ pub struct Content<'a> {
     pub number: WriteNumber,
     /// Term and vote, if they changed.
     pub hard_state: Option<HardState>,
+    /// The log begins anew behind this snapshot, which has arrived from a peer and is durable beside the others, before anything else of
+    /// this write.
+    pub install: Option<&'a SnapshotMeta>,
     /// Entries to append; the log is cut first when it already holds the index of the first.
     pub entries: &'a [Entry],
 }
 
 impl<'a> From<&'a Write> for Content<'a> {
     fn from(write: &'a Write) -> Content<'a> {
-        Content { number: write.number, hard_state: write.hard_state, entries: &write.entries }
+        Content { number: write.number, hard_state: write.hard_state, install: None, entries: &write.entries }
     }
 }
 
 /// The write-ahead log of one node.
 pub struct Log<D: Disk> {
     /// Holds the lock as long as the log lives.
-    dir: DataDir<D>,
-    options: LogOptions,
+    pub(crate) dir: DataDir<D>,
+    pub(crate) options: LogOptions,
     /// The last segment, the only one that is written.
-    file: D::File,
-    segment_len: u64,
+    pub(crate) file: D::File,
+    pub(crate) segment_len: u64,
     /// Where the next batch goes. Invariant: a sector boundary in the last segment, behind all that was written.
-    end: Position,
+    pub(crate) end: Position,
     /// All before this place is durable. Invariant: at most `end`, and in the same segment.
-    durable: Position,
-    next_batch: u64,
+    pub(crate) durable: Position,
+    pub(crate) next_batch: u64,
     encoder: Encoder,
-    index: LogIndex,
-    hard_state: HardState,
+    pub(crate) index: LogIndex,
+    /// The segments in order; the last one is written. Invariant: never empty.
+    pub(crate) marks: VecDeque<SegmentMark>,
+    pub(crate) hard_state: HardState,
     /// The last write that was taken.
     written: WriteNumber,
     /// Bytes given to the disk since the log was opened.
-    written_bytes: u64,
+    pub(crate) written_bytes: u64,
     /// Once a write or a sync has failed, what a later one says is worth nothing. Never goes back to false.
-    poisoned: bool,
+    pub(crate) poisoned: bool,
 }
 
 impl<D: Disk> Log<D> {
@@ -97,9 +106,12 @@ impl<D: Disk> Log<D> {
     ///
     /// # Panics
     /// If `options.segment_bytes` is not a multiple of 512 between 4,096 and 1 GiB.
-    pub fn open(dir: DataDir<D>, options: LogOptions) -> Result<(Log<D>, Stored), LogError> {
+    pub fn open(dir: DataDir<D>, options: LogOptions) -> Result<(Log<D>, Stored), LogError>
+    where
+        D: Clone,
+    {
         let (opened, stored) = crate::open::open(dir.disk(), &options)?;
-        let Opened { file, segment_len, end, next_batch, index, hard_state } = opened;
+        let Opened { file, segment_len, end, next_batch, index, marks, hard_state } = opened;
         let encoder = Encoder::new(options.group, Seed::new(options.cluster, end.segment));
         let written = WriteNumber(0);
         let log = Log {
@@ -112,6 +124,7 @@ impl<D: Disk> Log<D> {
             next_batch,
             encoder,
             index,
+            marks,
             hard_state,
             written,
             written_bytes: 0,
@@ -136,6 +149,24 @@ impl<D: Disk> Log<D> {
             assert!(content.number > written, "the numbers of writes only ever rise");
             written = content.number;
         }
+        let mut rest = contents;
+        while let Some(place) = rest.iter().position(|content| content.install.is_some()) {
+            self.write_contents(&rest[..place])?;
+            let content = rest[place];
+            let meta = content.install.expect("the place of an install was looked for");
+            let installed = self.install(meta, content.hard_state.unwrap_or(self.hard_state));
+            self.poisoned = installed.is_err();
+            installed?;
+            self.write_contents(&[Content { install: None, hard_state: None, ..content }])?;
+            rest = &rest[place + 1..];
+        }
+        self.write_contents(rest)?;
+        self.written = written;
+        Ok(())
+    }
+
+    /// Writes what installs no snapshot.
+    fn write_contents(&mut self, contents: &[Content<'_>]) -> Result<(), LogError> {
         if contents.iter().any(|content| content.hard_state.is_some() || !content.entries.is_empty()) {
             self.encode(contents);
             if !self.fits(contents) {
@@ -145,7 +176,6 @@ impl<D: Disk> Log<D> {
             }
             self.write_batch(contents)?;
         }
-        self.written = written;
         Ok(())
     }
 
@@ -158,6 +188,11 @@ impl<D: Disk> Log<D> {
         self.sync_segment()?;
         assert!(self.durable == self.end, "only what was synced is attested");
         Ok(Durable::attest(self.written))
+    }
+
+    /// The entry before the first one that the log holds.
+    pub fn base(&self) -> EntryId {
+        self.index.base()
     }
 
     /// The last entry, written but perhaps not yet durable.
@@ -185,7 +220,7 @@ impl<D: Disk> Log<D> {
         self.dir.disk()
     }
 
-    fn check_healthy(&self) -> Result<(), LogError> {
+    pub(crate) fn check_healthy(&self) -> Result<(), LogError> {
         if self.poisoned { Err(LogError::Poisoned) } else { Ok(()) }
     }
 
@@ -224,6 +259,7 @@ impl<D: Disk> Log<D> {
                 }
                 let offset = *offsets.next().expect("the encoder notes one place for each entry");
                 self.index.append(entry.id, Position { segment: self.end.segment, offset });
+                self.marks.back_mut().expect("there is always a last segment").note(entry.id.index);
             }
         }
         let bytes = self.encoder.bytes();
@@ -287,6 +323,11 @@ impl<D: Disk> Log<D> {
         }
         // The header of the new segment and the seal of the old one.
         self.written_bytes += 2 * SECTOR as u64;
+        self.marks.push_back(SegmentMark {
+            segment: header.segment,
+            previous: header.previous,
+            lowest: None,
+        });
         self.file = file;
         self.segment_len = len;
         self.end = Position { segment: header.segment, offset: SECTOR as u64 };

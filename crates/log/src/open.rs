@@ -1,23 +1,29 @@
 //! How a log is opened: the file LOG says that there is one and where it begins, the segments are examined and repaired, and a new
 //! log gets its first segment and its first entry.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use bytes::{Buf, BufMut};
-use quorate_core::entry::{Entry, HardState};
+use quorate_core::entry::{Entry, HardState, Membership};
 use quorate_core::planted::{self, Bug};
+use quorate_core::snapshot::SnapshotMeta;
 use quorate_core::stored::Stored;
 use quorate_core::types::{ClusterId, EntryId, GroupId, Index};
 
 use crate::batch::Encoder;
+use crate::compaction::{Anew, FOLLOWS_NOTHING, SegmentMark, begin_anew};
 use crate::disk::Disk;
 use crate::error::LogError;
 use crate::identity;
 use crate::index::LogIndex;
 use crate::log::LogOptions;
-use crate::read::ReadPlan;
+use crate::read::{ReadPlan, read_chunk};
 use crate::record::{SECTOR, Seed};
 use crate::recovery::{Examined, Expected, SEGMENT_BYTES_MAX, examine, repair};
 use crate::segment::{BESIDE, Position, SEGMENT_DIR, SegmentHeader, create, segment_name, segment_of_name};
 use crate::small_file;
+use crate::snapshot_file::{Origin, SNAPSHOT_DIR, SnapshotFile, SnapshotOptions, file_name};
 
 /// What the writer goes on from.
 pub(crate) struct Opened<F> {
@@ -26,6 +32,7 @@ pub(crate) struct Opened<F> {
     pub(crate) end: Position,
     pub(crate) next_batch: u64,
     pub(crate) index: LogIndex,
+    pub(crate) marks: VecDeque<SegmentMark>,
     pub(crate) hard_state: HardState,
 }
 
@@ -42,18 +49,21 @@ pub(crate) struct Manifest {
 }
 
 /// Opens the log or makes it.
-pub(crate) fn open<D: Disk>(disk: &D, options: &LogOptions) -> Result<(Opened<D::File>, Stored), LogError> {
+pub(crate) fn open<D: Disk + Clone>(
+    disk: &D,
+    options: &LogOptions,
+) -> Result<(Opened<D::File>, Stored), LogError> {
     let in_bounds = (SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX as u64).contains(&options.segment_bytes);
     assert!(in_bounds, "segment_bytes is between 4,096 and 1 GiB");
     assert!(options.segment_bytes.is_multiple_of(SECTOR as u64), "segment_bytes is a multiple of 512");
-    let expected = Expected {
-        cluster: options.cluster,
-        group: options.group,
-        window_bytes_max: options.window_bytes_max,
-    };
     let manifest = Manifest::read(disk, options.cluster, options.group)?;
     if manifest.is_none() && identity::has_met_peers(disk)? {
         let what = "the file is missing, but this node has met its peers, which it does with a log only: the log was here and is gone";
+        return Err(LogError::corrupt(MANIFEST_FILE, 0, what));
+    }
+    let snapshot = newest_snapshot(disk, options)?;
+    if manifest.is_none() && snapshot.is_some() {
+        let what = "the file is missing, but there is a snapshot, which a node takes of a log only";
         return Err(LogError::corrupt(MANIFEST_FILE, 0, what));
     }
     let mut segments = list_segments(disk, manifest.as_ref())?;
@@ -61,13 +71,20 @@ pub(crate) fn open<D: Disk>(disk: &D, options: &LogOptions) -> Result<(Opened<D:
         create(disk, &first_header(options))?;
         segments.push(FIRST_SEGMENT);
     }
+    let expected = Expected {
+        cluster: options.cluster,
+        group: options.group,
+        window_bytes_max: options.window_bytes_max,
+        base: manifest.map_or(EntryId::ZERO, |manifest| manifest.base),
+    };
     let mut examined = examine(disk, expected, &segments)?;
     if manifest.is_none() && (segments.len() > 1 || examined.replay.batches > 1) {
         let what = "the file is missing, but the log is older than its making";
         return Err(LogError::corrupt(MANIFEST_FILE, 0, what));
     }
-    remove_unfinished(disk)?;
-    let file = repair(disk, expected, &examined)?;
+    let meeting = meet(snapshot.as_ref(), &examined.replay.index)?;
+    remove_unfinished(disk, &segments)?;
+    let mut file = repair(disk, expected, &examined)?;
     if manifest.is_none() {
         if examined.replay.batches == 0 && options.bootstrap.is_some() {
             write_bootstrap(disk, &file, options, &examined)?;
@@ -81,7 +98,10 @@ pub(crate) fn open<D: Disk>(disk: &D, options: &LogOptions) -> Result<(Opened<D:
         };
         manifest.write(disk)?;
     }
-    let stored = stored(disk, options.cluster, &examined)?;
+    if let Meeting::Unfinished(base) = meeting {
+        (file, examined) = finish_install(disk, options, &examined, base)?;
+    }
+    let stored = stored(disk, options.cluster, &examined, snapshot.map(|(meta, _)| meta))?;
     let Examined { replay, header, end, .. } = examined;
     let opened = Opened {
         file,
@@ -89,9 +109,82 @@ pub(crate) fn open<D: Disk>(disk: &D, options: &LogOptions) -> Result<(Opened<D:
         end,
         next_batch: replay.next_batch,
         index: replay.index,
+        marks: replay.marks,
         hard_state: replay.hard_state,
     };
     Ok((opened, stored))
+}
+
+/// How the newest snapshot and the log stand to each other.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Meeting {
+    /// The log begins at or before the end of the snapshot, and holds the entry with which it ends; or there is no snapshot, and all of the log.
+    Meets,
+    /// The snapshot came from a peer and got its name, but a crash came before the log was begun anew behind it, at this entry.
+    Unfinished(EntryId),
+}
+
+fn newest_snapshot<D: Disk + Clone>(
+    disk: &D,
+    options: &LogOptions,
+) -> Result<Option<(SnapshotMeta, Origin)>, LogError> {
+    let options = SnapshotOptions { cluster: options.cluster, group: options.group, piece_bytes: 1 };
+    let found = SnapshotFile::newest(disk, &options)?;
+    Ok(found.map(|snapshot| (snapshot.meta().clone(), snapshot.origin())))
+}
+
+/// D16 to D18: a gap between snapshot and log is damage. Only a snapshot that came from a peer may end where the log has nothing.
+fn meet(snapshot: Option<&(SnapshotMeta, Origin)>, index: &LogIndex) -> Result<Meeting, LogError> {
+    let (base, log_last) = (index.base(), index.last());
+    let Some((meta, origin)) = snapshot else {
+        if base.index > Index(0) {
+            let what = format!(
+                "the log begins after {base}, and the snapshot that holds what was before is missing"
+            );
+            return Err(LogError::corrupt(SNAPSHOT_DIR, 0, what)); // D16
+        }
+        return Ok(Meeting::Meets);
+    };
+    let (last, name) = (meta.last, file_name(meta.last, *origin));
+    if last.index < base.index {
+        let what = format!("the snapshot ends with {last}, but the log begins after {base}");
+        return Err(LogError::corrupt(&name, 0, what)); // D17
+    }
+    if last.index <= log_last.index && index.term_at(last.index) == last.term {
+        return Ok(Meeting::Meets);
+    }
+    match origin {
+        Origin::Received if last.index > base.index => Ok(Meeting::Unfinished(last)),
+        Origin::Received | Origin::Taken => {
+            let what = format!(
+                "the log ends with {log_last} and does not hold {last}, of which this node took a snapshot"
+            );
+            Err(LogError::corrupt(SEGMENT_DIR, 0, what)) // D18
+        }
+    }
+}
+
+/// Does again what a crash interrupted: the log begins anew behind the received snapshot. A vote given in an older term than that of the
+/// snapshot's end is void; a term may always rise.
+fn finish_install<D: Disk>(
+    disk: &D,
+    options: &LogOptions,
+    examined: &Examined,
+    base: EntryId,
+) -> Result<(D::File, Examined), LogError> {
+    let found = examined.replay.hard_state;
+    let hard_state = if found.term >= base.term { found } else { HardState { term: base.term, vote: None } };
+    let anew =
+        Anew { base, segment: examined.end.segment + 1, batch: examined.replay.next_batch, hard_state };
+    let (file, _) = begin_anew(disk, options, anew)?;
+    for mark in &examined.replay.marks {
+        let name = segment_name(mark.segment);
+        disk.remove(&name).map_err(|error| LogError::io("cannot remove", &name, error))?;
+    }
+    let LogOptions { cluster, group, window_bytes_max, .. } = *options;
+    let examined = examine(disk, Expected { cluster, group, window_bytes_max, base }, &[anew.segment])?;
+    assert!(examined.replay.index.last() == base, "log and snapshot meet");
+    Ok((file, examined))
 }
 
 impl Manifest {
@@ -129,7 +222,7 @@ impl Manifest {
         }))
     }
 
-    fn write<D: Disk>(&self, disk: &D) -> Result<(), LogError> {
+    pub(crate) fn write<D: Disk>(&self, disk: &D) -> Result<(), LogError> {
         let mut body = self.cluster.0.to_vec();
         body.put_u32_le(self.group.0);
         body.put_u64_le(self.first_segment);
@@ -146,6 +239,11 @@ pub(crate) fn list_segments<D: Disk>(disk: &D, manifest: Option<&Manifest>) -> R
     let mut segments: Vec<u64> = names.iter().filter_map(|name| segment_of_name(name)).collect();
     segments.sort_unstable();
     let first = manifest.map_or(FIRST_SEGMENT, |manifest| manifest.first_segment);
+    // What was before was compacted, and a crash came before it was removed.
+    segments.retain(|segment| *segment >= first);
+    if segments.last().is_some_and(|last| *last > first && follows_nothing(disk, *last)) {
+        segments.pop();
+    }
     for (expected, found) in (first..).zip(&segments) {
         if expected != *found {
             let what = format!("the segment is missing, but there is {}", segment_name(*found));
@@ -162,11 +260,23 @@ pub(crate) fn list_segments<D: Disk>(disk: &D, manifest: Option<&Manifest>) -> R
     Ok(segments)
 }
 
-/// Removes what a crash left half made. Nobody asks for these files; that they are gone need not be durable.
-fn remove_unfinished<D: Disk>(disk: &D) -> Result<(), LogError> {
+/// Whether the segment was made to begin a log behind a received snapshot. One that is not the first was not named by the file LOG
+/// before a crash came, so it holds nothing. One that cannot be read is examined with the others, and named.
+fn follows_nothing<D: Disk>(disk: &D, segment: u64) -> bool {
+    let name = segment_name(segment);
+    let header = disk.open(&name).and_then(|file| read_chunk(disk, &file, 0, SECTOR)).ok();
+    let header = header.as_ref().and_then(|bytes| bytes.first_chunk::<SECTOR>());
+    let header = header.and_then(|sector| SegmentHeader::decode(&name, sector).ok());
+    header.is_some_and(|header| header.previous_end == FOLLOWS_NOTHING)
+}
+
+/// Removes what a crash left half made, and segments that the log no longer has. Nobody asks for these files; that they are gone need not
+/// be durable.
+fn remove_unfinished<D: Disk>(disk: &D, segments: &[u64]) -> Result<(), LogError> {
     let failed = |error| LogError::io("cannot tidy", SEGMENT_DIR, error);
     for name in disk.list(SEGMENT_DIR).map_err(failed)? {
-        if name.strip_suffix(BESIDE).is_some_and(|name| segment_of_name(name).is_some()) {
+        let unfinished = name.strip_suffix(BESIDE).is_some_and(|name| segment_of_name(name).is_some());
+        if unfinished || segment_of_name(&name).is_some_and(|segment| !segments.contains(&segment)) {
             disk.remove(&format!("{SEGMENT_DIR}/{name}")).map_err(failed)?;
         }
     }
@@ -215,7 +325,12 @@ fn write_bootstrap<D: Disk>(
 }
 
 /// What the core starts from. The newest entries are read back, so that their bytes hold no whole segment in memory.
-fn stored<D: Disk>(disk: &D, cluster: ClusterId, examined: &Examined) -> Result<Stored, LogError> {
+fn stored<D: Disk>(
+    disk: &D,
+    cluster: ClusterId,
+    examined: &Examined,
+    snapshot: Option<SnapshotMeta>,
+) -> Result<Stored, LogError> {
     let index = &examined.replay.index;
     let last = index.last();
     let mut tail: Vec<Entry> = Vec::new();
@@ -233,16 +348,27 @@ fn stored<D: Disk>(disk: &D, cluster: ClusterId, examined: &Examined) -> Result<
     }
     Ok(Stored {
         hard_state: examined.replay.hard_state,
-        base: EntryId::ZERO,
+        base: index.base(),
         term_starts: index.term_starts().to_vec(),
-        memberships: examined.replay.memberships.clone(),
+        memberships: memberships(snapshot.as_ref(), &examined.replay.memberships),
+        snapshot,
         tail,
         last,
     })
 }
 
+/// The membership that the snapshot carries, and those that the log names after it.
+fn memberships(
+    snapshot: Option<&SnapshotMeta>,
+    in_log: &[(Index, Arc<Membership>)],
+) -> Vec<(Index, Arc<Membership>)> {
+    let covered = snapshot.map(|meta| (meta.membership_index, Arc::clone(&meta.membership)));
+    let from = covered.as_ref().map_or(Index(0), |(index, _)| *index);
+    covered.into_iter().chain(in_log.iter().filter(|(index, _)| *index > from).cloned()).collect()
+}
+
 /// The number of the first segment of a new log.
-const FIRST_SEGMENT: u64 = 1;
+pub(crate) const FIRST_SEGMENT: u64 = 1;
 /// A segment holds at least its header, a membership of some hundred members, a vote and its seal.
 const SEGMENT_BYTES_MIN: u64 = 4096;
 /// The file that says that there is a log.

@@ -28,7 +28,8 @@ impl ReadPlan {
     /// Reads and checks the entries: at least one, then as many as fit the plan's bytes.
     ///
     /// # Errors
-    /// [`LogError::Io`], and [`LogError::Corrupt`] if the disk no longer holds what was written.
+    /// [`LogError::Compacted`] if the log let go of them since the plan was made; [`LogError::Io`], and [`LogError::Corrupt`] if the disk no
+    /// longer holds what was written.
     pub fn read<D: Disk>(&self, disk: &D) -> Result<Vec<Entry>, LogError> {
         let mut taken = Taken { entries: Vec::new(), bytes: 0 };
         for extent in &self.extents {
@@ -44,7 +45,13 @@ impl ReadPlan {
         let name = segment_name(extent.place.segment);
         let failed = |error| LogError::io("cannot read", &name, error);
         let seed = Seed::new(self.cluster, extent.place.segment);
-        let file = disk.open(&name).map_err(failed)?;
+        let file = match disk.open(&name) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(LogError::Compacted { file: name.clone() });
+            }
+            Err(error) => return Err(failed(error)),
+        };
         let file_len = disk.len(&file).map_err(failed)?;
         let last = extent.last.min(self.through);
         let (mut offset, mut expected, mut wanted) = (extent.place.offset, extent.first, CHUNK_BYTES);

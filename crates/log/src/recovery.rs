@@ -10,9 +10,11 @@ use quorate_core::entry::{HardState, Membership};
 use quorate_core::types::{ClusterId, EntryId, GroupId, Index, NodeId, Term};
 
 use crate::batch::seal;
+use crate::compaction::SegmentMark;
 use crate::disk::Disk;
 use crate::error::LogError;
 use crate::index::LogIndex;
+use crate::open::FIRST_SEGMENT;
 use crate::record::{Kind, Record, SECTOR, Seed, is_zero};
 use crate::scan::{Batch, Case, Scanned, SegmentBytes};
 use crate::segment::{Position, SEGMENT_DIR, SegmentHeader, segment_name};
@@ -24,6 +26,8 @@ pub(crate) struct Expected {
     pub(crate) cluster: ClusterId,
     pub(crate) group: GroupId,
     pub(crate) window_bytes_max: usize,
+    /// The entry before the first one in the log, as the file LOG says.
+    pub(crate) base: EntryId,
 }
 
 /// What was found.
@@ -47,6 +51,8 @@ pub(crate) struct Replay {
     pub(crate) hard_state: HardState,
     pub(crate) memberships: Vec<(Index, Arc<Membership>)>,
     pub(crate) next_batch: u64,
+    /// The segments that were read.
+    pub(crate) marks: VecDeque<SegmentMark>,
     /// How many batches were read.
     pub(crate) batches: u64,
     /// The furthest place that a batch calls durable.
@@ -70,7 +76,7 @@ struct SegmentEnd {
 
 /// Reads all segments, which are consecutive and at least one, and changes nothing.
 pub(crate) fn examine<D: Disk>(disk: &D, expected: Expected, segments: &[u64]) -> Result<Examined, LogError> {
-    let mut replay = Replay::new(expected.window_bytes_max);
+    let mut replay = Replay::new(expected.window_bytes_max, expected.base);
     let mut before: Option<Position> = None;
     let mut before_sealed = true;
     for (place, segment) in segments.iter().enumerate() {
@@ -79,6 +85,8 @@ pub(crate) fn examine<D: Disk>(disk: &D, expected: Expected, segments: &[u64]) -
         let bytes = read_whole(disk, &file)?;
         let header = check_header(&file, &bytes, *segment, expected)?;
         replay.check_follows(&file, &header, before)?;
+        let (previous, lowest) = (header.previous, None);
+        replay.marks.push_back(SegmentMark { segment: *segment, previous, lowest });
         let seed = Seed::new(expected.cluster, *segment);
         let content =
             SegmentBytes { file: &file, segment: *segment, group: expected.group, seed, bytes: &bytes };
@@ -145,12 +153,13 @@ impl Examined {
 }
 
 impl Replay {
-    fn new(window_bytes_max: usize) -> Replay {
+    fn new(window_bytes_max: usize, base: EntryId) -> Replay {
         Replay {
-            index: LogIndex::new(EntryId::ZERO),
+            index: LogIndex::new(base),
             hard_state: HardState::default(),
             memberships: Vec::new(),
             next_batch: 1,
+            marks: VecDeque::new(),
             batches: 0,
             durable: Position { segment: 0, offset: 0 },
             window: Window { bytes_max: window_bytes_max, bytes: 0, sizes: VecDeque::new() },
@@ -158,12 +167,20 @@ impl Replay {
     }
 
     /// D9: a segment says what the log was when it was begun. An older or a foreign copy says something else.
+    ///
+    /// Of a log whose beginning was compacted nothing is known but the entry before it. Its first segment says the rest.
     fn check_follows(
-        &self,
+        &mut self,
         file: &str,
         header: &SegmentHeader,
         before: Option<Position>,
     ) -> Result<(), LogError> {
+        if before.is_none() && header.segment > FIRST_SEGMENT {
+            (self.next_batch, self.hard_state) = (header.batch, header.hard_state);
+            if header.previous == self.index.base() {
+                return Ok(());
+            }
+        }
         let follows = header.previous_end == before.map_or(0, |before| before.offset)
             && header.previous == self.index.last()
             && header.batch == self.next_batch
@@ -264,6 +281,7 @@ impl Replay {
         if let Some(why) = self.index.refuses(id) {
             return Err(segment.damage(at, why)); // D8
         }
+        self.marks.back_mut().expect("a record stands in a segment").note(id.index);
         let cut_len = self.index.last().index.0 + 1 - id.index.0;
         self.window.truncate(cut_len);
         self.window.push(body.len());

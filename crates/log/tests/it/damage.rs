@@ -277,8 +277,13 @@ fn a_sync_that_did_nothing_is_noticed_when_the_log_went_on() {
         persist(&mut log, 1, None, &commands(1, 2..=4)).unwrap();
         disk.inject(Fault::SyncLie, 0);
         persist(&mut log, 2, None, &commands(1, 5..=9)).unwrap();
-        log.write(&[Content { number: WriteNumber(3), hard_state: None, entries: &commands(1, 10..=19) }])
-            .unwrap();
+        log.write(&[Content {
+            number: WriteNumber(3),
+            hard_state: None,
+            install: None,
+            entries: &commands(1, 10..=19),
+        }])
+        .unwrap();
         disk.crash();
         match open(&disk, 64 << 10) {
             Ok((_, stored)) => {

@@ -38,7 +38,13 @@ fn a_failed_sync_within_a_rotation_poisons_the_log() {
         let disk = sim();
         let (mut log, _) = open(&disk, 4096).unwrap();
         persist(&mut log, 1, None, &[command(1, 2, 1500)]).unwrap();
-        log.write(&[Content { number: WriteNumber(2), hard_state: Some(vote(1, 1)), entries: &[] }]).unwrap();
+        log.write(&[Content {
+            number: WriteNumber(2),
+            hard_state: Some(vote(1, 1)),
+            install: None,
+            entries: &[],
+        }])
+        .unwrap();
         disk.inject(Fault::SyncError, skipped);
         let result = persist(&mut log, 3, None, &[command(1, 3, 1500)]);
         assert_eq!(result.is_err(), disk.count(Fault::SyncError) == 1, "{skipped}");
@@ -87,7 +93,8 @@ fn several_writes_become_one_batch_and_the_last_number_is_attested() {
     let disk = sim();
     let (mut log, _) = open(&disk, 64 << 10).unwrap();
     let (first, second, third) = (commands(1, 2..=9), commands(2, 5..=7), commands(3, 6..=6));
-    let content = |number, entries| Content { number: WriteNumber(number), hard_state: None, entries };
+    let content =
+        |number, entries| Content { number: WriteNumber(number), hard_state: None, install: None, entries };
     let before = disk.operations();
     log.write(&[content(4, &first), content(5, &second), content(9, &[]), content(10, &third)]).unwrap();
     assert_eq!(log.sync().unwrap().number(), WriteNumber(10));

@@ -4,14 +4,21 @@
 use std::path::PathBuf;
 
 use quorate_core::stored::Stored;
-use quorate_core::types::NodeId;
+use quorate_core::types::{EntryId, NodeId};
 use quorate_log::{DataDir, Identity, Wanted};
 use quorate_sim::disk::SimDisk;
 use quorate_sim::rng::Rng;
 
-use crate::kit::{CLUSTER, command, commands, open, persist, vote};
+use crate::kit::{CLUSTER, command, commands, covers, newest, open, persist, state, take, vote};
 
-const FILES: [&str; 5] = ["LOG", "NODE", "PEERS", "wal/0000000000000001.seg", "wal/0000000000000002.seg"];
+const FILES: [&str; 6] = [
+    "LOG",
+    "NODE",
+    "PEERS",
+    "snapshot/0000000000000004-0000000000000001.taken",
+    "wal/0000000000000001.seg",
+    "wal/0000000000000002.seg",
+];
 
 fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/formats/v0").join(name)
@@ -30,7 +37,8 @@ fn written() -> SimDisk {
     identity.remember(NodeId::new(2), 22).unwrap();
     persist(&mut log, 1, Some(vote(1, 2)), &commands(1, 2..=3)).unwrap();
     persist(&mut log, 2, None, &[command(1, 4, 600)]).unwrap();
-    persist(&mut log, 3, Some(vote(2, 0)), &commands(2, 4..=5)).unwrap();
+    take(&disk, EntryId::new(1, 4), 1000).unwrap();
+    persist(&mut log, 3, Some(vote(2, 0)), &commands(2, 5..=6)).unwrap();
     disk
 }
 
@@ -62,6 +70,9 @@ fn a_folder_of_format_0_opens_and_is_written_the_same() {
     let names = disk.names();
     assert!(names.iter().all(|name| FILES.contains(&name.as_str()) || name == "LOCK"), "{names:?}");
     let stored = stored_on(&old);
-    assert_eq!(stored, Stored::of_entries(vote(2, 0), stored.tail.clone()));
-    assert_eq!(stored.tail[1..], [commands(1, 2..=3), commands(2, 4..=5)].concat());
+    let snapshot = Some(covers(EntryId::new(1, 4)));
+    assert_eq!(stored, Stored { snapshot, ..Stored::of_entries(vote(2, 0), stored.tail.clone()) });
+    let entries = [commands(1, 2..=3), vec![command(1, 4, 600)], commands(2, 5..=6)].concat();
+    assert_eq!(stored.tail[1..], entries);
+    assert_eq!(newest(&old), Some((EntryId::new(1, 4), state(EntryId::new(1, 4), 1000))));
 }

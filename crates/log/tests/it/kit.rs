@@ -1,11 +1,19 @@
 //! What the tests of the log share: entries, options, a log on any disk.
 
+use std::io::{Read, Write};
+use std::sync::Arc;
+
 use bytes::Bytes;
 use quorate_core::entry::{Entry, HardState, Membership, Payload};
+use quorate_core::snapshot::{SnapshotMeta, SnapshotName};
 use quorate_core::stored::Stored;
-use quorate_core::types::{ClusterId, EntryId, NodeId, Term, WriteNumber};
+use quorate_core::types::{ClusterId, EntryId, GroupId, Index, NodeId, Term, WriteNumber};
 use quorate_log::disk::Disk;
-use quorate_log::{Content, DataDir, Log, LogError, LogOptions};
+use quorate_log::{
+    Content, DataDir, Incoming, Log, LogError, LogOptions, SnapshotFile, SnapshotOptions, SnapshotWriter,
+};
+use quorate_sim::disk::SimDisk;
+use quorate_sim::rng::Rng;
 
 /// The cluster of all tests.
 pub(crate) const CLUSTER: ClusterId = ClusterId(*b"cluster of tests");
@@ -49,8 +57,68 @@ pub(crate) fn persist<D: Disk>(
     hard_state: Option<HardState>,
     entries: &[Entry],
 ) -> Result<(), LogError> {
-    log.write(&[Content { number: WriteNumber(number), hard_state, entries }])?;
+    log.write(&[Content { number: WriteNumber(number), hard_state, install: None, entries }])?;
     let durable = log.sync()?;
     assert_eq!(durable.number(), WriteNumber(number));
     Ok(())
 }
+
+/// How the tests' snapshots are cut.
+pub(crate) fn snapshot_options(piece_bytes: usize) -> SnapshotOptions {
+    SnapshotOptions { cluster: CLUSTER, group: GroupId(0), piece_bytes }
+}
+
+/// A snapshot that ends with this entry covers this.
+pub(crate) fn covers(last: EntryId) -> SnapshotMeta {
+    let timestamp_ms = last.term.0 * 1000 + last.index.0;
+    SnapshotMeta { last, timestamp_ms, membership_index: Index(1), membership: Arc::new(members()) }
+}
+
+/// The state of `len` bytes that the tests' snapshots hold.
+pub(crate) fn state(last: EntryId, len: usize) -> Vec<u8> {
+    (0..len)
+        .map(|at| u8::try_from((at as u64 * 7 + last.index.0 * 3 + last.term.0) % 256).expect("below 256"))
+        .collect()
+}
+
+/// Takes a snapshot that ends with this entry.
+pub(crate) fn take<D: Disk + Clone>(disk: &D, last: EntryId, len: usize) -> Result<SnapshotName, LogError> {
+    let mut writer = SnapshotWriter::begin(disk.clone(), snapshot_options(PIECE_BYTES), covers(last))?;
+    let written = writer.write_all(&state(last, len));
+    written.map_err(|source| LogError::Io { action: "cannot write", file: "snapshot".to_owned(), source })?;
+    writer.finish()
+}
+
+/// The state in the newest snapshot, and the entry that it ends with.
+pub(crate) fn newest<D: Disk + Clone>(disk: &D) -> Option<(EntryId, Vec<u8>)> {
+    let found = SnapshotFile::newest(disk, &snapshot_options(1)).unwrap()?;
+    let (last, mut state) = (found.meta().last, Vec::new());
+    found.into_reader().read_to_end(&mut state).unwrap();
+    Some((last, state))
+}
+
+/// Lets a snapshot arrive that a peer took, up to where only its install is left.
+pub(crate) fn receive<D: Disk + Clone>(
+    disk: &D,
+    last: EntryId,
+    len: usize,
+) -> Result<SnapshotMeta, LogError> {
+    let pieces = pieces_of(last, len);
+    let mut incoming = Incoming::begin(disk, snapshot_options(1), &pieces[0])?;
+    while incoming.next() < incoming.pieces() {
+        let number = incoming.next();
+        assert!(incoming.take(number, &pieces[usize::try_from(number).unwrap()])?);
+    }
+    incoming.finish()
+}
+
+/// The pieces of a snapshot as a peer would send them.
+pub(crate) fn pieces_of(last: EntryId, len: usize) -> Vec<Bytes> {
+    let disk = SimDisk::new(Rng::new(1));
+    take(&disk, last, len).unwrap();
+    let file = SnapshotFile::open(&disk, &snapshot_options(1), last).unwrap().unwrap();
+    (0..file.pieces()).map(|number| file.piece(number).unwrap().unwrap()).collect()
+}
+
+/// The length of a piece in the tests.
+pub(crate) const PIECE_BYTES: usize = 700;

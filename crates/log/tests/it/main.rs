@@ -12,3 +12,5 @@ mod damage;
 mod faults;
 mod formats;
 mod real_disk;
+mod snapshot_crash;
+mod snapshots;

@@ -1,12 +1,17 @@
 //! Stories of broken disks, each with the one end that it may have. The simulator's runs break disks by chance; here each kind of
 //! damage is made on purpose, so that a planted bug is met at once.
 
+use std::io::{Read, Write};
 use std::panic::catch_unwind;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use quorate_core::entry::{Entry, Membership, Payload};
-use quorate_core::types::{ClusterId, EntryId, NodeId, WriteNumber};
-use quorate_log::{Content, DataDir, Log, LogError, LogOptions};
+use quorate_core::entry::{Entry, HardState, Membership, Payload};
+use quorate_core::snapshot::SnapshotMeta;
+use quorate_core::types::{ClusterId, EntryId, GroupId, Index, NodeId, Term, WriteNumber};
+use quorate_log::{
+    Content, DataDir, Incoming, Log, LogError, LogOptions, SnapshotFile, SnapshotOptions, SnapshotWriter,
+};
 use quorate_sim::disk::{Fault, SimDisk};
 use quorate_sim::rng::Rng;
 
@@ -18,6 +23,8 @@ const STORIES: &[Story] = &[
     ("damage at the end of the log is named, not cut", damage_is_named),
     ("a batch in the wrong place is named, not cut", a_misdirected_batch_is_named),
     ("a log that is gone is missed, not made anew", a_lost_log_is_missed),
+    ("the log is cut behind a durable snapshot only", a_snapshot_outlives_what_it_covers),
+    ("an install that is interrupted leaves the old log or the new one", an_install_is_all_or_nothing),
 ];
 
 /// The stories that do not end as they must. A panic is no end either.
@@ -57,6 +64,61 @@ fn a_lost_log_is_missed() -> bool {
     matches!(open(&disk), Err(LogError::Corrupt { .. }))
 }
 
+fn a_snapshot_outlives_what_it_covers() -> bool {
+    let disk = SimDisk::new(Rng::new(1));
+    let mut log = open(&disk).expect("an empty disk takes a log");
+    for index in 2..=40 {
+        persist(&mut log, index, &[entry(index)]).expect("the disk is sound");
+    }
+    take(&disk, 40).expect("the disk is sound");
+    log.compact(Index(40), &[]).expect("the disk is sound");
+    drop(log);
+    disk.crash_losing_all();
+    open(&disk).is_ok() && holds_snapshot(&disk)
+}
+
+fn an_install_is_all_or_nothing() -> bool {
+    let peer = SimDisk::new(Rng::new(2));
+    drop(open(&peer).expect("an empty disk takes a log"));
+    take(&peer, 40).expect("the disk is sound");
+    let sent = SnapshotFile::open(&peer, &SNAPSHOTS, EntryId::new(1, 40)).expect("the disk is sound");
+    let sent = sent.expect("it was taken just now");
+    let piece = |number| sent.piece(number).expect("the disk is sound").expect("all pieces are there");
+    (0..12).all(|operations| {
+        let disk = filled();
+        let mut log = open(&disk).expect("the disk is sound");
+        let mut incoming = Incoming::begin(&disk, SNAPSHOTS, &piece(0)).expect("the disk is sound");
+        for number in 1..sent.pieces() {
+            incoming.take(number, &piece(number)).expect("the disk is sound");
+        }
+        let meta = incoming.finish().expect("the disk is sound");
+        disk.crash_after(operations);
+        let install =
+            Content { number: WriteNumber(9), hard_state: None, install: Some(&meta), entries: &[] };
+        let _ = log.write(&[Content { hard_state: Some(VOTED), ..install }]);
+        drop(log);
+        disk.crash_losing_all();
+        open(&disk).is_ok()
+    })
+}
+
+/// Takes a snapshot that ends with the entry of this index.
+fn take(disk: &SimDisk, index: u64) -> Result<(), LogError> {
+    let members = Membership::of_voters([1, 2, 3].map(NodeId::new));
+    let last = EntryId::new(1, index);
+    let meta =
+        SnapshotMeta { last, timestamp_ms: index, membership_index: Index(1), membership: Arc::new(members) };
+    let mut writer = SnapshotWriter::begin(disk.clone(), SNAPSHOTS, meta)?;
+    writer.write_all(b"the state of the machine").expect("the disk is sound");
+    writer.finish().map(|_| ())
+}
+
+fn holds_snapshot(disk: &SimDisk) -> bool {
+    let mut state = Vec::new();
+    let newest = SnapshotFile::newest(disk, &SNAPSHOTS).expect("the header is whole");
+    newest.is_some_and(|newest| newest.into_reader().read_to_end(&mut state).is_ok())
+}
+
 /// A disk with a log of two batches behind its first entry, all of it durable.
 fn filled() -> SimDisk {
     let disk = SimDisk::new(Rng::new(1));
@@ -80,15 +142,12 @@ fn change(disk: &SimDisk, change: impl FnOnce(&mut [u8], usize, usize)) {
 
 fn open(disk: &SimDisk) -> Result<Log<SimDisk>, LogError> {
     let members = Membership::of_voters([1, 2, 3].map(NodeId::new));
-    let options = LogOptions {
-        segment_bytes: 16 << 10,
-        ..LogOptions::new(ClusterId(*b"broken disk tale"), Some(members))
-    };
+    let options = LogOptions { segment_bytes: 4 << 10, ..LogOptions::new(CLUSTER, Some(members)) };
     Ok(Log::open(DataDir::open(disk.clone())?, options)?.0)
 }
 
 fn persist(log: &mut Log<SimDisk>, number: u64, entries: &[Entry]) -> Result<(), LogError> {
-    log.write(&[Content { number: WriteNumber(number), hard_state: None, entries }])?;
+    log.write(&[Content { number: WriteNumber(number), hard_state: None, install: None, entries }])?;
     log.sync().map(|_| ())
 }
 
@@ -97,6 +156,10 @@ fn entry(index: u64) -> Entry {
     Entry { id: EntryId::new(1, index), timestamp_ms: index, payload }
 }
 
+/// The cluster of these stories.
+const CLUSTER: ClusterId = ClusterId(*b"broken disk tale");
+const SNAPSHOTS: SnapshotOptions = SnapshotOptions { cluster: CLUSTER, group: GroupId(0), piece_bytes: 8 };
+const VOTED: HardState = HardState { term: Term(1), vote: None };
 /// The name of a log's first segment.
 const SEGMENT: &str = "wal/0000000000000001.seg";
 /// What a disk writes whole or not at all, in bytes.

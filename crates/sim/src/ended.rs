@@ -59,7 +59,7 @@ pub fn attempt(world: &mut World) -> Ended {
 }
 
 /// What somebody said when he panicked.
-fn words(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn words(panic: &(dyn Any + Send)) -> String {
     match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
         (Some(text), _) => text.clone(),
         (None, Some(text)) => (*text).to_owned(),

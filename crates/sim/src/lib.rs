@@ -9,6 +9,8 @@
 //!
 //! Reading order: [`world`] (one run from beginning to end), [`scene`] (time and what is to happen), `running` (one node, in
 //! place of the async switchboard), [`workload`] and [`faults`] (who asks, and what goes wrong), [`check`] (what must hold).
+//!
+//! To test a state machine of your own, none of that is needed: start at [`Simulation`].
 
 #![forbid(unsafe_code)]
 
@@ -28,11 +30,17 @@ pub mod recorder;
 pub mod rng;
 pub mod scene;
 pub mod shrink;
+pub mod simulation;
 pub mod trace;
 pub mod workload;
 pub mod world;
 
+mod guest;
 mod healing;
+mod host;
 mod running;
 mod settings;
 mod store;
+
+pub use rng::Rng;
+pub use simulation::{Failure, Simulation};

@@ -95,6 +95,14 @@ impl Profile {
             faults: Faults::draw(&mut rng, faulty_us),
         }
     }
+
+    /// The same mix, in which faults strike for so long, in microseconds of virtual time.
+    #[must_use]
+    pub fn lasting(mut self, faulty_us: u64) -> Profile {
+        self.faults.damage_from_us = self.faults.damage_from_us * faulty_us / self.faulty_us;
+        self.faulty_us = faulty_us;
+        self
+    }
 }
 
 impl Profile {

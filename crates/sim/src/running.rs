@@ -18,8 +18,10 @@ use quorate_replica::peer_codec;
 use quorate_replica::peer_message::PeerMessage;
 use quorate_replica::replica::Replica;
 
+use crate::check::guests::Guests;
 use crate::check::{Seen, Violation};
 use crate::disk::SimDisk;
+use crate::host::Host;
 use crate::ledger::Ledger;
 use crate::network::{MessageKind, Parcel};
 use crate::scene::{Event, Fetch, Life, Scene, Work};
@@ -34,7 +36,7 @@ pub(crate) struct Running {
     disk: SimDisk,
     /// Which store this is, and which stores of its peers it has met.
     identity: Identity<SimDisk>,
-    applier: Applier<Ledger>,
+    applier: Applier<Host>,
     inbox: VecDeque<Input>,
     turn_is_due: bool,
     /// Writes that wait for the log worker.
@@ -46,6 +48,8 @@ pub(crate) struct Running {
     applier_is_busy: bool,
     /// How many of the state's fingerprints have been compared with the other nodes'.
     fingerprints_seen: usize,
+    /// How many answers of the user's machine have been compared with the other nodes'.
+    told_seen: usize,
     requests: BTreeMap<Ticket, Request>,
     ticket_last: u64,
     status_line: String,
@@ -92,6 +96,7 @@ impl Running {
         scene.line(node, || {
             format!("starts life {} with {:?}, last {}", life.number, stored.hard_state, stored.last)
         });
+        let invitation = scene.guests.as_ref().map(Guests::invitation);
         let raft = Raft::new(settings::core_config(life, &scene.profile), stored);
         Ok(Running {
             life,
@@ -99,7 +104,7 @@ impl Running {
             log,
             disk,
             identity,
-            applier: Applier::new(Ledger::default(), settings::session_limits()),
+            applier: Applier::new(Host::new(node, invitation), settings::session_limits()),
             inbox: VecDeque::new(),
             turn_is_due: false,
             writes: VecDeque::new(),
@@ -108,6 +113,7 @@ impl Running {
             to_apply: VecDeque::new(),
             applier_is_busy: false,
             fingerprints_seen: 0,
+            told_seen: 0,
             requests: BTreeMap::new(),
             ticket_last: 0,
             status_line: String::new(),
@@ -138,7 +144,7 @@ impl Running {
     }
 
     pub(crate) fn state(&self) -> &Ledger {
-        self.applier.state()
+        self.applier.state().ledger()
     }
 
     /// Puts an input into the inbox and lets a turn come. Ticks that pile up become one, as in a node that was paused.
@@ -323,9 +329,9 @@ impl Running {
         match self.to_apply.pop_front() {
             Some(ToApply::Batch(batch)) => self.apply(scene, batch)?,
             Some(ToApply::Read { ticket }) => {
-                let saw = self.applier.state().last().index;
+                let saw = self.state().last().index;
                 let len = match self.requests.get(&ticket).map(|request| &request.kind) {
-                    Some(RequestKind::Read { list }) => self.applier.state().list(*list).len(),
+                    Some(RequestKind::Read { list }) => self.state().list(*list).len(),
                     Some(RequestKind::Propose(_)) | None => 0,
                 };
                 self.respond(scene, ticket, ResponseKind::Read { saw, list_len: len });
@@ -342,15 +348,29 @@ impl Running {
         let applied = self.applier.apply(batch);
         let through = scene.checks.applied(node);
         scene.line(node, || format!("apply ..{through}"));
-        let state = self.applier.state();
+        let state = self.applier.state().ledger();
         for (index, fingerprint) in state.fingerprints_from(self.fingerprints_seen) {
             scene.checks.on_state(node, *index, *fingerprint)?;
         }
         self.fingerprints_seen = state.fingerprints_len();
+        self.compare_guest(scene)?;
         for answer in applied.answers {
             self.respond(scene, answer.ticket, ResponseKind::Proposed(answer.outcome));
         }
         self.take(scene, applied.report);
+        Ok(())
+    }
+
+    /// Holds what the user's machine said, if there is one, against what it said elsewhere.
+    fn compare_guest(&mut self, scene: &mut Scene) -> Result<(), Violation> {
+        let (Some(guests), Some(guest)) = (&mut scene.guests, self.applier.state().guest()) else {
+            return Ok(());
+        };
+        for told in guest.told_from(self.told_seen) {
+            scene.trace.line(scene.now_us, self.life.node, || format!("applied {}", guests.describe(told)));
+            guests.on_told(self.life.node, told)?;
+        }
+        self.told_seen = guest.told_len();
         Ok(())
     }
 

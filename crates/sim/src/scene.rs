@@ -9,6 +9,7 @@ use quorate_log::ReadPlan;
 use quorate_replica::effect::FetchPurpose;
 
 use crate::check::Checks;
+use crate::check::guests::Guests;
 use crate::network::{Network, NetworkOptions};
 use crate::profile::Profile;
 use crate::recorder::Recorder;
@@ -123,6 +124,8 @@ pub struct Scene {
     pub network: Network,
     /// The checks.
     pub checks: Checks,
+    /// What the machines of a user said, if there are any.
+    pub(crate) guests: Option<Guests>,
     /// What the clients did and saw.
     pub recorder: Recorder,
     /// The lines.
@@ -157,6 +160,7 @@ impl Scene {
         Scene {
             now_us: 0,
             checks: Checks::new(&voters),
+            guests: None,
             recorder: Recorder::default(),
             voters,
             profile,

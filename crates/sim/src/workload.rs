@@ -12,6 +12,8 @@ use quorate_replica::request::{CommandEnvelope, CommandKind, RequestId};
 use quorate_replica::state_machine::Codec;
 
 use crate::check::Violation;
+use crate::guest::{Invitation, Wishes};
+use crate::host::Carried;
 use crate::ledger::{Append, Appended, Ledger};
 use crate::rng::Rng;
 use crate::scene::{Event, Scene};
@@ -100,6 +102,8 @@ pub struct Client {
     shared_len: u64,
     /// The newest revision of the shared instance that it was told.
     shared_revision: u64,
+    /// What it asks of the machine of a user, if there is one.
+    wishes: Option<Wishes>,
     /// It rests for good once this operation is answered.
     operation_final: Option<u64>,
 }
@@ -136,8 +140,15 @@ impl Client {
             value_last: 0,
             shared_len: 0,
             shared_revision: 0,
+            wishes: None,
             operation_final: None,
         }
+    }
+
+    /// From now on, each of its writes carries a command for the machine of a user.
+    pub(crate) fn invite(&mut self, seed: u64, invitation: &Invitation) {
+        let rng = Rng::stream(seed, &format!("wishes of client {}", self.id.0));
+        self.wishes = Some(Wishes { invitation: invitation.clone(), rng });
     }
 
     /// Sets the alarm for its first operation.
@@ -215,9 +226,10 @@ impl Client {
                 ..CommandEnvelope::default()
             };
         }
-        let append = if self.rng.chance(200) { self.next_shared() } else { self.next_own() };
+        let own = if self.rng.chance(200) { self.next_shared() } else { self.next_own() };
+        let guest = self.wishes.as_mut().map(Wishes::next_command);
         let mut body = Vec::new();
-        append.encode(&mut body);
+        Carried { own, guest }.encode(&mut body);
         let request_id = if self.uses_session {
             let sequence = self.sequence;
             self.sequence += 1;
@@ -329,10 +341,14 @@ impl Client {
             return Ok(());
         }
         if let Doing::Proposing(CommandEnvelope { kind: CommandKind::User, body, .. }) = &self.doing {
-            let decoded = Append::decode(body).and_then(|append| Ok((append, Appended::decode(&reply)?)));
-            let Ok((append, appended)) = decoded else {
+            let asked = Carried::<Append>::decode(body);
+            let decoded = asked.and_then(|asked| Ok((asked.own, Carried::<Appended>::decode(&reply)?)));
+            let Ok((append, Carried { own: appended, guest })) = decoded else {
                 return self.broken("an answer decodes", operation);
             };
+            if let (Some(guests), Some(reply)) = (&scene.guests, guest) {
+                guests.on_acknowledged(&self.label(), appended.entry.index, &reply)?;
+            }
             if append.client == SHARED {
                 self.shared_revision = shared_revision(&appended).unwrap_or(self.shared_revision);
             } else if appended.position + 1 == append.value && moved_as_wished(&append, &appended) {
@@ -350,7 +366,7 @@ impl Client {
 
     /// A key is remembered for a day of log time. After that its command is applied as a new one, and answered anew.
     fn is_excused(&self, first: &Bytes, later: &Bytes) -> bool {
-        let repeated = |reply| Appended::decode(reply).is_ok_and(|appended| appended.repeated);
+        let repeated = |reply| Carried::<Appended>::decode(reply).is_ok_and(|answer| answer.own.repeated);
         !self.uses_session && (repeated(first) || repeated(later))
     }
 
@@ -454,7 +470,7 @@ impl Client {
 /// What a client sends with this command, if it appends.
 fn sent(command: &CommandEnvelope) -> Option<Append> {
     (command.kind == CommandKind::User)
-        .then(|| Append::decode(&command.body).expect("clients send what they encoded"))
+        .then(|| Carried::decode(&command.body).expect("clients send what they encoded").own)
 }
 
 /// The revision of the shared instance that an answer tells.

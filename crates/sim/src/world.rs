@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use quorate_core::types::{Index, NodeId};
 
 use crate::check::Violation;
+use crate::check::guests::Guests;
 use crate::disk::SimDisk;
 use crate::faults::Faults;
+use crate::guest::Invitation;
 use crate::ledger::Ledger;
 use crate::member::{Frame, Member};
 use crate::network::{Network, NetworkOptions};
@@ -100,6 +102,16 @@ impl World {
     #[must_use]
     pub fn with_faults(mut self, seed: u64, only: BTreeSet<u64>) -> World {
         self.faults = Faults::new(seed, Some(only));
+        self
+    }
+
+    /// The same world, with a machine of a user's on every node.
+    #[must_use]
+    pub(crate) fn with_guest(mut self, seed: u64, invitation: &Invitation) -> World {
+        self.scene.guests = Some(Guests::new(invitation.clone(), seed));
+        for client in &mut self.clients {
+            client.invite(seed, invitation);
+        }
         self
     }
 
@@ -238,6 +250,9 @@ impl World {
         let repeats = state.repeats().len() as u64;
         if repeats > 0 {
             *self.scene.counters.entry("key forgotten, its command applied again").or_default() += repeats;
+        }
+        if let Some(guests) = &mut self.scene.guests {
+            guests.check_final()?;
         }
         if !self.scene.recorder.check_final(self.scene.profile.clients, state)? {
             self.scene.count("history without a verdict");

@@ -8,6 +8,7 @@
 pub mod applied;
 pub mod commit;
 pub mod election;
+pub(crate) mod guests;
 pub mod linearizable;
 pub mod log_matching;
 

@@ -6,5 +6,6 @@ mod excuses;
 mod explorer;
 mod histories;
 mod links;
+mod own_machines;
 mod seeds;
 mod shrinking;

@@ -16,6 +16,7 @@
 //!             5 append response     matched u64
 //!             6 append rejected     prev u64 | hint term u64 | hint index u64
 //!             7 heartbeat           commit u64 | round u64                8 heartbeat response  round u64
+//!             9 timeout now         nothing
 //! ```
 
 use std::collections::BTreeSet;
@@ -185,6 +186,7 @@ impl Envelope {
                 }
                 Message::AppendResponse { .. } | Message::HeartbeatResponse { .. } => 8,
                 Message::AppendRejected { .. } => 24,
+                Message::TimeoutNow => 0,
             }
     }
 
@@ -225,6 +227,7 @@ impl Envelope {
                 out.put_u64_le(*round);
             }
             Message::HeartbeatResponse { round } => out.put_u64_le(*round),
+            Message::TimeoutNow => {}
         }
     }
 
@@ -258,6 +261,7 @@ fn kind(message: &Message) -> u8 {
         Message::AppendRejected { .. } => 6,
         Message::Heartbeat { .. } => 7,
         Message::HeartbeatResponse { .. } => 8,
+        Message::TimeoutNow => 9,
     }
 }
 
@@ -286,6 +290,7 @@ fn take_message(kind: u8, bytes: &mut Bytes) -> Result<Message, DecodeError> {
         6 => Message::AppendRejected { prev: index(bytes)?, hint: take_id(bytes)? },
         7 => Message::Heartbeat { commit: index(bytes)?, round: round(bytes)? },
         8 => Message::HeartbeatResponse { round: round(bytes)? },
+        9 => Message::TimeoutNow,
         _ => return Err(DecodeError::Invalid("the kind of a message")),
     })
 }

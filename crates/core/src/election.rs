@@ -11,7 +11,7 @@ use crate::planted::{self, Bug};
 use crate::progress::Progress;
 use crate::quorum::{self, PollResult};
 use crate::raft::Raft;
-use crate::ready::{Fact, Refusal};
+use crate::ready::{Fact, Refusal, TransferEnd};
 use crate::role::{Candidate, Follower, Leader, PreCandidate, RoleState};
 use crate::types::{EntryId, NodeId, Term, WriteNumber};
 
@@ -100,6 +100,11 @@ impl Raft {
             assert!(leader.is_none(), "a term has one leader");
             let reads = role.reads.drain();
             self.out.refused.extend(reads.into_iter().map(|ticket| (ticket, Refusal::NotLeader { leader })));
+            if let Some(transfer) = role.transfer {
+                self.out
+                    .transfers
+                    .push((transfer.ticket, TransferEnd::SteppedDown { from: self.hard_state.term }));
+            }
             self.out.facts.push(Fact::SteppedDown { term: self.hard_state.term, reason });
             self.restart_election_timer();
         }
@@ -267,6 +272,7 @@ impl Raft {
             round: 0,
             reads: crate::read_index::Reads::default(),
             term_first: last.next(),
+            transfer: None,
         }));
         self.out.facts.push(Fact::BecameLeader(self.hard_state.term));
         let noop = self.append_own(Payload::Noop, self.wall_ms);

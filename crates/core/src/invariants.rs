@@ -100,6 +100,7 @@ fn check_leader(raft: &Raft, leader: &Leader) {
     );
     assert!(!leader.peers.contains_key(&raft.config.node), "a leader is no peer of itself");
     assert!(leader.reads.len() <= raft.config.reads_len_max, "the number of waiting reads is bounded");
+    assert!(raft.successor() != Some(raft.config.node), "nobody hands over to itself");
     let rounds = leader.reads.rounds();
     assert!(rounds.iter().all(|read| read.round <= leader.round), "reads wait for rounds that began");
     assert!(

@@ -24,6 +24,8 @@ impl Raft {
             && uncommitted_bytes.saturating_add(command.len()) > self.config.uncommitted_bytes_max;
         let refusal = if !matches!(self.role, RoleState::Leader(_)) {
             Refusal::NotLeader { leader: self.leader() }
+        } else if self.successor().is_some() && !planted::is(Bug::ProposalsTakenWhileHandingOver) {
+            Refusal::HandingOver
         } else if command.len() > self.config.command_bytes_max {
             Refusal::TooLarge
         } else if over_budget || self.log.is_full() {
@@ -110,8 +112,11 @@ impl Raft {
             self.become_follower(None, "no quorum answered within the election timeout");
         } else if disk_stands {
             self.become_follower(None, "the own disk has not answered for four election timeouts");
-        } else if due {
-            self.broadcast_heartbeat();
+        } else {
+            if due {
+                self.broadcast_heartbeat();
+            }
+            self.on_transfer_tick(elapsed);
         }
     }
 
@@ -127,6 +132,7 @@ impl Raft {
             let message = Message::Heartbeat { commit: commit.min(held), round: leader.round };
             self.out.send.push(Envelope { from, to: *to, term, message });
         }
+        self.urge_successor();
     }
 
     /// A peer answered in this term: it is alive. `None` if this node does not lead or does not know the peer.
@@ -145,6 +151,7 @@ impl Raft {
             self.ignore(from, "the peer acknowledges what it was never sent");
         } else if progress.on_acknowledged(matched) {
             self.advance_commit();
+            self.urge_successor();
         }
     }
 

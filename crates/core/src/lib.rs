@@ -31,6 +31,9 @@
 //! *Reads (6.4).* A read takes the commit index and waits for a heartbeat round that began after the read and that a quorum
 //! answered: then no newer leader had committed anything before it. It needs no entry and no disk.
 //!
+//! *Handing over (3.10).* A leader that is to be stopped, or that an operator wants elsewhere, takes no more proposals, brings its
+//! successor up to date and tells it to stand for election at once. After an election timeout it gives up and goes on.
+//!
 //! *Durability (3.8).* [`ready::Ready`] separates messages that promise nothing from those that rest on a write. The latter
 //! sit in the write's [`ready::Barrier`], and only the proof of its fsync lets them out. Writes are numbered, because a term
 //! and an index do not name a write: the same index may be written, cut away and written again.
@@ -71,6 +74,8 @@ mod leader;
 mod progress;
 
 mod read_index;
+
+mod transfer;
 
 mod follower;
 

@@ -76,4 +76,6 @@ pub enum Message {
         /// The round that is answered; 0, which is none, when the heartbeat was of an older term than the answer.
         round: u64,
     },
+    /// Leader to the peer that shall lead in its place: "stand for election now" (thesis 3.10). The peer holds all that the leader does.
+    TimeoutNow,
 }

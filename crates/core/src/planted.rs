@@ -50,6 +50,12 @@ pub enum Bug {
     StaleFetchUsed,
     /// A candidate of the same term as the leader does not give way to it.
     CandidateIgnoresLeader,
+    /// A leader hands over to a node that lacks entries.
+    TransferToLaggingNode,
+    /// A leader goes on taking proposals while it hands over.
+    ProposalsTakenWhileHandingOver,
+    /// A leader whose successor does not take over waits for it for ever.
+    TransferNeverGivenUp,
     /// The term has three bits, so that a run reaches its end.
     TermWraps,
     /// The log's sync does nothing and says that it did.

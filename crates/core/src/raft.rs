@@ -10,7 +10,7 @@ use crate::log::Log;
 use crate::message::{Envelope, Message};
 use crate::planted::{self, Bug};
 use crate::quorum;
-use crate::ready::{Barrier, Fact, Fetch, Input, Ready, Refusal, Write};
+use crate::ready::{Barrier, Fact, Fetch, Input, Ready, Refusal, TransferEnd, Write};
 use crate::rng::Rng;
 use crate::role::{Follower, RoleState};
 use crate::status::{PeerState, PeerStatus, Role, Status};
@@ -60,6 +60,7 @@ pub(crate) struct Outbox {
     pub(crate) refused: Vec<(u64, Refusal)>,
     pub(crate) reads: Vec<(u64, Index)>,
     pub(crate) fetches: Vec<Fetch>,
+    pub(crate) transfers: Vec<(u64, TransferEnd)>,
     pub(crate) facts: Vec<Fact>,
 }
 
@@ -112,6 +113,7 @@ impl Raft {
             Input::ReadingBack(reading) => self.on_reading_back(reading),
             Input::Dropped { peer } => self.on_dropped(peer),
             Input::Campaign => self.on_campaign(),
+            Input::Transfer { ticket, to } => self.on_transfer(ticket, to),
         }
         invariants::check_watermarks(self);
     }
@@ -124,7 +126,7 @@ impl Raft {
             self.out.send.append(&mut self.out.promises);
         }
         let promises = std::mem::take(&mut self.out.promises);
-        let Outbox { mut send, promises: _, accepted, refused, reads, fetches, facts } =
+        let Outbox { mut send, promises: _, accepted, refused, reads, fetches, transfers, facts } =
             std::mem::take(&mut self.out);
         let write = if self.hard_state_is_new || self.log.has_unwritten() {
             Some(self.begin_write(promises))
@@ -137,7 +139,8 @@ impl Raft {
             None
         };
         invariants::check_watermarks(self);
-        Ready { write, send, accepted, refused, reads, apply_through: self.apply_through(), fetches, facts }
+        let apply_through = self.apply_through();
+        Ready { write, send, accepted, refused, reads, apply_through, fetches, transfers, facts }
     }
 
     /// Hands out all that is not on its way to the disk, with the messages that wait for it.
@@ -215,7 +218,8 @@ impl Raft {
             | Message::AppendResponse { .. }
             | Message::AppendRejected { .. }
             | Message::Heartbeat { .. }
-            | Message::HeartbeatResponse { .. } => {}
+            | Message::HeartbeatResponse { .. }
+            | Message::TimeoutNow => {}
         }
         if term < self.hard_state.term {
             self.on_older_term(from, &message);
@@ -243,6 +247,7 @@ impl Raft {
             Message::AppendRejected { prev, hint } => self.on_append_rejected(from, prev, hint),
             Message::Heartbeat { commit, round } => self.on_heartbeat(from, commit, round),
             Message::HeartbeatResponse { round } => self.on_heartbeat_response(from, round),
+            Message::TimeoutNow => self.on_timeout_now(from),
         }
     }
 
@@ -265,7 +270,8 @@ impl Raft {
             | Message::VoteResponse { .. }
             | Message::AppendResponse { .. }
             | Message::AppendRejected { .. }
-            | Message::HeartbeatResponse { .. } => {}
+            | Message::HeartbeatResponse { .. }
+            | Message::TimeoutNow => {}
         }
     }
 

@@ -54,6 +54,13 @@ pub enum Input {
     },
     /// Campaign now, whatever the timers say (tests and operators).
     Campaign,
+    /// Hand the leadership over, if this node leads (thesis 3.10).
+    Transfer {
+        /// Comes back in [`Ready::transfers`].
+        ticket: u64,
+        /// Who shall lead; nobody in particular leaves the choice to the leader.
+        to: Option<NodeId>,
+    },
 }
 
 /// What the world must do after a turn of inputs. Everything in it is the caller's to carry out.
@@ -74,6 +81,8 @@ pub struct Ready {
     pub apply_through: Index,
     /// Entries to read back from the log, each answered by [`Input::Fetched`].
     pub fetches: Vec<Fetch>,
+    /// Transfers of the leadership that have ended, each exactly once.
+    pub transfers: Vec<(u64, TransferEnd)>,
     /// What happened, in words for the log and the metrics; carries no duty.
     pub facts: Vec<Fact>,
 }
@@ -157,10 +166,50 @@ pub enum Refusal {
         /// Who leads, if known.
         leader: Option<NodeId>,
     },
+    /// This node is handing its leadership over: another one will lead within an election timeout, or this one goes on.
+    HandingOver,
     /// Too many bytes wait for their commit.
     Overloaded,
     /// The command is larger than `Config::command_bytes_max`.
     TooLarge,
+}
+
+/// How a transfer of the leadership ended.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum TransferEnd {
+    /// This node leads no more. Most likely the one that was to lead does, or will in a moment.
+    SteppedDown {
+        /// The term that it led.
+        from: Term,
+    },
+    /// The other has not taken over within an election timeout: this node leads on.
+    GivenUp {
+        /// Who was to lead.
+        to: NodeId,
+    },
+    /// Nothing was begun.
+    Refused(TransferRefusal),
+}
+
+/// Why a transfer of the leadership was not begun.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum TransferRefusal {
+    /// Another node leads, or nobody does that is known.
+    NotLeader {
+        /// Who leads, if known.
+        leader: Option<NodeId>,
+    },
+    /// The node that shall lead does.
+    LeadsAlready,
+    /// The node that shall lead is no voter of the membership in force.
+    NotVoter,
+    /// Another transfer is under way.
+    UnderWay {
+        /// To whom.
+        to: NodeId,
+    },
+    /// No other voter was heard within the election timeout.
+    NobodyElse,
 }
 
 /// What happened, for the log, the metrics and the golden scripts.
@@ -185,6 +234,16 @@ pub enum Fact {
         term: Term,
         /// The leader.
         leader: NodeId,
+    },
+    /// The leader hands its leadership over.
+    HandsOver {
+        /// To whom.
+        to: NodeId,
+    },
+    /// Nobody took over in time: the leader goes on.
+    LeadsOn {
+        /// Who was to lead.
+        to: NodeId,
     },
     /// Entries from here on were replaced by a newer leader's. Never at or below the commit index.
     Truncated {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::progress::Progress;
 use crate::read_index::Reads;
 use crate::status::Role;
+use crate::transfer::Transfer;
 use crate::types::{Index, NodeId, WriteNumber};
 
 /// A role with its state.
@@ -62,6 +63,8 @@ pub(crate) struct Leader {
     pub(crate) reads: Reads,
     /// The no-op that opened the term. Once it is committed, the commit index is the newest of all (thesis 6.4).
     pub(crate) term_first: Index,
+    /// The transfer of the leadership that is under way.
+    pub(crate) transfer: Option<Transfer>,
 }
 
 impl RoleState {

@@ -41,6 +41,9 @@ impl Raft {
             }
             RoleState::Leader(leader) => {
                 leader.heartbeat_elapsed_ticks = 0;
+                if let Some(transfer) = &mut leader.transfer {
+                    transfer.elapsed_ticks = 0;
+                }
                 leader.peers.values_mut().for_each(|peer| in_two_steps(&mut peer.silent_ticks));
             }
         }
@@ -129,6 +132,15 @@ fn put_answers(out: &mut BytesMut, answers: &std::collections::BTreeMap<NodeId, 
 fn put_leader(out: &mut BytesMut, leader: &Leader) {
     let ticks = [leader.heartbeat_elapsed_ticks, leader.disk_silent_ticks];
     for number in ticks.into_iter().chain([leader.round, leader.term_first.0]) {
+        out.put_u64_le(number);
+    }
+    // No node has the number 0, so a leader without a transfer is told from any other.
+    let transfer = leader.transfer;
+    for number in [
+        transfer.map_or(0, |transfer| transfer.to.get()),
+        transfer.map_or(0, |transfer| transfer.ticket),
+        transfer.map_or(0, |transfer| transfer.elapsed_ticks),
+    ] {
         out.put_u64_le(number);
     }
     put_len(out, leader.reads.held().len());

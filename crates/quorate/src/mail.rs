@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use quorate_core::types::{EntryId, NodeId};
+use quorate_replica::cluster::{ClusterDone, ClusterError, ClusterRequest};
 use quorate_replica::effect::Answered;
 use quorate_replica::error::ReadError;
 use quorate_replica::input::Input;
@@ -27,6 +28,8 @@ pub(crate) enum Mail {
     Received { from: NodeId, messages: Vec<PeerMessage> },
     /// A part of this node has finished something: a write, a batch, a read of the log; or lost messages to a peer.
     Done(Input),
+    /// An operator asks something of the cluster as a whole.
+    Cluster(ClusterMail),
     /// A caller wants to know how the others are.
     AskStatus(StatusAnswers),
 }
@@ -39,6 +42,12 @@ pub(crate) struct ProposalMail {
     pub(crate) command: CommandEnvelope,
     pub(crate) explain: bool,
     pub(crate) reply: oneshot::Sender<Answered>,
+}
+
+/// A request of an operator and the way back.
+pub(crate) struct ClusterMail {
+    pub(crate) request: ClusterRequest,
+    pub(crate) reply: oneshot::Sender<Result<ClusterDone, ClusterError>>,
 }
 
 /// A read and the way back. It forgets the type of the state machine, so that the loop need not know it.

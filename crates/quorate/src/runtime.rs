@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use quorate_core::ready::Fact;
 use quorate_core::types::NodeId;
+use quorate_replica::cluster::{ClusterDone, ClusterError};
 use quorate_replica::effect::{Answered, Effect};
 use quorate_replica::error::{ProposeError, ReadError};
 use quorate_replica::input::{Input, Now, Ticket};
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{NodeError, StatusError};
-use crate::mail::{Mail, ReadMail, StatusAnswers};
+use crate::mail::{ClusterMail, Mail, ReadMail, StatusAnswers};
 use crate::metrics::Metrics;
 use crate::peers::{Lost, Peers};
 use crate::status::{NodeStatus, PeerStatus, Published};
@@ -40,6 +41,7 @@ pub(crate) struct Loop {
     pub(crate) proposals: Tickets<oneshot::Sender<Answered>>,
     pub(crate) reads: Tickets<ReadMail>,
     pub(crate) questions: Tickets<StatusAnswers>,
+    pub(crate) operators: Tickets<oneshot::Sender<Result<ClusterDone, ClusterError>>>,
     /// Ticks given to the replica so far: those of the clock, less what was skipped after a pause.
     pub(crate) ticked: u64,
     pub(crate) published_at: Instant,
@@ -126,6 +128,10 @@ impl Loop {
                 self.queue_read(read)?;
             }
             Mail::Done(input) => self.replica.step(input),
+            Mail::Cluster(ClusterMail { request, reply }) => {
+                let ticket = self.operators.insert(reply);
+                self.replica.step(Input::Cluster { ticket, request });
+            }
             Mail::AskStatus(answers) => self.ask_status(&answers),
         }
         Ok(())
@@ -150,7 +156,9 @@ impl Loop {
             | PeerMessage::ForwardReply { .. }
             | PeerMessage::ForwardRead { .. }
             | PeerMessage::ForwardReadReply { .. }
-            | PeerMessage::StateMarks { .. }) => self.replica.step(Input::Received { from, message }),
+            | PeerMessage::StateMarks { .. }
+            | PeerMessage::ClusterRequest { .. }
+            | PeerMessage::ClusterReply { .. }) => self.replica.step(Input::Received { from, message }),
         }
     }
 
@@ -219,6 +227,11 @@ impl Loop {
                     "the state machines of these nodes differ; no quorum tells which is right"
                 );
             }
+            Effect::AnswerCluster { ticket, result } => {
+                let operator = self.operators.take(ticket).expect("an operator is answered exactly once");
+                // The operator may have stopped waiting.
+                let _ = operator.send(result);
+            }
             Effect::Fact(fact) => self.tell(&fact),
         }
         Ok(())
@@ -267,6 +280,10 @@ impl Loop {
             Fact::SteppedDown { term, reason } => tracing::warn!(node, term = term.0, reason, "stepped down"),
             Fact::Follows { term, leader } => {
                 tracing::info!(node, term = term.0, leader = leader.get(), "follows")
+            }
+            Fact::HandsOver { to } => tracing::info!(node, term, to = to.get(), "hands its leadership over"),
+            Fact::LeadsOn { to } => {
+                tracing::warn!(node, term, to = to.get(), "leads on: the other has not taken over");
             }
             Fact::Truncated { from } => {
                 tracing::warn!(node, term, from = from.0, "entries were replaced by the leader's");

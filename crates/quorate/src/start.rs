@@ -133,6 +133,7 @@ async fn wire<S: StateMachine>(
         proposals: Tickets::new(),
         reads: Tickets::new(),
         questions: Tickets::new(),
+        operators: Tickets::new(),
         ticked: 0,
         published_at: Instant::now(),
         stood_ticks: 0,

@@ -5,6 +5,7 @@ use quorate_core::entry::Entry;
 use quorate_core::ready::{Fact, Write};
 use quorate_core::types::{Index, NodeId};
 
+use crate::cluster::{ClusterDone, ClusterError};
 use crate::error::{ProposeError, ReadError};
 use crate::explain::Trace;
 use crate::input::Ticket;
@@ -75,6 +76,13 @@ pub enum Effect {
         from: Vec<NodeId>,
         /// Whether the node must stop.
         outvoted: bool,
+    },
+    /// What a local caller asked of the cluster was done, or will not be.
+    AnswerCluster {
+        /// Whose.
+        ticket: Ticket,
+        /// What came of it.
+        result: Result<ClusterDone, ClusterError>,
     },
     /// Something worth a line in the log; carries no duty.
     Fact(Fact),

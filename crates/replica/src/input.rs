@@ -3,6 +3,7 @@
 use quorate_core::entry::Entry;
 use quorate_core::types::{Index, NodeId, WriteNumber};
 
+use crate::cluster::ClusterRequest;
 use crate::divergence::StateMark;
 use crate::peer_message::PeerMessage;
 use crate::request::CommandEnvelope;
@@ -77,4 +78,11 @@ pub enum Input {
     },
     /// Stand for election now (tests and operators).
     Campaign,
+    /// A local caller asks something of the cluster as a whole. Answered by `Effect::AnswerCluster`, exactly once.
+    Cluster {
+        /// The caller.
+        ticket: Ticket,
+        /// What is asked.
+        request: ClusterRequest,
+    },
 }

@@ -9,12 +9,15 @@
 //!
 //! Reading order: `input` and `effect` (the two interfaces), `replica` (a turn), `proposing`, `proposals`, `own_session`
 //! and `waiters` (the way of a proposal until its entry is committed), `apply_queue`, `applier` and `session` (from there
-//! to its answer), `reads`, `divergence` (state machines that do something else are noticed); then `command_codec` and `peer_codec` for the bytes.
+//! to its answer), `reads`, `divergence` (state machines that do something else are noticed), `cluster` and `steering` (what operators
+//! ask); then `command_codec` and `peer_codec` for the bytes.
 
 #![forbid(unsafe_code)]
 
 pub mod applier;
 mod apply_queue;
+pub mod cluster;
+mod cluster_codec;
 pub mod command_codec;
 pub mod config;
 pub mod divergence;
@@ -35,4 +38,5 @@ pub mod session;
 mod session_codec;
 pub mod state_machine;
 pub mod status;
+mod steering;
 mod waiters;

@@ -9,8 +9,10 @@
 //!  5    ForwardReadReply  ticket u64, known u8, index u64
 //!  6    StatusRequest     ticket u64
 //!  7    StatusReply       ticket u64, all that remains: the status
-//!  8 to 10                reserved: ReadIndex, snapshot, leadership transfer
+//!  8 to 10                reserved: ReadIndex, snapshot
 //! 11    StateMarks        count u32, then for each: index u64, hash u64
+//! 12    ClusterRequest    ticket u64, request
+//! 13    ClusterReply      ticket u64, answer
 //!
 //! answer   0 reply: length u32, reply, trace       1 refused: error, trace
 //!          2 not leader: leader u64                3 overloaded          4 leadership lost
@@ -26,6 +28,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use quorate_core::message::Envelope;
 use quorate_core::types::{EntryId, Index, NodeId};
 
+use crate::cluster_codec::{put_request, put_result, take_request, take_result};
 use crate::divergence::StateMark;
 use crate::effect::{Answered, Step, StepKind};
 use crate::error::ProposeError;
@@ -88,6 +91,16 @@ pub fn encode(message: &PeerMessage) -> (u8, Bytes) {
             }
             KIND_STATE_MARKS
         }
+        PeerMessage::ClusterRequest { ticket, request } => {
+            out.put_u64_le(ticket.0);
+            put_request(&mut out, request);
+            KIND_CLUSTER_REQUEST
+        }
+        PeerMessage::ClusterReply { ticket, result } => {
+            out.put_u64_le(ticket.0);
+            put_result(&mut out, result);
+            KIND_CLUSTER_REPLY
+        }
     };
     (kind, out.freeze())
 }
@@ -144,6 +157,12 @@ pub fn decode(kind: u8, body: &Bytes) -> Result<PeerMessage, DecodeError> {
                 marks.push(StateMark { index, hash: take_u64(&mut body)? });
             }
             PeerMessage::StateMarks { marks }
+        }
+        KIND_CLUSTER_REQUEST => {
+            PeerMessage::ClusterRequest { ticket: take_ticket(&mut body)?, request: take_request(&mut body)? }
+        }
+        KIND_CLUSTER_REPLY => {
+            PeerMessage::ClusterReply { ticket: take_ticket(&mut body)?, result: take_result(&mut body)? }
         }
         other => return Err(DecodeError { what: format!("message kind {other} is not known") }),
     };
@@ -322,11 +341,11 @@ fn take_len(body: &mut Bytes, item_bytes_min: usize) -> Result<usize, DecodeErro
     }
 }
 
-fn put_node(out: &mut BytesMut, node: Option<NodeId>) {
+pub(crate) fn put_node(out: &mut BytesMut, node: Option<NodeId>) {
     out.put_u64_le(node.map_or(0, NodeId::get));
 }
 
-fn take_node(body: &mut Bytes) -> Result<Option<NodeId>, DecodeError> {
+pub(crate) fn take_node(body: &mut Bytes) -> Result<Option<NodeId>, DecodeError> {
     Ok(NodeId::checked(take_u64(body)?))
 }
 
@@ -334,7 +353,7 @@ fn take_ticket(body: &mut Bytes) -> Result<Ticket, DecodeError> {
     Ok(Ticket(take_u64(body)?))
 }
 
-fn take_bool(body: &mut Bytes) -> Result<bool, DecodeError> {
+pub(crate) fn take_bool(body: &mut Bytes) -> Result<bool, DecodeError> {
     match take_u8(body)? {
         0 => Ok(false),
         1 => Ok(true),
@@ -342,7 +361,7 @@ fn take_bool(body: &mut Bytes) -> Result<bool, DecodeError> {
     }
 }
 
-fn take_u8(body: &mut Bytes) -> Result<u8, DecodeError> {
+pub(crate) fn take_u8(body: &mut Bytes) -> Result<u8, DecodeError> {
     body.try_get_u8().map_err(|_| error("a cut byte"))
 }
 
@@ -354,7 +373,7 @@ fn len_u32(len: usize) -> u32 {
     u32::try_from(len).expect("batches and commands are bounded far below 4 GiB")
 }
 
-fn error(what: &str) -> DecodeError {
+pub(crate) fn error(what: &str) -> DecodeError {
     DecodeError { what: what.to_owned() }
 }
 
@@ -366,6 +385,8 @@ const KIND_FORWARD_READ_REPLY: u8 = 5;
 const KIND_STATUS_REQUEST: u8 = 6;
 const KIND_STATUS_REPLY: u8 = 7;
 const KIND_STATE_MARKS: u8 = 11;
+const KIND_CLUSTER_REQUEST: u8 = 12;
+const KIND_CLUSTER_REPLY: u8 = 13;
 /// Kinds that belong to what comes: a node that meets one closes the connection, as with any kind that it does not know.
 pub const KINDS_RESERVED: std::ops::RangeInclusive<u8> = 8..=10;
 /// What a forwarded proposal takes at least.

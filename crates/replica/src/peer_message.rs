@@ -4,6 +4,7 @@ use bytes::Bytes;
 use quorate_core::message::Envelope;
 use quorate_core::types::{Index, NodeId};
 
+use crate::cluster::{ClusterDone, ClusterError, ClusterRequest};
 use crate::divergence::StateMark;
 use crate::effect::Answered;
 use crate::input::Ticket;
@@ -51,6 +52,20 @@ pub enum PeerMessage {
     StateMarks {
         /// In the order of their indices.
         marks: Vec<StateMark>,
+    },
+    /// Any node to the leader: an operator asks this of the cluster. Sent once: it may be lost.
+    ClusterRequest {
+        /// The sender's name for it.
+        ticket: Ticket,
+        /// What is asked.
+        request: ClusterRequest,
+    },
+    /// The leader to the node that asked.
+    ClusterReply {
+        /// The sender's name for it.
+        ticket: Ticket,
+        /// What came of it.
+        result: Result<ClusterDone, ClusterError>,
     },
 }
 

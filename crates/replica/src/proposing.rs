@@ -201,6 +201,7 @@ impl Replica {
         if let Some(proposal) = self.forwarded.remove(number) {
             let answer = match refusal {
                 Refusal::NotLeader { leader } => ForwardAnswer::NotLeader { leader },
+                Refusal::HandingOver => ForwardAnswer::NotLeader { leader: None },
                 Refusal::Overloaded => ForwardAnswer::Overloaded,
                 Refusal::TooLarge => ForwardAnswer::Answered(Answered {
                     outcome: Err(self.too_large(proposal.bytes)),
@@ -214,7 +215,8 @@ impl Replica {
         };
         assert!(pending.stage == Stage::Offered, "only what was offered is refused");
         match refusal {
-            Refusal::NotLeader { .. } => self.retry_later(number, false),
+            // In a moment there is another leader, or this one goes on.
+            Refusal::NotLeader { .. } | Refusal::HandingOver => self.retry_later(number, false),
             Refusal::Overloaded => self.retry_later(number, true),
             Refusal::TooLarge => {
                 let bytes = pending.bytes;

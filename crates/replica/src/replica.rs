@@ -24,6 +24,7 @@ use crate::peer_message::{ForwardAnswer, PeerMessage};
 use crate::proposals::Proposals;
 use crate::reads::{Read, Reads};
 use crate::status::{ReplicaMetrics, ReplicaStatus};
+use crate::steering::Steering;
 use crate::waiters::{Forwarded, Place, Waiters};
 
 /// One member of the cluster without its I/O.
@@ -57,6 +58,8 @@ pub struct Replica {
     replies: BTreeMap<NodeId, Vec<(Ticket, ForwardAnswer)>>,
     /// What this node and its peers did with the same entries.
     divergence: Divergence,
+    /// What operators asked, without an answer.
+    pub(crate) steering: Steering,
     pub(crate) effects: Vec<Effect>,
     pub(crate) metrics: ReplicaMetrics,
 }
@@ -90,6 +93,7 @@ impl Replica {
             leader: None,
             replies: BTreeMap::new(),
             divergence: Divergence::default(),
+            steering: Steering::default(),
             effects: Vec::new(),
             metrics: ReplicaMetrics::default(),
             config,
@@ -128,13 +132,16 @@ impl Replica {
             }
             Input::Dropped { peer } => self.raft.step(ready::Input::Dropped { peer }),
             Input::Campaign => self.raft.step(ready::Input::Campaign),
+            Input::Cluster { ticket, request } => self.on_cluster(ticket, request),
         }
     }
 
     /// Ends a turn: all that the world must do, in order.
     pub fn drain(&mut self) -> Vec<Effect> {
         self.notice_leader();
+        self.notice_successor();
         self.send_proposals();
+        self.send_cluster_requests();
         self.send_question();
         let ready = self.raft.ready();
         self.carry_out(ready);
@@ -152,7 +159,8 @@ impl Replica {
         if self.proposals.has_queued() && self.raft.leader().is_some() {
             return 1;
         }
-        let own = self.proposals.next_tick().into_iter().chain(self.reads.next_tick(self.tick)).min();
+        let own = self.proposals.next_tick().into_iter().chain(self.reads.next_tick(self.tick));
+        let own = own.chain(self.steering.next_tick(self.tick)).min();
         let own = own.map_or(u64::MAX, |at| at.saturating_sub(self.tick));
         own.min(self.raft.next_deadline_ticks()).max(1)
     }
@@ -219,6 +227,7 @@ impl Replica {
         self.raft.step(ready::Input::Tick { elapsed, wall_ms: self.now.wall_ms });
         self.metrics.proposals_retried += self.proposals.wake(self.tick);
         self.expire_proposals();
+        self.expire_cluster_requests();
         self.ask_stale_anew(false);
         for ticket in self.reads.expire(self.tick) {
             let error = match self.raft.leader() {
@@ -260,6 +269,10 @@ impl Replica {
                 let found = self.divergence.on_heard(&membership, node, from, marks);
                 self.on_difference(found);
             }
+            PeerMessage::ClusterRequest { ticket, request } => {
+                self.on_cluster_request(from, ticket, request);
+            }
+            PeerMessage::ClusterReply { ticket, result } => self.on_cluster_reply(from, ticket.0, result),
             PeerMessage::StatusRequest { .. } | PeerMessage::StatusReply { .. } => {}
         }
     }
@@ -370,6 +383,9 @@ impl Replica {
         }
         for (number, index) in ready.reads {
             self.on_read_index(number, index);
+        }
+        for (number, end) in ready.transfers {
+            self.on_transfer_end(number, end);
         }
         self.apply.on_apply_through(ready.apply_through);
         self.effects.extend(ready.facts.into_iter().map(Effect::Fact));

@@ -6,6 +6,7 @@ pub mod class;
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_core::types::NodeId;
+use quorate_replica::cluster::ClusterRequest;
 
 use self::class::{CLASSES, Class};
 use crate::disk::Fault;
@@ -133,6 +134,12 @@ impl Faults {
             | Class::MisdirectedRead
             | Class::LostWrite
             | Class::Wipe => self.act_on_disk(scene, members, class, anyone),
+            Class::Transfer => {
+                let to = if self.rng.chance(500) { Some(self.pick(scene)) } else { None };
+                let asked = if self.rng.chance(500) { target } else { anyone };
+                let Some(member) = members.get_mut(&asked) else { return false };
+                member.on_cluster(scene, ClusterRequest::Transfer { to })
+            }
         }
     }
 

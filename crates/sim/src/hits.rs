@@ -44,7 +44,7 @@ const DISK_FAULTS: [(Fault, &str); 9] = [
 ];
 
 /// What faults that last for a run, or that wait for their moment, must have caused.
-const CONSEQUENCES: [&str; 31] = [
+const CONSEQUENCES: [&str; 35] = [
     "clock drifts",
     "crash loop: process died again",
     "healed: all",
@@ -75,5 +75,9 @@ const CONSEQUENCES: [&str; 31] = [
     "power lost between write and sync",
     "slow disk",
     "start refused on a damaged disk",
+    "transfer: another leads",
+    "transfer: given up",
+    "transfer: not answered by a leader",
+    "transfer: refused",
     "wiped node refused",
 ];

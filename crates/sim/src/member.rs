@@ -4,6 +4,7 @@ use bytes::Bytes;
 use quorate_core::status::Role;
 use quorate_core::types::NodeId;
 use quorate_log::LogError;
+use quorate_replica::cluster::ClusterRequest;
 use quorate_replica::input::{Input, Now};
 use quorate_replica::peer_codec;
 
@@ -279,6 +280,15 @@ impl Member {
         if let Some(running) = &mut self.running {
             running.take(scene, Input::Campaign);
         }
+    }
+
+    /// An operator asks this node, if it runs, for something that concerns the whole cluster.
+    pub fn on_cluster(&mut self, scene: &mut Scene, request: ClusterRequest) -> bool {
+        match &mut self.running {
+            Some(running) => running.on_cluster(scene, request),
+            None => return false,
+        }
+        true
     }
 
     /// A message arrives. It was bytes on the wire and becomes a message again here. `incarnation` is the store that its sender

@@ -2,7 +2,7 @@
 //! async switchboard is in production: it carries effects out and feeds what comes of them back in. Taking inputs, writing,
 //! syncing and applying are events of their own with delays of their own, so that a crash can fall between any two.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use quorate_core::entry::Entry;
 use quorate_core::message::Message;
@@ -12,6 +12,7 @@ use quorate_core::status::Role;
 use quorate_core::types::NodeId;
 use quorate_log::{Content, Identity, Log, LogError, ReadPlan};
 use quorate_replica::applier::Applier;
+use quorate_replica::cluster::{ClusterDone, ClusterError, ClusterRefusal, ClusterRequest};
 use quorate_replica::effect::{ApplyBatch, Effect, FetchPurpose};
 use quorate_replica::input::{Input, Now, Ticket};
 use quorate_replica::peer_codec;
@@ -51,6 +52,8 @@ pub(crate) struct Running {
     /// How many answers of the user's machine have been compared with the other nodes'.
     told_seen: usize,
     requests: BTreeMap<Ticket, Request>,
+    /// Operators that wait.
+    cluster_tickets: BTreeSet<Ticket>,
     ticket_last: u64,
     status_line: String,
 }
@@ -115,6 +118,7 @@ impl Running {
             fingerprints_seen: 0,
             told_seen: 0,
             requests: BTreeMap::new(),
+            cluster_tickets: BTreeSet::new(),
             ticket_last: 0,
             status_line: String::new(),
         })
@@ -172,6 +176,14 @@ impl Running {
         };
         self.requests.insert(ticket, request);
         self.take(scene, input);
+    }
+
+    /// An operator's request: gives it a ticket and puts it into the inbox.
+    pub(crate) fn on_cluster(&mut self, scene: &mut Scene, request: ClusterRequest) {
+        self.ticket_last += 1;
+        let ticket = Ticket(self.ticket_last);
+        self.cluster_tickets.insert(ticket);
+        self.take(scene, Input::Cluster { ticket, request });
     }
 
     /// Steps what waits, then carries out what comes of it.
@@ -246,6 +258,12 @@ impl Running {
             Effect::Diverged { index, from, outvoted } => {
                 let what = format!("{node} differs at {index} from {from:?}, outvoted: {outvoted}");
                 return Err(Violation::safety("all state machines do the same with the same entries", what));
+            }
+            Effect::AnswerCluster { ticket, result } => {
+                let known = self.cluster_tickets.remove(&ticket);
+                assert!(known, "each ticket is answered exactly once");
+                scene.line(node, || format!("{ticket:?}: {result:?}"));
+                scene.count(describe_answer(&result));
             }
             Effect::Fact(fact) => scene.line(node, || format!("{fact:?}")),
         }
@@ -426,7 +444,9 @@ fn kind_of(message: &PeerMessage) -> MessageKind {
             | Message::PreVoteResponse { .. } => MessageKind::Vote,
             Message::AppendRequest { .. } => MessageKind::Append,
             Message::AppendResponse { .. } | Message::AppendRejected { .. } => MessageKind::AppendAnswer,
-            Message::Heartbeat { .. } | Message::HeartbeatResponse { .. } => MessageKind::Heartbeat,
+            Message::Heartbeat { .. } | Message::HeartbeatResponse { .. } | Message::TimeoutNow => {
+                MessageKind::Heartbeat
+            }
         },
         PeerMessage::Forward { .. }
         | PeerMessage::ForwardReply { .. }
@@ -434,7 +454,28 @@ fn kind_of(message: &PeerMessage) -> MessageKind {
         | PeerMessage::ForwardReadReply { .. }
         | PeerMessage::StateMarks { .. }
         | PeerMessage::StatusRequest { .. }
-        | PeerMessage::StatusReply { .. } => MessageKind::Forward,
+        | PeerMessage::StatusReply { .. }
+        | PeerMessage::ClusterRequest { .. }
+        | PeerMessage::ClusterReply { .. } => MessageKind::Forward,
+    }
+}
+
+/// What an operator was told, as it is counted.
+fn describe_answer(result: &Result<ClusterDone, ClusterError>) -> &'static str {
+    match result {
+        Ok(ClusterDone::Leads(_)) => "transfer: another leads",
+        Err(ClusterError::Refused(ClusterRefusal::NotTakenOver { .. })) => "transfer: given up",
+        Err(ClusterError::Refused(
+            ClusterRefusal::NotVoter(_)
+            | ClusterRefusal::TransferUnderWay { .. }
+            | ClusterRefusal::NobodyElse,
+        )) => "transfer: refused",
+        Err(
+            ClusterError::NoLeader { .. }
+            | ClusterError::Overloaded
+            | ClusterError::TimedOut
+            | ClusterError::Stopped { .. },
+        ) => "transfer: not answered by a leader",
     }
 }
 

@@ -10,7 +10,7 @@ use quorate_core::entry::{Entry, HardState, Membership, Payload};
 use quorate_core::invariants;
 use quorate_core::message::{Envelope, Message};
 use quorate_core::raft::Raft;
-use quorate_core::ready::{Durable, Fact, Fetch, Input, Ready, Refusal, Write};
+use quorate_core::ready::{Durable, Fact, Fetch, Input, Ready, Refusal, TransferEnd, Write};
 use quorate_core::status::Role;
 use quorate_core::stored::Stored;
 use quorate_core::types::{EntryId, Index, NodeId, Term};
@@ -67,6 +67,7 @@ pub(crate) struct Node {
     pub(crate) accepted: Vec<(u64, EntryId)>,
     pub(crate) refused: Vec<(u64, Refusal)>,
     pub(crate) reads: Vec<(u64, Index)>,
+    pub(crate) transfers: Vec<(u64, TransferEnd)>,
     pub(crate) facts: Vec<Fact>,
 }
 
@@ -125,6 +126,7 @@ impl Cluster {
                 accepted: Vec::new(),
                 refused: Vec::new(),
                 reads: Vec::new(),
+                transfers: Vec::new(),
                 facts: Vec::new(),
             };
             (node.config.node, node)
@@ -234,6 +236,7 @@ impl Cluster {
         node.accepted.extend(ready.accepted);
         node.refused.extend(ready.refused);
         node.reads.extend(ready.reads);
+        node.transfers.extend(ready.transfers);
         node.facts.extend(ready.facts);
         node.writes.extend(ready.write);
         node.fetches.extend(ready.fetches);

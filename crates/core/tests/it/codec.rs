@@ -39,6 +39,7 @@ fn envelopes() -> Vec<Envelope> {
         Message::AppendRejected { prev: Index(9), hint: last },
         Message::Heartbeat { commit: Index(4), round: 8 },
         Message::HeartbeatResponse { round: 8 },
+        Message::TimeoutNow,
     ];
     messages
         .into_iter()

@@ -10,3 +10,4 @@ mod properties;
 mod quorum_exhaustive;
 mod thesis;
 mod thesis_later;
+mod transfer;

@@ -28,7 +28,7 @@ fn three_nodes_left_alone_elect_one_leader_and_commit() {
 /// lose what was not durable, slow disks, slow state machines and tiny limits; then the cluster heals and must commit.
 #[test]
 fn nothing_is_lost_or_doubled_whatever_the_network_and_the_disks_do() {
-    let mut seen = [0; 6];
+    let mut seen = [0; 7];
     for seed in 0..RUNS {
         let cluster = run(seed);
         let nodes = || cluster.nodes.values();
@@ -45,6 +45,7 @@ fn nothing_is_lost_or_doubled_whatever_the_network_and_the_disks_do() {
                 .filter(|(_, refusal)| *refusal == Refusal::Overloaded)
                 .count(),
             cluster.fetches_served,
+            nodes().map(|node| node.transfers.len()).sum(),
         ]) {
             *count += more;
         }
@@ -52,7 +53,7 @@ fn nothing_is_lost_or_doubled_whatever_the_network_and_the_disks_do() {
     // A storm in which nothing rare happens proves little.
     assert!(
         seen.iter().all(|count| *count > 100),
-        "truncated, led, stepped down, read, overloaded, fetched: {seen:?}"
+        "truncated, led, stepped down, read, overloaded, fetched, transferred: {seen:?}"
     );
 }
 
@@ -128,7 +129,7 @@ fn one_event(cluster: &mut Cluster, storm: &Storm, chance: &mut Chance) {
     let other = numbers[chance.below(numbers.len())];
     match chance.below(100) {
         0..55 => deliver_some(cluster, storm, chance),
-        55..75 => cluster.step(number, Input::Tick { elapsed: 1, wall_ms: chance.bits() % 1_000 }),
+        55..74 => cluster.step(number, Input::Tick { elapsed: 1, wall_ms: chance.bits() % 1_000 }),
         75..82 => {
             let inputs = (0..1 + chance.below(4)).map(|_| Input::Propose {
                 ticket: 0,
@@ -148,6 +149,10 @@ fn one_event(cluster: &mut Cluster, storm: &Storm, chance: &mut Chance) {
             cluster.serve_fetches(number);
         }
         96 => cluster.step(number, Input::Dropped { peer: id(other) }),
+        74 => {
+            let to = (chance.below(2) == 0).then(|| id(other));
+            cluster.step(number, Input::Transfer { ticket: 0, to });
+        }
         97 => cluster.step(number, Input::Campaign),
         98 => crash_or_restart(cluster, storm, number, chance),
         _ => {

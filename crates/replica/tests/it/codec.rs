@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use quorate_core::message::{Envelope, Message};
 use quorate_core::types::{EntryId, Index, NodeId, Term};
+use quorate_replica::cluster::{ClusterDone, ClusterError, ClusterRefusal, ClusterRequest};
 use quorate_replica::command_codec::ENVELOPE_BYTES_MAX;
 use quorate_replica::divergence::StateMark;
 use quorate_replica::effect::{Answered, Step, StepKind};
@@ -80,7 +81,7 @@ fn messages() -> Vec<PeerMessage> {
         .extend(errors.map(|error| ForwardAnswer::Answered(Answered { outcome: Err(error), trace: None })));
     let proposals =
         vec![(Ticket(1), Bytes::from_static(b"first"), false), (Ticket(u64::MAX), Bytes::new(), true)];
-    vec![
+    let mut messages = vec![
         PeerMessage::Raft(Envelope {
             from: NodeId::new(1),
             to: NodeId::new(2),
@@ -102,7 +103,36 @@ fn messages() -> Vec<PeerMessage> {
                 StateMark { index: Index(128), hash: u64::MAX },
             ],
         },
-    ]
+    ];
+    messages.extend(cluster_messages());
+    messages
+}
+
+fn cluster_messages() -> Vec<PeerMessage> {
+    let node = NodeId::new(3);
+    let ticket = Ticket(5);
+    let refusals = [
+        ClusterRefusal::NotVoter(node),
+        ClusterRefusal::TransferUnderWay { to: node },
+        ClusterRefusal::NobodyElse,
+        ClusterRefusal::NotTakenOver { to: node },
+    ];
+    let mut results = vec![
+        Ok(ClusterDone::Leads(node)),
+        Err(ClusterError::NoLeader { leader: None }),
+        Err(ClusterError::NoLeader { leader: Some(node) }),
+        Err(ClusterError::Overloaded),
+        Err(ClusterError::TimedOut),
+        Err(ClusterError::Stopped { sent: true }),
+        Err(ClusterError::Stopped { sent: false }),
+    ];
+    results.extend(refusals.map(|refusal| Err(ClusterError::Refused(refusal))));
+    let replies = results.into_iter().map(|result| PeerMessage::ClusterReply { ticket, result });
+    let requests = [None, Some(node)].map(|to| {
+        let request = ClusterRequest::Transfer { to };
+        PeerMessage::ClusterRequest { ticket, request }
+    });
+    replies.chain(requests).collect()
 }
 
 #[test]

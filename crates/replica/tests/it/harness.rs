@@ -471,7 +471,7 @@ impl Cluster {
             Effect::Diverged { index, from, outvoted } => {
                 panic!("all state machines do the same: {index} {from:?} {outvoted}")
             }
-            Effect::Fact(_) => {}
+            Effect::AnswerCluster { .. } | Effect::Fact(_) => {}
         }
     }
 }

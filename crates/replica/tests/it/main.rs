@@ -14,3 +14,4 @@ mod divergence;
 mod harness;
 mod sessions;
 mod solo;
+mod steering;

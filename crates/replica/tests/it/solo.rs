@@ -10,6 +10,7 @@ use quorate_core::status::Role;
 use quorate_core::stored::Stored;
 use quorate_core::types::{EntryId, Index, NodeId, Term};
 use quorate_replica::applier::Applier;
+use quorate_replica::cluster::{ClusterDone, ClusterError};
 use quorate_replica::config::ReplicaConfig;
 use quorate_replica::effect::{Answered, ApplyBatch, Effect, FetchPurpose, Step, StepKind};
 use quorate_replica::error::{ProposeError, ReadError};
@@ -32,16 +33,18 @@ pub(crate) struct Solo {
     answers: Vec<(Ticket, Answered)>,
     reads: Vec<(Ticket, Result<Index, ReadError>)>,
     pub(crate) sent: Vec<(NodeId, PeerMessage)>,
+    /// Answers to operators, in order.
+    pub(crate) cluster_answers: Vec<(Ticket, Result<ClusterDone, ClusterError>)>,
     /// What was to be read back for the applier, and was not.
     fetches: Vec<(Index, Index)>,
     pub(crate) diverged: Vec<(Index, Vec<NodeId>, bool)>,
 }
 
-const ME: NodeId = NodeId::new(1);
-const PEER: NodeId = NodeId::new(2);
+pub(crate) const ME: NodeId = NodeId::new(1);
+pub(crate) const PEER: NodeId = NodeId::new(2);
 
 impl Solo {
-    fn new(voters: u64, change: impl FnOnce(&mut ReplicaConfig)) -> Solo {
+    pub(crate) fn new(voters: u64, change: impl FnOnce(&mut ReplicaConfig)) -> Solo {
         Solo::of(Stored::bootstrap(Membership::of_voters((1..=voters).map(NodeId::new))), change)
     }
 
@@ -59,6 +62,7 @@ impl Solo {
             answers: Vec::new(),
             reads: Vec::new(),
             sent: Vec::new(),
+            cluster_answers: Vec::new(),
             fetches: Vec::new(),
             diverged: Vec::new(),
         }
@@ -101,7 +105,7 @@ impl Solo {
     }
 
     /// One of three voters, which follows node 2 in term 1.
-    fn follower(change: impl FnOnce(&mut ReplicaConfig)) -> Solo {
+    pub(crate) fn follower(change: impl FnOnce(&mut ReplicaConfig)) -> Solo {
         let mut solo = Solo::new(3, change);
         solo.turn(vec![raft(PEER, 1, Message::Heartbeat { commit: Index(1), round: 1 })]);
         solo.sent.clear();
@@ -135,6 +139,7 @@ impl Solo {
                         self.fetches.push((from, through));
                     }
                     Effect::Diverged { index, from, outvoted } => self.diverged.push((index, from, outvoted)),
+                    Effect::AnswerCluster { ticket, result } => self.cluster_answers.push((ticket, result)),
                     Effect::Fact(_) => {}
                 }
             }
@@ -157,7 +162,7 @@ impl Solo {
         self.turn(reports);
     }
 
-    fn tick(&mut self, elapsed: u64) {
+    pub(crate) fn tick(&mut self, elapsed: u64) {
         self.turn(vec![Input::Tick { elapsed }]);
     }
 
@@ -182,7 +187,7 @@ pub(crate) fn propose(ticket: u64, request_id: Option<RequestId>, amount: u64, e
     Input::Propose { ticket: Ticket(ticket), command: envelope(request_id, amount), explain }
 }
 
-fn raft(from: NodeId, term: u64, message: Message) -> Input {
+pub(crate) fn raft(from: NodeId, term: u64, message: Message) -> Input {
     let envelope = Envelope { from, to: ME, term: Term(term), message };
     Input::Received { from, message: PeerMessage::Raft(envelope) }
 }

@@ -141,7 +141,8 @@ impl Logs {
             | Message::AppendRequest { .. }
             | Message::AppendRejected { .. }
             | Message::Heartbeat { .. }
-            | Message::HeartbeatResponse { .. } => true,
+            | Message::HeartbeatResponse { .. }
+            | Message::TimeoutNow => true,
         };
         if durable {
             return Ok(());

@@ -170,7 +170,8 @@ impl Checks {
             | Message::AppendResponse { .. }
             | Message::AppendRejected { .. }
             | Message::Heartbeat { .. }
-            | Message::HeartbeatResponse { .. } => Ok(()),
+            | Message::HeartbeatResponse { .. }
+            | Message::TimeoutNow => Ok(()),
         }
     }
 

@@ -358,7 +358,8 @@ fn is_answer(message: &Message) -> bool {
         Message::VoteResponse { .. }
         | Message::AppendResponse { .. }
         | Message::AppendRejected { .. }
-        | Message::HeartbeatResponse { .. } => true,
+        | Message::HeartbeatResponse { .. }
+        | Message::TimeoutNow => true,
         // Pre-votes speak of a term in which nobody stands yet.
         Message::PreVoteRequest { .. }
         | Message::PreVoteResponse { .. }

@@ -78,10 +78,12 @@ pub enum Class {
     LostWrite,
     /// All that a node ever stored is deleted.
     Wipe,
+    /// An operator wants another leader, one by name or any.
+    Transfer,
 }
 
 /// All scheduled classes.
-pub const CLASSES: [Class; 37] = [
+pub const CLASSES: [Class; 38] = [
     Class::PowerLoss,
     Class::Kill,
     Class::PowerLossOfLeader,
@@ -119,6 +121,7 @@ pub const CLASSES: [Class; 37] = [
     Class::MisdirectedRead,
     Class::LostWrite,
     Class::Wipe,
+    Class::Transfer,
 ];
 
 impl Class {
@@ -162,6 +165,7 @@ impl Class {
             Class::MisdirectedRead => "disk: misdirected read due",
             Class::LostWrite => "disk: lost write due",
             Class::Wipe => "wipe of a node",
+            Class::Transfer => "transfer of the leadership",
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use quorate_core::config::Config;
 use quorate_core::invariants;
 use quorate_core::raft::Raft;
-use quorate_core::ready::{Fact, Input, Ready, Write};
+use quorate_core::ready::{Fact, Input, Ready, TransferEnd, Write};
 use quorate_core::status::Role;
 use quorate_core::types::{Index, NodeId};
 use quorate_log::{Content, Log};
@@ -164,6 +164,9 @@ impl Cluster {
         }
         for (ticket, index) in ready.reads {
             self.note(id, format!("ticket {ticket} may read at {index}"));
+        }
+        for (ticket, end) in ready.transfers {
+            self.note(id, format!("ticket {ticket}: {}", describe_transfer(end)));
         }
         self.apply(id, ready.apply_through)?;
         if !stalled {
@@ -350,6 +353,7 @@ fn is_empty(ready: &Ready, applied: Index) -> bool {
         && ready.reads.is_empty()
         && ready.apply_through <= applied
         && ready.fetches.is_empty()
+        && ready.transfers.is_empty()
         && ready.facts.is_empty()
 }
 
@@ -361,7 +365,17 @@ fn describe_fact(fact: &Fact) -> String {
         Fact::SteppedDown { term, reason } => format!("steps down from {term}: {reason}"),
         Fact::Follows { term, leader } => format!("follows {leader} in {term}"),
         Fact::Ignored { from, reason } => format!("ignores a message of {from}: {reason}"),
+        Fact::HandsOver { to } => format!("hands over to {to}"),
+        Fact::LeadsOn { to } => format!("leads on: {to} has not taken over"),
         Fact::Truncated { from } => format!("cuts its log from {from}"),
+    }
+}
+
+fn describe_transfer(end: TransferEnd) -> String {
+    match end {
+        TransferEnd::SteppedDown { .. } => "the leadership was handed over".into(),
+        TransferEnd::GivenUp { to } => format!("{to} did not take over in time"),
+        TransferEnd::Refused(refusal) => format!("refused: {refusal:?}"),
     }
 }
 

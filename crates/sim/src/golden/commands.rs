@@ -32,6 +32,11 @@ pub(super) fn execute(cluster: &mut Cluster, line: &str) -> Result<(), String> {
             let ticket = cluster.next_ticket();
             cluster.turn(node(name)?, vec![Input::ReadIndex { ticket }])
         }
+        ("transfer", [name, to @ ..]) if to.len() <= 1 => {
+            let to = to.first().map(|to| node(to)).transpose()?;
+            let ticket = cluster.next_ticket();
+            cluster.turn(node(name)?, vec![Input::Transfer { ticket, to }])
+        }
         ("tick", [who]) => tick(cluster, who, 1),
         ("tick", [who, count]) => tick(cluster, who, number(count)?),
         ("run", [count]) => {

@@ -137,6 +137,7 @@ pub fn kind(message: &Message) -> &'static str {
         Message::AppendRejected { .. } => "append-rejected",
         Message::Heartbeat { .. } => "heartbeat",
         Message::HeartbeatResponse { .. } => "heartbeat-response",
+        Message::TimeoutNow => "timeout-now",
     }
 }
 
@@ -162,8 +163,9 @@ pub fn describe(envelope: &Envelope) -> String {
         Message::AppendRejected { prev, hint } => format!("prev {prev} hint {hint}"),
         Message::Heartbeat { commit, round } => format!("commit {commit} round {round}"),
         Message::HeartbeatResponse { round } => format!("round {round}"),
+        Message::TimeoutNow => String::new(),
     };
-    format!("{from} -> {to} {term} {} {what}", kind(message))
+    format!("{from} -> {to} {term} {} {what}", kind(message)).trim_end().to_owned()
 }
 
 /// Entries in one line; of many only the first and the last.

@@ -1,0 +1,135 @@
+//! What operators ask of the cluster: who carries it out, and that each is answered exactly once.
+
+use quorate_core::message::Message;
+use quorate_core::types::{EntryId, Index, NodeId};
+use quorate_replica::cluster::{ClusterDone, ClusterError, ClusterRefusal, ClusterRequest};
+use quorate_replica::input::{Input, Ticket};
+use quorate_replica::peer_message::PeerMessage;
+
+use crate::solo::{ME, PEER, Solo, raft};
+
+fn ask(ticket: u64, to: Option<u64>) -> Input {
+    let request = ClusterRequest::Transfer { to: to.map(NodeId::new) };
+    Input::Cluster { ticket: Ticket(ticket), request }
+}
+
+/// The requests for the cluster among the messages sent, with their names.
+fn requests(solo: &mut Solo) -> Vec<(NodeId, Ticket)> {
+    let mut found = Vec::new();
+    for (to, message) in std::mem::take(&mut solo.sent) {
+        if let PeerMessage::ClusterRequest { ticket, .. } = message {
+            found.push((to, ticket));
+        }
+    }
+    found
+}
+
+fn reply(from: NodeId, ticket: Ticket, result: Result<ClusterDone, ClusterError>) -> Input {
+    Input::Received { from, message: PeerMessage::ClusterReply { ticket, result } }
+}
+
+/// Node 1 of three, leading term 1; node 2 holds all that it does.
+fn leader_of_three() -> Solo {
+    let mut solo = Solo::new(3, |config| config.proposal_timeout_ticks = 2_000);
+    solo.turn(vec![Input::Campaign]);
+    solo.turn(vec![raft(PEER, 1, Message::VoteResponse { granted: true })]);
+    solo.turn(vec![raft(PEER, 1, Message::AppendResponse { matched: Index(2) })]);
+    solo.sent.clear();
+    solo
+}
+
+#[test]
+fn a_request_goes_to_the_leader_and_its_answer_comes_back_once() {
+    let mut solo = Solo::follower(|_| {});
+    solo.turn(vec![ask(1, Some(3))]);
+    let sent = requests(&mut solo);
+    assert_eq!((sent.len(), sent[0].0), (1, PEER));
+    let done = Ok(ClusterDone::Leads(NodeId::new(3)));
+    solo.turn(vec![reply(NodeId::new(3), sent[0].1, done.clone())]);
+    assert_eq!(solo.cluster_answers, [], "an answer of somebody else is none");
+    solo.turn(vec![reply(PEER, sent[0].1, done.clone()), reply(PEER, sent[0].1, done.clone())]);
+    assert_eq!(solo.cluster_answers, [(Ticket(1), done)]);
+}
+
+#[test]
+fn a_node_that_leads_no_more_is_asked_no_further_and_the_next_leader_is() {
+    let mut solo = Solo::follower(|_| {});
+    solo.turn(vec![ask(1, None)]);
+    let sent = requests(&mut solo);
+    solo.turn(vec![reply(PEER, sent[0].1, Err(ClusterError::NoLeader { leader: None }))]);
+    solo.turn(vec![raft(NodeId::new(3), 2, Message::Heartbeat { commit: Index(1), round: 1 })]);
+    solo.tick(100);
+    let again = requests(&mut solo);
+    assert_eq!(again, [(NodeId::new(3), sent[0].1)]);
+}
+
+/// A request may be carried out once only: what got no answer is not sent again, and its outcome is not known.
+#[test]
+fn a_request_without_an_answer_has_an_unknown_outcome_and_one_that_never_left_has_none() {
+    let mut solo = Solo::follower(|_| {});
+    solo.turn(vec![ask(1, None)]);
+    assert_eq!(requests(&mut solo).len(), 1);
+    solo.tick(999);
+    assert_eq!((requests(&mut solo).len(), solo.cluster_answers.len()), (0, 0));
+    solo.tick(1);
+    assert_eq!(solo.cluster_answers, [(Ticket(1), Err(ClusterError::TimedOut))]);
+    let mut alone = Solo::new(3, |_| {});
+    alone.turn(vec![ask(1, None)]);
+    alone.tick(1_000);
+    assert_eq!(alone.cluster_answers, [(Ticket(1), Err(ClusterError::NoLeader { leader: None }))]);
+}
+
+#[test]
+fn a_leader_that_hands_over_answers_with_who_leads_then() {
+    let mut solo = leader_of_three();
+    solo.turn(vec![ask(1, Some(2))]);
+    let is_word = |(_, message): &&(NodeId, PeerMessage)| matches!(message, PeerMessage::Raft(envelope) if envelope.message == Message::TimeoutNow);
+    assert_eq!(solo.sent.iter().filter(is_word).count(), 1);
+    let last = EntryId::new(1, 2);
+    solo.turn(vec![raft(PEER, 2, Message::VoteRequest { last, forced: true })]);
+    assert_eq!(solo.cluster_answers, [], "nobody leads yet");
+    solo.turn(vec![raft(PEER, 2, Message::Heartbeat { commit: Index(1), round: 1 })]);
+    assert_eq!(solo.cluster_answers, [(Ticket(1), Ok(ClusterDone::Leads(PEER)))]);
+}
+
+#[test]
+fn what_the_leader_refuses_is_told_with_the_reason() {
+    let mut solo = leader_of_three();
+    solo.turn(vec![ask(1, Some(1)), ask(2, Some(9)), ask(3, Some(3)), ask(4, Some(2))]);
+    let refused = |refusal| Err(ClusterError::Refused(refusal));
+    let expected = [
+        (Ticket(1), Ok(ClusterDone::Leads(ME))),
+        (Ticket(2), refused(ClusterRefusal::NotVoter(NodeId::new(9)))),
+        (Ticket(4), refused(ClusterRefusal::TransferUnderWay { to: NodeId::new(3) })),
+    ];
+    assert_eq!(solo.cluster_answers, expected);
+    for _ in 0..10 {
+        solo.turn(vec![raft(PEER, 1, Message::HeartbeatResponse { round: 1 })]);
+        solo.tick(100);
+    }
+    let given_up = refused(ClusterRefusal::NotTakenOver { to: NodeId::new(3) });
+    assert_eq!(solo.cluster_answers.last(), Some(&(Ticket(3), given_up)));
+}
+
+/// A peer that asks a node which does not lead is told so at once; one that asks the leader gets the leader's answer.
+#[test]
+fn a_peers_request_is_answered_to_the_peer() {
+    let from = NodeId::new(3);
+    for (mut solo, error) in [
+        (Solo::follower(|_| {}), ClusterError::NoLeader { leader: Some(PEER) }),
+        (leader_of_three(), ClusterError::Refused(ClusterRefusal::NotVoter(NodeId::new(9)))),
+    ] {
+        let request = ClusterRequest::Transfer { to: Some(NodeId::new(9)) };
+        let message = PeerMessage::ClusterRequest { ticket: Ticket(8), request };
+        solo.turn(vec![Input::Received { from, message }]);
+        let reply = PeerMessage::ClusterReply { ticket: Ticket(8), result: Err(error) };
+        assert!(solo.sent.contains(&(from, reply)), "{:?}", solo.sent);
+    }
+}
+
+#[test]
+fn no_more_requests_wait_than_their_bound() {
+    let mut solo = Solo::new(3, |_| {});
+    solo.turn((1..=65).map(|ticket| ask(ticket, None)).collect());
+    assert_eq!(solo.cluster_answers, [(Ticket(65), Err(ClusterError::Overloaded))]);
+}

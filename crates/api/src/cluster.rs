@@ -1,4 +1,4 @@
-//! Bodies of `/v1/cluster`, `/v1/sessions`, `/livez` and `/readyz`.
+//! Bodies of `/v1/cluster` and what is below it, `/v1/sessions`, `/livez` and `/readyz`.
 
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +59,22 @@ pub struct MemberFailed {
     pub peer: Option<String>,
     /// Why it was not reached.
     pub reason: String,
+}
+
+/// The body of `POST /v1/cluster/transfer`; none at all is the same as an empty one.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transfer {
+    /// Who shall lead; without it the leader chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<u64>,
+}
+
+/// The answer to `POST /v1/cluster/transfer`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LeaderIs {
+    /// Who leads now.
+    pub leader: u64,
 }
 
 /// The body of `POST /v1/sessions`. Opening a session that is open changes nothing.

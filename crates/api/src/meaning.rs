@@ -99,6 +99,8 @@ pub enum ProblemCode {
     KeyReused,
     /// The cluster keeps as many as it may.
     LimitReached,
+    /// The cluster does not do this; the detail says why.
+    Refused,
     /// What was asked for is no longer kept.
     Compacted,
     /// The request's body did not arrive in time.
@@ -203,7 +205,7 @@ impl ProblemCode {
             ProblemCode::MethodNotAllowed => of(405, Exit::Error),
             ProblemCode::UnknownMachine | ProblemCode::UnknownInstance => of(404, Exit::NotFound),
             ProblemCode::VersionConflict | ProblemCode::KeyReused => of(409, Exit::Conflict),
-            ProblemCode::LimitReached => of(409, Exit::Rejected),
+            ProblemCode::LimitReached | ProblemCode::Refused => of(409, Exit::Rejected),
             ProblemCode::TooSlow => of(408, Exit::Unavailable),
             ProblemCode::Compacted => of(410, Exit::Error),
             ProblemCode::TooLarge => of(413, Exit::Usage),

@@ -128,7 +128,7 @@ pub(crate) enum Command {
     },
     /// Propose row by row from a file; run it again to continue
     Import(ImportArgs),
-    /// Ask about the cluster
+    /// Ask about the cluster, and change it
     #[command(subcommand, arg_required_else_help = true)]
     Cluster(ClusterCommand),
     /// Look into a node's log on disk
@@ -247,6 +247,11 @@ pub(crate) struct ImportArgs {
 pub(crate) enum ClusterCommand {
     /// Every node: role, term, log, lag, address, disk; and the nodes that were not reached, with the reason
     Status,
+    /// Let another node lead; before the leader is taken down this saves an election
+    Transfer {
+        /// Which one; without it the leader chooses who can take over soonest
+        node: Option<u64>,
+    },
 }
 
 /// Commands about a log on disk.

@@ -63,6 +63,9 @@ async fn run(common: &Common, command: Command) -> Result<Exit, Failure> {
         }
         Command::Import(arguments) => import::import(&mut context()?, common, arguments).await,
         Command::Cluster(ClusterCommand::Status) => commands::cluster::status(&mut context()?).await,
+        Command::Cluster(ClusterCommand::Transfer { node }) => {
+            commands::cluster::transfer(&mut context()?, node).await
+        }
         Command::Log(LogCommand::Inspect { dir, entries }) => {
             commands::log::inspect_log(output, &dir, entries)
         }

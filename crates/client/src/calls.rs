@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
-use quorate_api::cluster::{ClusterStatus, Health, OpenSession, SessionOpened};
+use quorate_api::cluster::{ClusterStatus, Health, LeaderIs, OpenSession, SessionOpened, Transfer};
 use quorate_api::definition::{DefinitionApplied, MachineDefinition, MachineList};
 use quorate_api::header::{
     IDEMPOTENCY_KEY, KEY_BYTES_MAX, QUORATE_ACTOR, QUORATE_REQUEST, SessionRequest, format_session,
@@ -206,6 +206,17 @@ impl Client {
     /// As every call.
     pub async fn cluster(&self) -> Result<ClusterStatus, ClientError> {
         self.call(&call(Method::GET, "/v1/cluster".to_owned())).await
+    }
+
+    /// `POST /v1/cluster/transfer`: lets another node lead. With a name it is repeated: a node that leads already is told as success.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn transfer(&self, to: Option<u64>) -> Result<LeaderIs, ClientError> {
+        let path = "/v1/cluster/transfer".to_owned();
+        let call =
+            Call { body: json(&Transfer { to })?, repeatable: to.is_some(), ..call(Method::POST, path) };
+        self.call(&call).await
     }
 
     /// `GET /livez`: whether the node that answers runs, with each check. One that does not is `NotAccepted` with the reason.

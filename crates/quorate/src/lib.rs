@@ -56,6 +56,7 @@ pub use node::{Node, NodeBuilder, Proposal, Proposed, Stale};
 pub use quorate_core::status::Role;
 pub use quorate_core::types::{EntryId, Index, NodeId, Term};
 pub use quorate_log::error::LogError;
+pub use quorate_replica::cluster::{ClusterError, ClusterRefusal};
 pub use quorate_replica::effect::{Step, StepKind};
 pub use quorate_replica::error::{Fate, ProposeError, ReadError};
 pub use quorate_replica::request::RequestId;

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prometheus_client::registry::Registry;
-use quorate_core::types::EntryId;
+use quorate_core::status::Role;
+use quorate_core::types::{EntryId, NodeId};
+use quorate_replica::cluster::{ClusterDone, ClusterError, ClusterRefusal, ClusterRequest};
 use quorate_replica::effect::Step;
 use quorate_replica::error::{ProposeError, ReadError};
 use quorate_replica::request::{CommandEnvelope, CommandKind, RequestId};
@@ -18,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::config::Config;
 use crate::error::{NodeError, StartError, StatusError};
-use crate::mail::{Mail, Place, ProposalMail, ReadMail, read_answer};
+use crate::mail::{ClusterMail, Mail, Place, ProposalMail, ReadMail, read_answer};
 use crate::metrics::{Exporter, Metrics};
 use crate::start;
 use crate::status::{MemberStatus, NodeStatus, Published};
@@ -390,6 +392,48 @@ impl<S> Node<S> {
         statuses
     }
 
+    /// Lets another node lead: `to`, or whoever is most likely to take over quickly. Any node may be asked. Returns who leads
+    /// then, which may be a third one if others stood for election at the same time. Proposals that come meanwhile wait.
+    ///
+    /// # Errors
+    /// Refused when it cannot be, and when the other has not taken over within an election timeout: then the old leader goes on.
+    pub async fn transfer_leadership(&self, to: Option<u64>) -> Result<u64, ClusterError> {
+        let to = match to.map(NodeId::checked) {
+            // There is no node 0, so nobody can be asked to make it lead.
+            Some(None) => return Err(ClusterError::Refused(ClusterRefusal::NobodyElse)),
+            Some(Some(node)) => Some(node),
+            None => None,
+        };
+        let ClusterDone::Leads(leader) = self.ask_cluster(ClusterRequest::Transfer { to }).await?;
+        Ok(leader.get())
+    }
+
+    async fn ask_cluster(&self, request: ClusterRequest) -> Result<ClusterDone, ClusterError> {
+        let (reply, answer) = oneshot::channel();
+        match self.inner.inbox.try_send(Mail::Cluster(ClusterMail { request, reply })) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return Err(ClusterError::Overloaded),
+            Err(TrySendError::Closed(_)) => return Err(ClusterError::Stopped { sent: false }),
+        }
+        // The other end is dropped unanswered only when the node ends.
+        answer.await.unwrap_or(Err(ClusterError::Stopped { sent: true }))
+    }
+
+    /// Lets another node lead if this one does, so that the cluster is served without a pause when this node stops. It
+    /// takes one election timeout at most, whatever comes of it; without other nodes nothing is done.
+    pub async fn hand_over(&self) {
+        let status = self.status();
+        if status.role != Role::Leader {
+            return;
+        }
+        let handed = tokio::time::timeout(self.inner.config.election_timeout, self.transfer_leadership(None));
+        match handed.await {
+            Ok(Ok(leader)) => tracing::info!(node = status.node, leader, "handed its leadership over"),
+            Ok(Err(error)) => tracing::info!(node = status.node, %error, "stops as the leader"),
+            Err(_) => tracing::info!(node = status.node, "stops as the leader: nobody took over in time"),
+        }
+    }
+
     /// Registers what the node measures. Names start with `quorate_`.
     pub fn register_metrics(&self, registry: &mut Registry) {
         let exporter =
@@ -402,9 +446,15 @@ impl<S> Node<S> {
         &self.inner.metrics
     }
 
-    /// Stops the node: no new callers, what is on its way to the disk is finished, every waiting caller is told. Returns when
-    /// all its threads have ended and the data directory is free again.
+    /// Stops the node: it hands its leadership over ([`Node::hand_over`]), takes no new callers, finishes what is on its way to the
+    /// disk, and tells every waiting caller. Returns when all its threads have ended and the data directory is free again.
     pub async fn stop(&self) -> NodeError {
+        self.hand_over().await;
+        self.stop_at_once().await
+    }
+
+    /// Stops the node as [`Node::stop`] does, but hands nothing over: for the nodes of a cluster that all stop.
+    pub async fn stop_at_once(&self) -> NodeError {
         self.inner.stop.cancel();
         self.stopped().await
     }

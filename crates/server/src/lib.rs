@@ -23,6 +23,7 @@ mod proposals;
 mod routes;
 mod server;
 mod settings;
+mod steering;
 mod telemetry;
 mod translate;
 

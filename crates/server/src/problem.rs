@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use quorate::{Fate, ProposeError, ReadError};
+use quorate::{ClusterError, ClusterRefusal, Fate, ProposeError, ReadError};
 use quorate_api::meaning::ProblemCode;
 use quorate_api::problem::{self, LeaderHint, MEDIA_TYPE, Place, Problem};
 use quorate_machine::QueryError;
@@ -95,6 +95,29 @@ impl Failure {
         };
         let mut failure = Failure::new(code, error.to_string(), hint);
         if let ReadError::NoLeader { leader } = error {
+            failure.problem.leader = leader.map(|leader| leader_hint(leader.get(), members));
+        }
+        failure
+    }
+
+    /// What the cluster does not do, or may not have done.
+    pub(crate) fn cluster(error: &ClusterError, members: &[MemberSettings]) -> Failure {
+        let (code, hint) = match error {
+            ClusterError::NoLeader { .. } => {
+                (ProblemCode::NoLeader, "try again; `GET /v1/cluster` shows which nodes are reached")
+            }
+            ClusterError::Overloaded => {
+                (ProblemCode::Overloaded, "wait until the changes under way are done: `GET /v1/cluster`")
+            }
+            ClusterError::Refused(refusal) => (ProblemCode::Refused, refusal_hint(refusal)),
+            ClusterError::TimedOut | ClusterError::Stopped { sent: true } => {
+                (ProblemCode::TimedOut, "look at `GET /v1/cluster` before you ask again")
+            }
+            ClusterError::Stopped { sent: false } => (ProblemCode::Stopping, "ask another node"),
+        };
+        let mut failure = Failure::new(code, error.to_string(), hint);
+        failure.problem.fate = fate(error.fate());
+        if let ClusterError::NoLeader { leader } = error {
             failure.problem.leader = leader.map(|leader| leader_hint(leader.get(), members));
         }
         failure
@@ -197,6 +220,20 @@ fn fate(fate: Fate) -> problem::Fate {
 fn leader_hint(id: u64, members: &[MemberSettings]) -> LeaderHint {
     let api = members.iter().find(|member| member.id == id).and_then(|member| member.api.clone());
     LeaderHint { id, api }
+}
+
+/// What to do when the leader has refused.
+fn refusal_hint(refusal: &ClusterRefusal) -> &'static str {
+    match refusal {
+        ClusterRefusal::NotVoter(_) => "`GET /v1/cluster` lists the voters",
+        ClusterRefusal::TransferUnderWay { .. } => "it ends within an election timeout: try again then",
+        ClusterRefusal::NobodyElse => {
+            "bring another node back first: `GET /v1/cluster` shows which are reached"
+        }
+        ClusterRefusal::NotTakenOver { .. } => {
+            "see with `GET /v1/cluster` whether it runs and how far it is behind, or choose another one"
+        }
+    }
 }
 
 const RETRY_SAME_ID: &str = "it may have been applied: send it again with the same Idempotency-Key or Quorate-Request, or read before you do";

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::call::Call;
 use crate::problem::{Failure, json};
-use crate::{cluster, definitions, instances, probes, proposals, telemetry};
+use crate::{cluster, definitions, instances, probes, proposals, steering, telemetry};
 
 /// One route.
 struct Route {
@@ -144,8 +144,8 @@ static ROUTES: &[Route] = &[
     Route {
         method: "POST",
         path: "/v1/cluster/transfer",
-        does: LATER,
-        handler: || post(async || Failure::not_supported("handing leadership over")),
+        does: "let another node lead",
+        handler: || post(steering::transfer),
     },
     Route {
         method: "GET",

@@ -5,9 +5,10 @@
 //!
 //! **Stop**, in this order, each step bounded:
 //! 1. no new connections;
-//! 2. open connections finish the request that they are in (`timeouts.shutdown` at most), while the node still decides:
+//! 2. a leading node hands its leadership over (an election timeout at most), so that nobody has to wait for an election;
+//! 3. open connections finish the request that they are in (`timeouts.shutdown` at most), while the node still decides:
 //!    nobody who was heard is left without an answer;
-//! 3. the node stops: what is on its way to the disk is finished, the data directory is free again.
+//! 4. the node stops: what is on its way to the disk is finished, the data directory is free again.
 //!
 //! A node that ends by itself (a failed disk, a bug) ends the server too, with the cause: [`RunningServer::failed`].
 
@@ -133,7 +134,18 @@ impl RunningServer {
     }
 
     /// Stops the server in the order that this file describes. Returns when the data directory is free.
-    pub async fn shutdown(mut self) {
+    pub async fn shutdown(self) {
+        self.stopping.cancel();
+        self.node.hand_over().await;
+        self.finish().await;
+    }
+
+    /// Stops the server together with all others of its cluster: nobody is left to hand over to.
+    pub async fn shutdown_with_all(self) {
+        self.finish().await;
+    }
+
+    async fn finish(mut self) {
         self.stopping.cancel();
         let _ = (&mut self.acceptor).await;
         self.connections.close();
@@ -143,7 +155,7 @@ impl RunningServer {
                 "connections did not end in time; the node stops under them"
             );
         }
-        self.node.stop().await;
+        self.node.stop_at_once().await;
         tracing::info!("stopped");
     }
 }

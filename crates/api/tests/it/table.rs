@@ -43,6 +43,7 @@ fn problems_have_their_documented_status_and_exit_code() {
         (ProblemCode::TooSlow, 408, Exit::Unavailable),
         (ProblemCode::KeyReused, 409, Exit::Conflict),
         (ProblemCode::LimitReached, 409, Exit::Rejected),
+        (ProblemCode::Refused, 409, Exit::Rejected),
         (ProblemCode::Compacted, 410, Exit::Error),
         (ProblemCode::UnsupportedMediaType, 415, Exit::Usage),
         (ProblemCode::Internal, 500, Exit::Error),

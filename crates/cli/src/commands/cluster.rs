@@ -1,4 +1,4 @@
-//! `cluster status`: every node that was reached, and those that were not, with the reason.
+//! `cluster status`: every node that was reached, and those that were not, with the reason. `cluster transfer`: who leads.
 
 use quorate_api::cluster::{ClusterStatus, Member};
 use quorate_api::meaning::Exit;
@@ -27,6 +27,23 @@ pub(crate) async fn status(context: &mut Context) -> Result<Exit, Failure> {
         warn("there is no leader: proposals and reads wait until one is elected");
     }
     Ok(if status.members.is_empty() { Exit::Unavailable } else { Exit::Ok })
+}
+
+/// `cluster transfer`. That another node leads than the one that was named is told, and is a failure.
+pub(crate) async fn transfer(context: &mut Context, node: Option<u64>) -> Result<Exit, Failure> {
+    let now = context.client.transfer(node).await?;
+    match context.output.format {
+        OutputFormat::Json | OutputFormat::Jsonl => context.output.value(&now)?,
+        OutputFormat::Table => {
+            let row = vec![format!("n{}", now.leader), "leader".to_owned()];
+            context.output.table(&["NODE", "ROLE"], vec![row])?;
+        }
+    }
+    if node.is_some_and(|node| node != now.leader) {
+        warn("another node won an election that began at the same time: ask again");
+        return Ok(Exit::Unavailable);
+    }
+    Ok(Exit::Ok)
 }
 
 fn table(context: &mut Context, status: &ClusterStatus) -> Result<(), Failure> {

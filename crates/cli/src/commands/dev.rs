@@ -179,7 +179,7 @@ async fn watch(nodes: &[DevNode]) -> Result<(), Failure> {
 async fn stop(nodes: Vec<DevNode>, signals: &mut Signals) {
     let mut stopping = JoinSet::new();
     for node in nodes {
-        stopping.spawn(node.server.shutdown());
+        stopping.spawn(node.server.shutdown_with_all());
     }
     tokio::select! {
         () = async { while stopping.join_next().await.is_some() {} } => {}

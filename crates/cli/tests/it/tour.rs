@@ -54,6 +54,11 @@ fn the_tour() {
     run(&["history", "lifecycle/job-1"])
         .check(0, &["out:created", "out:rejected: no_transition", r#"out:{"by":"ann"}"#]);
 
+    run(&["cluster", "transfer", "2"]).check(0, &["out:n2", "out:leader"]);
+    run(&["cluster", "transfer", "9"]).check(3, &["err:no voter", "err:/v1/cluster"]);
+    let moved = run(&["cluster", "transfer", "3", "-o", "json"]);
+    assert_eq!(moved.check(0, &[]).json(), json!({ "leader": 3 }), "{moved:#?}");
+
     run(&["get", "lifecycle/job-2"]).check(5, &["err:job-2"]);
     run(&["propose", "lifecycle/job-2", "start"]).check(5, &["err:quorate create lifecycle/job-2"]);
     run(&["get", "lifecicle/job-1"]).check(5, &["err:did you mean"]);

@@ -137,3 +137,29 @@ async fn after_a_leader_is_gone_a_retry_gets_the_answer_that_it_gave() {
     let (status, outcome) = cluster.post(&format!("{INSTANCES}/a/proposals"), r#"{"event":"stop"}"#).await;
     assert_eq!((status, outcome["to"].as_str()), (200, Some("Stopped")), "{outcome}");
 }
+
+#[tokio::test]
+async fn the_leadership_moves_to_whom_is_named_and_a_stopped_leader_leaves_one_behind() {
+    let mut cluster = Cluster::three().await;
+    for to in [2, 1, 3] {
+        let body = json!({ "to": to }).to_string();
+        assert_eq!(cluster.post("/v1/cluster/transfer", &body).await, (200, json!({ "leader": to })));
+    }
+    let (status, told) = cluster.post("/v1/cluster/transfer", "").await;
+    assert_eq!(status, 200, "{told}");
+    assert_ne!(told["leader"], 3);
+    for (body, status, code) in [
+        (r#"{"to":9}"#, 409, "refused"),
+        (r#"{"to":0}"#, 400, "malformed"),
+        (r#"{"node":1}"#, 400, "malformed"),
+    ] {
+        let (told_status, problem) = cluster.post("/v1/cluster/transfer", body).await;
+        assert_eq!((told_status, problem["code"].as_str()), (status, Some(code)), "{problem}");
+        assert_eq!(problem["fate"], "not_accepted");
+    }
+    assert_eq!(cluster.post("/v1/cluster/transfer", r#"{"to":3}"#).await.0, 200);
+    cluster.servers.remove(2).shutdown().await;
+    let leads =
+        |server: &&quorate_server::RunningServer| server.node().status().role == quorate::Role::Leader;
+    assert_eq!(cluster.servers.iter().filter(leads).count(), 1, "the leader was stopped, and another leads");
+}

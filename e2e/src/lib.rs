@@ -2,12 +2,13 @@
 //! and started again at will, with faults of their network, processes and disks. *Knows nothing of* what the tests prove.
 
 pub mod fault;
+pub mod net;
 pub mod proxy;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::net::Net;
 use crate::proxy::Mesh;
 
 /// The binary `quorate`, of the same profile as the tests, built if it is not.
@@ -52,12 +54,23 @@ pub fn data(name: &str) -> PathBuf {
 pub struct Options {
     /// How many nodes.
     pub size: usize,
-    /// Whether the nodes reach each other through a [`Mesh`] only.
-    pub mesh: bool,
+    /// How the nodes reach each other.
+    pub network: Network,
     /// Further sections of each node's settings.
     pub settings: &'static str,
     /// The data folders that are not to be temporary ones, by node.
     pub data_dirs: BTreeMap<usize, PathBuf>,
+}
+
+/// How the nodes of a cluster reach each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Network {
+    /// Over loopback.
+    Loopback,
+    /// Over loopback, through a [`Mesh`] only.
+    Mesh,
+    /// Over a [`Net`], each in a namespace of its own. For a test that runs inside only.
+    Net,
 }
 
 /// Some `quorate server` processes of one cluster. Nodes are counted from 0, their ids from 1.
@@ -65,6 +78,7 @@ pub struct Cluster {
     dir: tempfile::TempDir,
     options: Options,
     mesh: Option<Mesh>,
+    net: Option<Net>,
     /// Peer and API address of each node, node 1 first.
     addresses: Vec<(String, String)>,
     processes: Vec<Option<Child>>,
@@ -79,7 +93,12 @@ impl Cluster {
     /// # Errors
     /// When a node does not start; its log is printed.
     pub fn start(size: usize) -> Result<Cluster> {
-        Cluster::start_with(Options { size, mesh: false, settings: "", data_dirs: BTreeMap::new() })
+        Cluster::start_with(Options {
+            size,
+            network: Network::Loopback,
+            settings: "",
+            data_dirs: BTreeMap::new(),
+        })
     }
 
     /// Starts such a cluster and waits until each node is ready.
@@ -88,13 +107,17 @@ impl Cluster {
     /// When a node does not start; its log is printed.
     pub fn start_with(options: Options) -> Result<Cluster> {
         let size = options.size;
-        let free = free_addresses(size * 2)?;
-        let addresses: Vec<(String, String)> =
-            free.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
+        let net = (options.network == Network::Net).then(|| Net::start(size)).transpose()?;
+        let addresses: Vec<(String, String)> = if let Some(net) = &net {
+            (0..size).map(|node| net.addresses(node)).collect()
+        } else {
+            let free = free_addresses(size * 2)?;
+            free.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
+        };
         let peers: Vec<String> = addresses.iter().map(|(peer, _)| peer.clone()).collect();
-        let mesh = options.mesh.then(|| Mesh::start(&peers)).transpose()?;
+        let mesh = (options.network == Network::Mesh).then(|| Mesh::start(&peers)).transpose()?;
         let processes = (0..size).map(|_| None).collect();
-        let mut cluster = Cluster { dir: tempfile::tempdir()?, options, mesh, addresses, processes };
+        let mut cluster = Cluster { dir: tempfile::tempdir()?, options, mesh, net, addresses, processes };
         for node in 0..size {
             cluster.write_config(node)?;
             cluster.run(node)?;
@@ -119,10 +142,11 @@ impl Cluster {
             .collect();
         let (peer, api) = &self.addresses[node];
         let text = format!(
-            "[node]\nid = {}\ndata_dir = \"{}\"\n\n[cluster]\ntoken = \"e2e\"\nmembers = [{}]\n\n[listen]\napi = \"{api}\"\npeer = \"{peer}\"\n\n{}\n",
+            "[node]\nid = {}\ndata_dir = \"{}\"\n\n[cluster]\ntoken = \"e2e\"\nmembers = [{}]\n\n[listen]\napi = \"{api}\"\npeer = \"{peer}\"\ninsecure = {}\n\n{}\n",
             node + 1,
             self.data_dir(node).display(),
             members.join(", "),
+            self.net.is_some(),
             self.options.settings
         );
         std::fs::write(self.config(node), text)?;
@@ -149,7 +173,11 @@ impl Cluster {
     pub fn run(&mut self, node: usize) -> Result<()> {
         ensure!(self.processes[node].is_none(), "node {} runs already", node + 1);
         let log = File::options().create(true).append(true).open(self.log(node))?;
-        let child = Command::new(quorate()?)
+        let mut command = match &self.net {
+            Some(net) => net.command(node, quorate()?),
+            None => Command::new(quorate()?),
+        };
+        let child = command
             .args(["server", "--config"])
             .arg(self.config(node))
             .stdin(Stdio::null())
@@ -194,12 +222,42 @@ impl Cluster {
         }
     }
 
-    /// The network between the nodes.
+    /// The network of namespaces between the nodes.
+    ///
+    /// # Errors
+    /// When the cluster was started without.
+    pub fn net(&self) -> Result<&Net> {
+        self.net.as_ref().context("this cluster has no namespaces")
+    }
+
+    /// The proxies between the nodes.
     ///
     /// # Errors
     /// When the cluster was started without.
     pub fn mesh(&self) -> Result<&Mesh> {
         self.mesh.as_ref().context("this cluster has no mesh")
+    }
+
+    /// Makes the network between the nodes a good one again, whichever it is.
+    ///
+    /// # Errors
+    /// When a tool fails.
+    pub fn heal(&self) -> Result<()> {
+        self.mesh.iter().for_each(Mesh::heal);
+        self.net.iter().try_for_each(Net::heal)
+    }
+
+    /// Waits until a node has written this to its log.
+    ///
+    /// # Errors
+    /// When it does not within [`BOUND`].
+    pub fn wait_log(&self, node: usize, text: &str) -> Result<()> {
+        let begin = Instant::now();
+        while !std::fs::read_to_string(self.log(node))?.contains(text) {
+            ensure!(begin.elapsed() < BOUND, "node {} does not say: {text}", node + 1);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
 
     /// The process of a node.
@@ -377,7 +435,8 @@ pub fn http_get(address: &str, path: &str) -> std::io::Result<String> {
 /// # Errors
 /// When nobody listens.
 pub fn http_ask(address: &str, path: &str) -> std::io::Result<TcpStream> {
-    let mut stream = TcpStream::connect(address)?;
+    let address: SocketAddr = address.parse().map_err(std::io::Error::other)?;
+    let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
     stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     Ok(stream)
@@ -393,5 +452,7 @@ pub fn http_answer(mut question: TcpStream) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
+/// How long a connection may take to be made: a node that is there takes it at once.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long an answer may let wait for its next byte. Longer than a node's own limit for a read.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);

@@ -8,26 +8,26 @@ use std::time::{Duration, Instant};
 use quorate_api::instance::Instance;
 use quorate_e2e::fault::{DiskFault, SmallDisk, Tracer, pause, permitted, signal};
 use quorate_e2e::proxy::Rule;
-use quorate_e2e::{Cluster, Options, http_answer, http_ask};
+use quorate_e2e::{Cluster, Network, Options, http_answer, http_ask};
 use quorate_sim::check::linearizable::history::{Answer, Call};
 
 use crate::history::standing;
 use crate::load::{Load, connect};
 
 /// Clients, each with an instance of its own.
-const CLIENTS: usize = 8;
+pub(crate) const CLIENTS: usize = 8;
 /// How many acknowledgements show that the cluster works.
-const SOME: usize = 200;
+pub(crate) const SOME: usize = 200;
 /// The same while a node hangs: each client waits 3 s for it now and then.
-const FEW: usize = 24;
+pub(crate) const FEW: usize = 12;
 
-fn three(mesh: bool) -> Cluster {
-    let options = Options { size: 3, mesh, settings: "", data_dirs: BTreeMap::new() };
+pub(crate) fn three(network: Network) -> Cluster {
+    let options = Options { size: 3, network, settings: "", data_dirs: BTreeMap::new() };
     Cluster::start_with(options).expect("three servers start")
 }
 
 /// A cluster under load, and its leader.
-async fn loaded(cluster: &Cluster) -> (Load, usize) {
+pub(crate) async fn loaded(cluster: &Cluster) -> (Load, usize) {
     let load = Load::start(cluster, CLIENTS);
     load.progress(SOME).await;
     let leader = cluster.wait_leader(0, |_| true).expect("somebody leads");
@@ -35,38 +35,43 @@ async fn loaded(cluster: &Cluster) -> (Load, usize) {
 }
 
 /// All is well again: it goes on, and every node has exactly what was acknowledged.
-async fn verify(cluster: &Cluster, load: Load) {
+pub(crate) async fn verify(cluster: &Cluster, load: Load) {
     load.progress(SOME).await;
     load.stop().await.verify(cluster).await;
 }
 
 /// The leader's link fails one way; another node takes over.
-async fn replaced_when(cut: impl Fn(&Cluster, usize)) {
-    let cluster = three(true);
+pub(crate) async fn replaced_when(cluster: Cluster, cut: impl Fn(&Cluster, usize)) {
     let (load, old) = loaded(&cluster).await;
     cut(&cluster, old);
+    let begin = Instant::now();
     let new = cluster.wait_leader((old + 1) % 3, |leader| leader != old).expect("another node leads");
+    let replaced = begin.elapsed();
     load.progress(FEW).await;
-    cluster.mesh().expect("it has one").heal();
+    let begin = Instant::now();
+    cluster.heal().expect("it heals");
     cluster.wait_leader(old, |leader| leader != old).expect("the old leader learns of the new one");
-    println!("node {} led, then node {}", old + 1, new + 1);
+    let (from, to, learnt) = (old + 1, new + 1, begin.elapsed());
+    println!("node {from} led, node {to} after {replaced:?}; healed, the first learnt it after {learnt:?}");
     verify(&cluster, load).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_nobody_hears_is_replaced_and_nothing_acknowledged_is_lost() {
-    replaced_when(|cluster, leader| cluster.mesh().expect("it has one").from(leader, Rule::Cut)).await;
+    let cut = |cluster: &Cluster, leader| cluster.mesh().expect("it has one").from(leader, Rule::Cut);
+    replaced_when(three(Network::Mesh), cut).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_hears_nobody_is_replaced_and_nothing_acknowledged_is_lost() {
-    replaced_when(|cluster, leader| cluster.mesh().expect("it has one").to(leader, Rule::Cut)).await;
+    let cut = |cluster: &Cluster, leader| cluster.mesh().expect("it has one").to(leader, Rule::Cut);
+    replaced_when(three(Network::Mesh), cut).await;
 }
 
 /// The leader is paused until another one has led and acknowledged. It is asked before it goes on. With `ignorant`, no word of
 /// the others reaches it before it has answered: it must find out by itself that it may not serve.
 async fn paused_beyond_its_reign(ignorant: bool) {
-    let cluster = three(true);
+    let cluster = three(Network::Mesh);
     let (load, old) = loaded(&cluster).await;
     let paused = cluster.pid(old).expect("it runs");
     pause(paused).expect("it can be paused");
@@ -104,7 +109,7 @@ async fn paused_beyond_its_reign(ignorant: bool) {
         process.answer(Some(told.unwrap_or(Answer::Refused)));
     }
     println!("{served} of {CLIENTS} questions were served");
-    cluster.mesh().expect("it has one").heal();
+    cluster.heal().expect("it heals");
     verify(&cluster, load).await;
 }
 
@@ -119,11 +124,14 @@ async fn a_leader_that_was_paused_and_hears_of_no_other_serves_no_stale_read() {
 }
 
 /// Ends a fault.
-type Heal = Box<dyn FnOnce(&Cluster)>;
+pub(crate) type Heal = Box<dyn FnOnce(&Cluster)>;
 
 /// One follower is slow for a while. Clients of the others must not wait for it: if they did, [`MANY`] acknowledgements would
 /// take four times [`HELD_UP`]. Afterwards it catches up.
-async fn holds_up_nobody(cluster: Cluster, slow: impl FnOnce(&Cluster, usize, usize) -> Option<Heal>) {
+pub(crate) async fn holds_up_nobody(
+    cluster: Cluster,
+    slow: impl FnOnce(&Cluster, usize, usize) -> Option<Heal>,
+) {
     let leader = cluster.wait_leader(0, |_| true).expect("somebody leads");
     let (other, follower) = ((leader + 1) % 3, (leader + 2) % 3);
     let endpoints = format!("{},{}", cluster.endpoint(leader), cluster.endpoint(other));
@@ -144,18 +152,18 @@ const HELD_UP: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_link_to_one_follower_does_not_hold_up_the_rest_and_it_catches_up() {
-    let cluster = three(true);
+    let cluster = three(Network::Mesh);
     // An acknowledgement takes some 160 bytes of this link.
     let slow = |cluster: &Cluster, leader: usize, follower: usize| {
         cluster.mesh().expect("it has one").wire(leader, follower).set(Rule::rate(2 * 1024));
-        Some(Box::new(|cluster: &Cluster| cluster.mesh().expect("it has one").heal()) as Heal)
+        Some(Box::new(|cluster: &Cluster| cluster.heal().expect("it heals")) as Heal)
     };
     holds_up_nobody(cluster, slow).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flapping_link_to_one_follower_does_not_hold_up_the_rest_and_it_catches_up() {
-    let cluster = three(true);
+    let cluster = three(Network::Mesh);
     let slow = |cluster: &Cluster, leader: usize, follower: usize| {
         let wires = [(leader, follower), (follower, leader)];
         let wires = wires.map(|(from, to)| cluster.mesh().expect("it has one").wire(from, to));
@@ -175,7 +183,7 @@ async fn a_flapping_link_to_one_follower_does_not_hold_up_the_rest_and_it_catche
         Some(Box::new(move |cluster: &Cluster| {
             stop.store(true, Ordering::Relaxed);
             flapping.join().expect("it does not panic");
-            cluster.mesh().expect("it has one").heal();
+            cluster.heal().expect("it heals");
         }) as Heal)
     };
     holds_up_nobody(cluster, slow).await;
@@ -183,7 +191,7 @@ async fn a_flapping_link_to_one_follower_does_not_hold_up_the_rest_and_it_catche
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_disk_of_one_follower_does_not_hold_up_the_rest() {
-    let cluster = three(false);
+    let cluster = three(Network::Loopback);
     // Each client has one proposal at a time.
     let slow = |cluster: &Cluster, _: usize, follower: usize| {
         let pid = cluster.pid(follower).expect("it runs");
@@ -196,7 +204,7 @@ async fn a_slow_disk_of_one_follower_does_not_hold_up_the_rest() {
 
 /// The syncs of one node fail: it stops and says why, the others go on, and it comes back when its disk is well.
 async fn stops_on_a_failed_sync(victim: impl Fn(usize) -> usize) {
-    let mut cluster = three(false);
+    let mut cluster = three(Network::Loopback);
     let (load, leader) = loaded(&cluster).await;
     let victim = victim(leader);
     let pid = cluster.pid(victim).expect("it runs");
@@ -230,7 +238,7 @@ async fn a_node_whose_disk_is_full_stops_with_the_reason_and_comes_back_when_the
     let Some(disk) = permitted(SmallDisk::mount(4 << 20)) else { return };
     let settings = "[limits]\ncommand_bytes_max = \"64KiB\"\nsegment_bytes = \"256KiB\"\n";
     let data_dirs = BTreeMap::from([(0, disk.path().join("data"))]);
-    let options = Options { size: 3, mesh: false, settings, data_dirs };
+    let options = Options { size: 3, network: Network::Loopback, settings, data_dirs };
     let mut cluster = Cluster::start_with(options).expect("three servers start");
     let (load, _) = loaded(&cluster).await;
     disk.fill().expect("it can be filled");

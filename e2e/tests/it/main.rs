@@ -7,6 +7,7 @@ mod judge;
 mod kill;
 mod load;
 mod mixed;
+mod net;
 mod proxy;
 mod random;
 mod shared;

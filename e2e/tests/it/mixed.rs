@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use quorate_e2e::fault::{DiskFault, Tracer, pause, permitted, signal};
 use quorate_e2e::proxy::Rule;
-use quorate_e2e::{Cluster, Options};
+use quorate_e2e::{Cluster, Network, Options};
 
 use crate::load::Load;
 use crate::random::Random;
@@ -94,7 +94,7 @@ fn end(cluster: &mut Cluster, node: usize, undo: Undo) {
     match undo {
         Undo::Start => cluster.run(node).expect("a killed node starts again"),
         Undo::Continue => signal(cluster.pid(node).expect("it runs"), "CONT").expect("it goes on"),
-        Undo::Heal => cluster.mesh().expect("it has one").heal(),
+        Undo::Heal => cluster.heal().expect("it heals"),
         Undo::Detach(tracer) => drop(tracer),
         Undo::Replace(tracer) => {
             drop(tracer);
@@ -117,7 +117,7 @@ async fn mixed_faults_lose_nothing_and_repeat_nothing() {
     let (seed, long) = (setting("E2E_SEED").unwrap_or(1), setting("E2E_LONG").unwrap_or(0));
     // Small files of the log, so that a full disk is met soon.
     let settings = "[limits]\ncommand_bytes_max = \"64KiB\"\nsegment_bytes = \"256KiB\"\n";
-    let options = Options { size: 3, mesh: true, settings, data_dirs: BTreeMap::new() };
+    let options = Options { size: 3, network: Network::Mesh, settings, data_dirs: BTreeMap::new() };
     let mut cluster = Cluster::start_with(options).expect("three servers start");
     let load = Load::start(&cluster, CLIENTS);
     load.progress(SOME).await;

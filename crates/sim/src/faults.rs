@@ -43,6 +43,12 @@ impl Faults {
         self.number
     }
 
+    /// The faults that have struck, by number.
+    pub fn struck(&self) -> Vec<u64> {
+        let strikes = |number: &u64| self.only.as_ref().is_none_or(|only| only.contains(number));
+        (1..=self.number).filter(strikes).collect()
+    }
+
     /// Sets the time of the next fault, if any class is on.
     pub fn schedule(&mut self, scene: &mut Scene) {
         if scene.profile.faults.weights.iter().any(|weight| *weight > 0) {
@@ -51,12 +57,12 @@ impl Faults {
         }
     }
 
-    /// Lets one fault happen, and sets the time of the next.
-    pub fn strike(&mut self, scene: &mut Scene, members: &mut BTreeMap<NodeId, Member>) {
+    /// Lets one fault happen, and sets the time of the next. False if it was left out.
+    pub fn strike(&mut self, scene: &mut Scene, members: &mut BTreeMap<NodeId, Member>) -> bool {
         self.schedule(scene);
         self.number += 1;
         if self.only.as_ref().is_some_and(|only| !only.contains(&self.number)) {
-            return;
+            return false;
         }
         self.rng = Rng::stream(self.seed, &format!("fault {}", self.number));
         let class = self.draw_class(scene);
@@ -64,7 +70,7 @@ impl Faults {
         let anyone = self.pick(scene);
         let target = leader.unwrap_or(anyone);
         let number = self.number;
-        scene.line("world", || format!("fault {number}: {} ({anyone}, leader {leader:?})", class.name()));
+        scene.announce("world", || format!("fault {number}: {} ({anyone}, leader {leader:?})", class.name()));
         if self.act(scene, members, class, anyone, target) {
             scene.count(class.name());
         }
@@ -73,6 +79,7 @@ impl Faults {
             let lasts_us = 1 + self.rng.exponential(scene.profile.faults.pause_us);
             scene.after(lasts_us, Event::Heal);
         }
+        true
     }
 
     /// True if there was somebody to suffer it.

@@ -63,14 +63,14 @@ pub(crate) fn heal(
     }
     let whole = core.len() == scene.voters.len();
     scene.count(if whole { "healed: all" } else { "healed: only a quorum" });
-    scene.line("world", || format!("is healed but for all outside of {core:?}"));
+    scene.announce("world", || format!("is healed but for all outside of {core:?}"));
     for (node, member) in members.iter_mut() {
         if core.contains(node) {
             member.heal();
             member.start(scene)?;
         } else {
             let broken = *rng.pick(&ALL).expect("there are ways to be broken");
-            scene.line(*node, || format!("stays broken: {broken:?}"));
+            scene.mark(*node, || format!("stays broken: {broken:?}"));
             scene.count(broken.name());
             leave(scene, *node, member, broken);
         }

@@ -3,11 +3,13 @@
 use crate::disk::{Fault, SimDisk};
 use crate::faults::class::CLASSES;
 use crate::network::NetworkCounters;
+use crate::profile::DRAWN;
 
 /// Every name that must have been counted at least once over many runs.
 pub fn expected() -> Vec<&'static str> {
     let faults = CLASSES.iter().map(|class| class.name());
-    faults.chain(CONSEQUENCES).chain(DISK_FAULTS.map(|(_, name)| name)).collect()
+    let drawn = DRAWN.map(|(name, _)| name);
+    faults.chain(drawn).chain(CONSEQUENCES).chain(DISK_FAULTS.map(|(_, name)| name)).collect()
 }
 
 /// What the disk did wrong, counted by itself.
@@ -44,9 +46,11 @@ const DISK_FAULTS: [(Fault, &str); 9] = [
 ];
 
 /// What faults that last for a run, or that wait for their moment, must have caused.
-const CONSEQUENCES: [&str; 35] = [
-    "clock drifts",
+const CONSEQUENCES: [&str; 32] = [
+    "client gave up a request",
+    "client repeated a request",
     "crash loop: process died again",
+    "entries read back from the log",
     "healed: all",
     "healed: only a quorum",
     "key forgotten, its command applied again",
@@ -56,24 +60,19 @@ const CONSEQUENCES: [&str; 35] = [
     "left broken: frozen",
     "left broken: hears nothing",
     "left broken: is not heard",
-    "limit: 100 bytes uncommitted",
-    "limit: one entry a batch",
-    "limit: one entry a message",
-    "limit: one input a turn",
-    "limit: one message in flight",
-    "limit: one waiting read",
-    "limit: one write a sync",
-    "limit: segments of 4 KiB",
-    "limit: shortest election timeout",
-    "limit: window of 200 bytes",
+    "lie of a disk that only its peers could notice",
+    "message lost in a reset",
     "message lost",
     "message met a cut",
+    "message of a lost kind",
     "message repeated",
+    "message slowed by its link",
     "message straggled",
-    "messages may overtake each other",
+    "message too large to pass",
     "node stopped by its disk",
     "power lost between write and sync",
     "slow disk",
+    "start refused by a failing disk",
     "start refused on a damaged disk",
     "transfer: another leads",
     "transfer: given up",

@@ -8,7 +8,7 @@ use std::io;
 
 use bytes::Bytes;
 use quorate_core::types::{EntryId, Index};
-use quorate_machine::{Command, Registry, Reply};
+use quorate_machine::{Command, Outcome, Registry, Reply, Wish};
 use quorate_replica::state_machine::{Codec, Context, DecodeError, Snapshot, StateMachine};
 
 use crate::rng::{HASH_START, hash_bytes, hash_word};
@@ -212,6 +212,44 @@ impl List {
 /// Who appended this value: to its own list each client, to the shared list the one whose number stands in the upper half of the value.
 fn writer(list: u32, value: u64) -> u32 {
     if list == SHARED { u32::try_from(value >> 32).unwrap_or(u32::MAX) } else { list }
+}
+
+impl Append {
+    /// `append c1:4`, and what a machine is told.
+    pub fn in_words(&self) -> String {
+        let value = match self.client {
+            SHARED => format!("append c{}:{} to the shared list", self.value >> 32, self.value & 0xffff_ffff),
+            client => format!("append c{client}:{}", self.value),
+        };
+        match &self.command {
+            Some(Command::Create { id, .. }) => format!("{value}, create {id}"),
+            Some(Command::Propose(proposal)) => {
+                let wish = match &proposal.wish {
+                    Wish::Event(event) => event,
+                    Wish::State(state) => state,
+                };
+                format!("{value}, {wish} {}", proposal.id)
+            }
+            Some(Command::Define { .. }) | None => value,
+        }
+    }
+}
+
+impl Appended {
+    /// Which entry it is, and what a machine said.
+    pub fn in_words(&self) -> String {
+        let place = format!("entry {}, place {}", self.entry, self.position);
+        match &self.reply {
+            None if self.repeated => format!("{place}, its key was forgotten"),
+            None | Some(Reply::Defined(_)) => place,
+            Some(Reply::Created(created)) => format!("{place}, created in {}", created.state),
+            Some(Reply::Outcome(Outcome::Committed(moved))) => format!("{place}, moved to {}", moved.to),
+            Some(Reply::Outcome(Outcome::Rejected(rejected))) => {
+                format!("{place}, rejected: {:?}", rejected.code)
+            }
+            Some(Reply::Outcome(Outcome::Ignored(_))) => format!("{place}, ignored"),
+        }
+    }
 }
 
 impl Codec for Append {

@@ -4,8 +4,8 @@
 //! `quorate_replica::Replica`, the real write-ahead log over a disk that forgets what was not synced, the real applier with
 //! its sessions, and the real codec for every message. Only the switchboard, the disk and the network are replaced.
 //!
-//! *Knows nothing of* wall clocks, threads, sockets, files, or the order of a hash map: the same seed gives the same run,
-//! line for line, on every machine. What fails, fails again with `quorate-sim run --seed S --trace`.
+//! *Knows nothing of* wall clocks, threads, sockets, files (but those of its corpus), or the order of a hash map: the same seed gives the same run,
+//! line for line, on every machine. What fails, fails again with `quorate-sim replay --seed S`.
 //!
 //! Reading order: [`world`] (one run from beginning to end), [`scene`] (time and what is to happen), `running` (one node, in
 //! place of the async switchboard), [`workload`] and [`faults`] (who asks, and what goes wrong), [`check`] (what must hold).
@@ -16,22 +16,26 @@
 
 pub mod check;
 pub mod corpus;
+pub mod diagram;
 pub mod disk;
 pub mod ended;
 pub mod explore;
 pub mod faults;
 pub mod golden;
 pub mod hits;
+pub mod knobs;
 pub mod ledger;
 pub mod member;
 pub mod network;
 pub mod profile;
+pub mod recipe;
 pub mod recorder;
 pub mod rng;
 pub mod scene;
 pub mod shrink;
 pub mod simulation;
 pub mod trace;
+pub mod words;
 pub mod workload;
 pub mod world;
 

@@ -1,267 +1,181 @@
-//! `quorate-sim`: runs seeds, replays one, and shows that a seed means one run.
+//! `quorate-sim`: runs seeds, tells what happened in one, makes a failing one smaller, and shows that a seed means one run.
 
-mod explore_verb;
-
-use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use quorate_sim::check::linearizable::random::Shape;
-use quorate_sim::ended::{Ended, attempt};
-use quorate_sim::profile::Profile;
-use quorate_sim::trace::{LEGEND, TraceMode};
-use quorate_sim::world::{Report, World};
-use quorate_sim::{corpus, hits, shrink};
+use quorate_sim::corpus;
+use quorate_sim::recipe::Recipe;
 
+mod explore_verb;
 mod histories;
+mod look;
+mod many;
 #[cfg(feature = "planted")]
 mod planted;
+mod smaller;
+mod table;
 
 const USAGE: &str = "\
-quorate-sim run --seed S [--trace] [--only N,N] one run; with --trace every event as a line, with --only those faults alone
-quorate-sim shrink --seed S                     leaves out faults of a failing run while it still breaks the same rule
-quorate-sim many --minutes M [--from S]         the corpus, then fresh seeds for M minutes
-quorate-sim many --seeds N [--from S]           the corpus, then N seeds
-            with --strict-hits it fails when a class of fault was never hit, with --standard every run has the
-            standard mix of faults: five nodes, 200 requests a second
-quorate-sim twice --seed S                      the same run twice: the traces must be equal
+quorate-sim run RUN                             one run: its verdict, and the last lines if it failed
+quorate-sim replay RUN [--all]                  one run told: the last 10,000 events or all, who sent what to whom, how each node ended
+quorate-sim shrink RUN [--runs N]               makes a failing run smaller while it breaks the same rule, in at most N runs (1000)
+quorate-sim many --minutes M | --seeds N        the corpus, then fresh seeds, for M minutes or N of them
+            [--from S] [--standard] [--hits]    from seed S on; with the standard mix of faults; with a table of what was hit
+            [--strict-hits]                     fails when a class of fault or an extreme was never hit
+            [--corpus DIR] [--no-corpus]        where failing runs are written and read; neither read nor write
+quorate-sim twice RUN                           the same run twice: the traces must be equal
 quorate-sim linearizable --operations N --clients N --objects N [--from S]
                                                 the judge of histories on large random ones
 quorate-sim planted [--minutes-each M] [BUG]    each planted bug until a check catches it; with `--features planted` only
 quorate-sim explore [options]                   every state of a small cluster (explore --help)
 
+RUN: --seed S, and what stands in place of what the seed draws:
+  --standard        five nodes, 200 requests a second, every class of fault, ordinary limits
+  --nodes N         the first N nodes alone          --clients N     the first N clients alone
+  --operations N    each client begins at most N     --until 12.5s   faults end and healing begins then
+  --only 3,17       those faults alone strike        --knobs loss    those knobs as drawn, all others plain
+  --drill panic|safety|liveness                      it fails on purpose, at the fifth fault
+  --planted BUG     with a mistake made; with `--features planted` only
+
 exit codes: 0 all rules held, 2 bad arguments, 10 a panic, 11 a safety rule was broken, 12 no progress,
             13 a class of fault was never hit";
+
+/// All that may stand behind a verb.
+pub(crate) struct Options {
+    /// The run.
+    pub(crate) recipe: Recipe,
+    from: u64,
+    seeds: Option<u64>,
+    minutes: Option<u64>,
+    /// How many runs it may take to make one smaller.
+    runs: u64,
+    all: bool,
+    hits: bool,
+    strict_hits: bool,
+    /// None: the corpus is neither read nor written.
+    corpus: Option<PathBuf>,
+    /// Whether the corpus was named by whoever asked.
+    corpus_named: bool,
+    shape: Shape,
+}
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    #[cfg(feature = "planted")]
-    if let Some(("planted", rest)) = words.split_first().map(|(verb, rest)| (*verb, rest)) {
-        return planted::run(rest);
-    }
-    if let Some(("explore", options)) = words.split_first().map(|(verb, options)| (*verb, options)) {
-        return explore_verb::explore(options);
-    }
-    match parse(&words) {
-        Some(Verb::Run { seed, trace, only }) => run(seed, trace, only),
-        Some(Verb::Shrink { seed }) => smaller(seed),
-        Some(Verb::Twice { seed }) => twice(seed),
-        Some(Verb::Many { from, seeds, minutes, strict_hits, standard }) => {
-            many(from, seeds, minutes, strict_hits, standard)
-        }
-        Some(Verb::Linearizable { from, shape }) => histories::judge_large(shape, from, stopwatch()),
-        None => {
-            eprintln!("{USAGE}");
-            ExitCode::from(2)
-        }
-    }
-}
-
-enum Verb {
-    Run { seed: u64, trace: bool, only: Option<BTreeSet<u64>> },
-    Shrink { seed: u64 },
-    Twice { seed: u64 },
-    Many { from: u64, seeds: u64, minutes: Option<u64>, strict_hits: bool, standard: bool },
-    Linearizable { from: u64, shape: Shape },
-}
-
-fn parse(words: &[&str]) -> Option<Verb> {
-    let (verb, mut rest) = words.split_first()?;
-    let (mut seed, mut from, mut seeds, mut minutes) = (None, 1, None, None);
-    let (mut trace, mut strict_hits, mut standard, mut only) = (false, false, false, None);
-    let mut shape =
-        Shape { operations: 0, clients: 0, objects: 0, unknown_per_mille: 10, refused_per_mille: 10 };
-    while let Some((option, after)) = rest.split_first() {
-        rest = after;
-        if *option == "--trace" {
-            trace = true;
-            continue;
-        }
-        if *option == "--strict-hits" {
-            strict_hits = true;
-            continue;
-        }
-        if *option == "--standard" {
-            standard = true;
-            continue;
-        }
-        let (value, after) = rest.split_first()?;
-        rest = after;
-        if *option == "--only" {
-            only =
-                Some(value.split_terminator(',').map(|number| number.parse().ok()).collect::<Option<_>>()?);
-            continue;
-        }
-        let value: u64 = value.parse().ok()?;
-        match *option {
-            "--seed" => seed = Some(value),
-            "--from" => from = value,
-            "--seeds" => seeds = Some(value),
-            "--minutes" => minutes = Some(value),
-            "--operations" => shape.operations = value,
-            "--clients" => shape.clients = value,
-            "--objects" => shape.objects = value,
-            _ => return None,
-        }
-    }
+    let Some((verb, rest)) = words.split_first() else { return refuse("no verb") };
     match *verb {
-        "run" => Some(Verb::Run { seed: seed?, trace, only }),
-        "shrink" => Some(Verb::Shrink { seed: seed? }),
-        "twice" => Some(Verb::Twice { seed: seed? }),
-        "linearizable" if shape.operations.min(shape.clients).min(shape.objects) > 0 => {
-            Some(Verb::Linearizable { from, shape })
-        }
-        "many" if seeds.is_some() != minutes.is_some() => {
-            Some(Verb::Many { from, seeds: seeds.unwrap_or(u64::MAX), minutes, strict_hits, standard })
-        }
-        _ => None,
+        "explore" => return explore_verb::explore(rest),
+        #[cfg(feature = "planted")]
+        "planted" => return planted::run(rest),
+        _ => {}
     }
-}
-
-/// Leaves out faults as long as the same rule is broken, and says which are left.
-fn smaller(seed: u64) -> ExitCode {
-    std::panic::set_hook(Box::new(|_| {}));
-    let mut world = World::new(seed, TraceMode::Off);
-    let ended = attempt(&mut world);
-    let mut runs: u64 = 1;
-    let faults_len = world.faults_len();
-    if ended.exit_code() == 0 {
-        println!("seed {seed}: {}: there is nothing to make smaller", ended.story());
-        return ExitCode::SUCCESS;
-    }
-    let left = shrink::shrink((1..=faults_len).collect(), |only| {
-        runs += 1;
-        let world = World::new(seed, TraceMode::Off).with_faults(seed, only.iter().copied().collect());
-        attempt(&mut { world }).rule() == ended.rule()
-    });
-    let names: Vec<String> = left.iter().map(u64::to_string).collect();
-    println!("seed {seed}: {}", ended.story());
-    println!("seed {seed}: {} of {faults_len} faults are enough, found in {runs} runs", left.len());
-    println!(
-        "replay: cargo run --release -p quorate-sim -- run --seed {seed} --only {}, --trace",
-        names.join(",")
-    );
-    ExitCode::from(ended.exit_code())
-}
-
-fn run(seed: u64, trace: bool, only: Option<BTreeSet<u64>>) -> ExitCode {
-    let mut world = World::new(seed, TraceMode::Keep);
-    if let Some(only) = only {
-        world = world.with_faults(seed, only);
-    }
-    let ended = attempt(&mut world);
-    let lines = world.trace().lines();
-    let shown = if trace {
-        lines.len()
-    } else if ended.exit_code() == 0 {
-        0
-    } else {
-        lines.len().min(LINES_SHOWN)
+    let options = match parse(rest) {
+        Ok(options) => options,
+        Err(what) => return refuse(&what),
     };
-    if shown > 0 {
-        println!("{LEGEND}");
-        for line in &lines[lines.len() - shown..] {
-            println!("{line}");
-        }
+    if let Some(bug) = &options.recipe.planted
+        && !plant(bug)
+    {
+        return refuse(&format!("no such planted bug, or not built with `--features planted`: {bug}"));
     }
-    println!("seed {seed}: {}", ended.story());
-    if let Ended::Held(report) = &ended {
-        print_report(report);
-        println!("seed {seed}: unseed {:016x}", report.unseed);
-    }
-    println!("seed {seed}: exit code {}", ended.exit_code());
-    ExitCode::from(ended.exit_code())
-}
-
-fn twice(seed: u64) -> ExitCode {
-    let fingerprints = [(); 2].map(|()| {
-        let mut world = World::new(seed, TraceMode::Fingerprint);
-        let story = attempt(&mut world).story();
-        (story, world.trace().lines_len(), world.trace().fingerprint())
-    });
-    let [first, second] = fingerprints;
-    println!("seed {seed}: {} lines, fingerprint {:016x}, {}", first.1, first.2, first.0);
-    if first == second {
-        return ExitCode::SUCCESS;
-    }
-    println!(
-        "seed {seed}: the second run differs: {} lines, fingerprint {:016x}, {}",
-        second.1, second.2, second.0
-    );
-    ExitCode::from(11)
-}
-
-fn many(from: u64, seeds: u64, minutes: Option<u64>, strict_hits: bool, standard: bool) -> ExitCode {
-    // A panic is told once, with its seed, below.
-    std::panic::set_hook(Box::new(|_| {}));
-    let watch = stopwatch();
-    let mut sum = Report::default();
-    let mut count: u64 = 0;
-    let corpus = corpus::seeds();
-    println!("first seed {from}, after {} of the corpus", corpus.len());
-    let fresh = from..from.saturating_add(seeds);
-    for seed in corpus.into_iter().chain(fresh) {
-        if minutes.is_some_and(|minutes| watch() > minutes * 60_000) {
-            break;
-        }
-        let profile = if standard { Profile::standard(seed) } else { Profile::draw(seed) };
-        let ended = attempt(&mut World::with_profile(seed, profile, TraceMode::Off));
-        count += 1;
-        match &ended {
-            Ended::Held(report) => sum.add(report),
-            Ended::Broken(_) | Ended::Panicked(_) => {
-                println!("seed {seed}: {}", ended.story());
-                println!("after {count} runs and {} ms", watch());
-                println!("replay: cargo run --release -p quorate-sim -- run --seed {seed} --trace");
-                println!("failing seed {seed}");
-                return ExitCode::from(ended.exit_code());
+    let seed_is_named = rest.contains(&"--seed");
+    match *verb {
+        "run" | "replay" | "shrink" | "twice" if !seed_is_named => refuse("which run? --seed S"),
+        "run" => look::run(&options.recipe),
+        "replay" => look::replay(&options.recipe, options.all),
+        "shrink" => smaller::smaller(&options.recipe, options.runs),
+        "twice" => look::twice(&options.recipe),
+        "many" if options.seeds.is_some() != options.minutes.is_some() => many::many(&options),
+        "many" => refuse("how many? either --seeds N or --minutes M"),
+        "linearizable" => {
+            let shape = options.shape;
+            if shape.operations.min(shape.clients).min(shape.objects) == 0 {
+                return refuse("--operations, --clients and --objects are needed");
             }
+            histories::judge_large(shape, options.from, stopwatch())
         }
-    }
-    print_report(&sum);
-    let millis = watch().max(1);
-    println!(
-        "{count} runs, each of at least {} simulated seconds, with {} operations answered in a second while faults struck",
-        sum.shortest_seconds(),
-        sum.answered_per_second(),
-    );
-    println!(
-        "{} simulated seconds in {}.{:03} s: {} times real time, {} events/s",
-        sum.simulated_seconds(),
-        millis / 1000,
-        millis % 1000,
-        sum.simulated_seconds() * 1000 / millis,
-        sum.events * 1000 / millis
-    );
-    let never: Vec<&str> = hits::expected()
-        .into_iter()
-        .filter(|name| sum.counters.get(name).is_none_or(|count| *count == 0))
-        .collect();
-    println!("{} classes, {} of them never hit {never:?}", hits::expected().len(), never.len());
-    println!("unseed of all runs {:016x}", sum.unseed);
-    if strict_hits && !never.is_empty() {
-        return ExitCode::from(13);
-    }
-    println!("last seed {}: all rules held", from + count.saturating_sub(1));
-    ExitCode::SUCCESS
-}
-
-fn print_report(report: &Report) {
-    println!(
-        "{} events, {} entries committed, {} writes acknowledged, {} reads, {} leaders",
-        report.events, report.committed, report.acknowledged, report.reads, report.leaders
-    );
-    for (name, count) in &report.counters {
-        println!("{count:>12}  {name}");
+        verb => refuse(&format!("{verb} is no verb")),
     }
 }
 
-/// Milliseconds since now. The only clock of this crate: it says how fast the simulator is and decides nothing in a run.
+fn refuse(what: &str) -> ExitCode {
+    eprintln!("{what}\n\n{USAGE}");
+    ExitCode::from(2)
+}
+
+fn parse(words: &[&str]) -> Result<Options, String> {
+    let mut options = Options {
+        recipe: Recipe::default(),
+        from: 1,
+        seeds: None,
+        minutes: None,
+        runs: 1000,
+        all: false,
+        hits: false,
+        strict_hits: false,
+        corpus: Some(corpus::default_folder()),
+        corpus_named: false,
+        shape: Shape { operations: 0, clients: 0, objects: 0, unknown_per_mille: 10, refused_per_mille: 10 },
+    };
+    let mut rest = words;
+    while let Some((option, after)) = rest.split_first() {
+        match *option {
+            "--all" => options.all = true,
+            "--hits" => options.hits = true,
+            "--strict-hits" => options.strict_hits = true,
+            "--no-corpus" => options.corpus = None,
+            "--corpus" | "--from" | "--seeds" | "--minutes" | "--runs" | "--objects" => {
+                let (value, after) = after.split_first().ok_or_else(|| format!("{option} needs a value"))?;
+                rest = after;
+                if *option == "--corpus" {
+                    (options.corpus, options.corpus_named) = (Some(PathBuf::from(value)), true);
+                    continue;
+                }
+                let value = value.parse().map_err(|_| format!("{option} {value}: no such value"))?;
+                match *option {
+                    "--from" => options.from = value,
+                    "--seeds" => options.seeds = Some(value),
+                    "--minutes" => options.minutes = Some(value),
+                    "--runs" => options.runs = value,
+                    _ => options.shape.objects = value,
+                }
+                continue;
+            }
+            _ if options.recipe.take(&mut rest)? => continue,
+            _ => return Err(format!("{option} is no option")),
+        }
+        rest = after;
+    }
+    // A history has clients and operations as a run has.
+    options.shape.operations = options.recipe.operations.unwrap_or(0);
+    options.shape.clients = options.recipe.clients.map_or(0, u64::from);
+    Ok(options)
+}
+
+/// Makes the mistake of this name. False if there is none, or if mistakes cannot be made in this build.
+#[cfg(feature = "planted")]
+fn plant(bug: &str) -> bool {
+    let bug = planted::named(bug);
+    quorate_core::planted::plant(bug);
+    bug.is_some()
+}
+
+#[cfg(not(feature = "planted"))]
+fn plant(_: &str) -> bool {
+    false
+}
+
+/// Milliseconds since now. This and the date are the only clocks of this crate: it says how fast the simulator is and decides nothing in a run.
 #[expect(clippy::disallowed_methods, reason = "measures the simulator itself, never what is simulated")]
-fn stopwatch() -> impl Fn() -> u64 {
+pub(crate) fn stopwatch() -> impl Fn() -> u64 {
     let start = std::time::Instant::now();
     move || u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// How many lines before a failure are shown without `--trace`.
-const LINES_SHOWN: usize = 60;
+/// The date in UTC, for the page of a failing run.
+#[expect(clippy::disallowed_methods, reason = "says when a run failed, decides nothing in a run")]
+pub(crate) fn today() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    corpus::date(now.map_or(0, |since| since.as_secs() / 86_400))
+}

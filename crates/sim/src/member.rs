@@ -131,7 +131,7 @@ impl Member {
         self.store = Store::Wiped;
         self.disk_lied = false;
         scene.checks.on_wipe(self.node);
-        scene.line(self.node, || "loses all that it ever stored".into());
+        scene.mark(self.node, || "loses all that it ever stored".into());
     }
 
     /// Whether this node's store has met the one of `peer`.
@@ -179,6 +179,37 @@ impl Member {
         }
     }
 
+    /// What is not as it should be with the node, each in a few words.
+    pub fn conditions(&self, now_us: u64) -> Vec<String> {
+        let until = |what: &str, until_us: u64| match until_us {
+            until_us if until_us <= now_us => None,
+            until_us if until_us > now_us + HOUR_US => Some(format!("{what} for good")),
+            until_us => Some(format!("{what} until {}.{:06}", until_us / 1_000_000, until_us % 1_000_000)),
+        };
+        let store = match self.store {
+            Store::Sound => None,
+            Store::Damaged => Some("its disk was damaged"),
+            Store::Lied => Some("its disk lied about what it holds"),
+            Store::Wiped => Some("all that it ever stored was deleted"),
+        };
+        let rate = self.clock.per_mille;
+        let conditions = [
+            store.map(str::to_owned),
+            until("its process stands still", self.paused_until_us),
+            until("its disk stands still", self.stalled_until_us),
+            until("its clock stands still", self.clock.since_us),
+            (rate != 1000).then(|| format!("its clock runs at {rate} of 1000")),
+            (self.wall_offset_ms != WALL_START_MS).then(|| {
+                let by_ms = self.wall_offset_ms.abs_diff(WALL_START_MS);
+                let way = if self.wall_offset_ms > WALL_START_MS { "ahead" } else { "behind" };
+                format!("its wall clock is {} h {way}", by_ms / 3_600_000)
+            }),
+            self.disk.is_troubled().then(|| "its disk fails or is about to".into()),
+            self.retired.then(|| "it is never started again".into()),
+        ];
+        conditions.into_iter().flatten().collect()
+    }
+
     /// Opens the log and starts. A disk that does not let the log open is tried again later, as an operator would; a damaged
     /// one stays down, which is safe.
     ///
@@ -201,7 +232,7 @@ impl Member {
             }
             Err(NotStarted::Broken(violation)) if !self.disk_lied => return Err(violation),
             Err(NotStarted::Broken(violation)) => {
-                scene.line(node, || format!("stays down, its disk lied: {violation}"));
+                scene.mark(node, || format!("stays down, its disk lied: {violation}"));
                 scene.count("lie of a disk that only its peers could notice");
                 self.retired = true;
             }
@@ -212,7 +243,7 @@ impl Member {
                 scene.after(STOPPED_PAUSE_US, Event::Restart(node));
             }
             Err(NotStarted::Disk(error)) if self.store != Store::Sound => {
-                scene.line(node, || format!("stays down: {error}"));
+                scene.mark(node, || format!("stays down: {error}"));
                 scene.count("start refused on a damaged disk");
                 self.retired = true;
             }
@@ -237,7 +268,7 @@ impl Member {
         }
         self.paused_until_us = 0;
         self.stalled_until_us = 0;
-        scene.line(self.node, || if power { "loses its power".into() } else { "is killed".into() });
+        scene.mark(self.node, || if power { "loses its power".into() } else { "is killed".into() });
     }
 
     /// The process does nothing for a while, as under SIGSTOP. Its clocks go on.
@@ -388,6 +419,9 @@ pub const WALL_START_MS: u64 = 1_790_000_000_000;
 
 /// A tick of a clock that runs true.
 const TICK_US: u64 = 10_000;
+
+/// What ends later than this does not end within a run.
+const HOUR_US: u64 = 3_600_000_000;
 
 /// How long a node that stopped by itself stays down.
 const STOPPED_PAUSE_US: u64 = 200_000;

@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use quorate_core::planted::{Bug, plant};
+use quorate_sim::ended::{Ended, attempt};
 use quorate_sim::golden;
 use quorate_sim::trace::TraceMode;
 use quorate_sim::world::World;
 
-use crate::{Ended, attempt, stopwatch};
+use crate::stopwatch;
 
 mod disk_stories;
 

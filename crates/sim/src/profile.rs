@@ -15,6 +15,8 @@ pub struct Profile {
     pub faulty_us: u64,
     /// How long the healed cluster has to converge, in microseconds of virtual time.
     pub healing_us_max: u64,
+    /// How many operations each client begins at most.
+    pub operations_max: u64,
     /// The limits of the parts under test.
     pub limits: Limits,
     /// The classes of fault.
@@ -91,6 +93,7 @@ impl Profile {
             clients: u32::try_from(rng.between(1, 8)).expect("at most eight clients"),
             faulty_us,
             healing_us_max: 60 * SECOND_US,
+            operations_max: u64::MAX,
             limits: Limits::draw(&mut rng),
             faults: Faults::draw(&mut rng, faulty_us),
         }
@@ -106,25 +109,15 @@ impl Profile {
 }
 
 impl Profile {
+    /// What was drawn that is worth counting.
+    pub fn drawn(&self) -> Vec<&'static str> {
+        DRAWN.into_iter().filter_map(|(name, is_drawn)| is_drawn(self).then_some(name)).collect()
+    }
+
     /// The mix by which the simulator's speed is told: five nodes, eight clients that together ask about 200 times in a second,
     /// ordinary limits, every class of scheduled fault twice in a second, and a network that loses, repeats and delays a little.
     pub fn standard(seed: u64) -> Profile {
         let drawn = Profile::draw(seed);
-        let limits = Limits {
-            election_timeout_ticks: 20,
-            heartbeat_ticks: 4,
-            turn_inputs_max: 256,
-            sync_writes_max: 64,
-            append_bytes_max: 64 << 10,
-            inflight_appends_max: 64,
-            uncommitted_bytes_max: 1 << 20,
-            window_bytes_max: 1 << 20,
-            segment_bytes: 64 << 10,
-            apply_batch_bytes_max: 64 << 10,
-            reads_len_max: 1 << 16,
-            client_pause_us: 30_000,
-            client_timeout_us: 200_000,
-        };
         let faults = Faults {
             pause_us: SECOND_US / 2,
             weights: crate::faults::class::CLASSES.iter().map(|_| 1).collect(),
@@ -138,26 +131,65 @@ impl Profile {
             sync_mean_us: 1000,
             damage_from_us: drawn.faults.damage_from_us,
         };
-        Profile { nodes: 5, clients: 8, limits, faults, ..drawn }
+        Profile { nodes: 5, clients: 8, limits: Limits::ordinary(), faults, ..drawn }
     }
 }
 
+/// Something that a seed may draw: its name, and whether a profile has it.
+type Drawn = (&'static str, fn(&Profile) -> bool);
+
+/// What a seed may draw: over many runs all of it must come.
+pub const DRAWN: [Drawn; 28] = [
+    ("cluster of 1", |profile| profile.nodes == 1),
+    ("cluster of 2", |profile| profile.nodes == 2),
+    ("cluster of 3", |profile| profile.nodes == 3),
+    ("cluster of 4", |profile| profile.nodes == 4),
+    ("cluster of 5", |profile| profile.nodes == 5),
+    ("one client", |profile| profile.clients == 1),
+    ("eight clients", |profile| profile.clients == 8),
+    ("clients hardly pause", |profile| profile.limits.client_pause_us == PAUSE_US_SHORT),
+    ("clients ask again soon", |profile| profile.limits.client_timeout_us == TIMEOUT_US_SHORT),
+    ("clock drifts", |profile| profile.faults.clock_rate_per_mille > 0),
+    ("messages may overtake each other", |profile| profile.faults.reorder),
+    ("messages take 10 ms or more", |profile| profile.faults.delay_mean_us >= 10_000),
+    ("syncs take 10 ms or more", |profile| profile.faults.sync_mean_us >= 10_000),
+    ("faults come every 0.1 s or sooner", |profile| profile.faults.pause_us <= 100_000),
+    ("limit: shortest election timeout", |profile| {
+        profile.limits.election_timeout_ticks == ELECTION_TICKS_MIN
+    }),
+    ("limit: heartbeat with every tick", |profile| profile.limits.heartbeat_ticks == 1),
+    ("limit: one input a turn", |profile| profile.limits.turn_inputs_max == 1),
+    ("limit: one write a sync", |profile| profile.limits.sync_writes_max == 1),
+    ("limit: one entry a message", |profile| profile.limits.append_bytes_max == 1),
+    ("limit: one message in flight", |profile| profile.limits.inflight_appends_max == 1),
+    ("limit: 100 bytes uncommitted", |profile| profile.limits.uncommitted_bytes_max == 100),
+    ("limit: window of 200 bytes", |profile| profile.limits.window_bytes_max == 200),
+    ("limit: segments of 4 KiB", |profile| profile.limits.segment_bytes == 4 << 10),
+    ("limit: segments of 16 KiB", |profile| profile.limits.segment_bytes == 16 << 10),
+    ("limit: segments of 64 KiB", |profile| profile.limits.segment_bytes == 64 << 10),
+    ("limit: segments of 1 MiB", |profile| profile.limits.segment_bytes == 1 << 20),
+    ("limit: one entry a batch", |profile| profile.limits.apply_batch_bytes_max == 1),
+    ("limit: one waiting read", |profile| profile.limits.reads_len_max == 1),
+];
+
 impl Limits {
-    /// The extremes that this run has.
-    pub fn extremes(&self) -> Vec<&'static str> {
-        let extremes = [
-            (self.election_timeout_ticks == ELECTION_TICKS_MIN, "limit: shortest election timeout"),
-            (self.turn_inputs_max == 1, "limit: one input a turn"),
-            (self.sync_writes_max == 1, "limit: one write a sync"),
-            (self.append_bytes_max == 1, "limit: one entry a message"),
-            (self.inflight_appends_max == 1, "limit: one message in flight"),
-            (self.uncommitted_bytes_max == 100, "limit: 100 bytes uncommitted"),
-            (self.window_bytes_max == 200, "limit: window of 200 bytes"),
-            (self.segment_bytes == 4 << 10, "limit: segments of 4 KiB"),
-            (self.apply_batch_bytes_max == 1, "limit: one entry a batch"),
-            (self.reads_len_max == 1, "limit: one waiting read"),
-        ];
-        extremes.into_iter().filter_map(|(drawn, name)| drawn.then_some(name)).collect()
+    /// What is no extreme.
+    pub fn ordinary() -> Limits {
+        Limits {
+            election_timeout_ticks: 20,
+            heartbeat_ticks: 4,
+            turn_inputs_max: 256,
+            sync_writes_max: 64,
+            append_bytes_max: 64 << 10,
+            inflight_appends_max: 64,
+            uncommitted_bytes_max: 1 << 20,
+            window_bytes_max: 1 << 20,
+            segment_bytes: 64 << 10,
+            apply_batch_bytes_max: 64 << 10,
+            reads_len_max: 1 << 16,
+            client_pause_us: 30_000,
+            client_timeout_us: 200_000,
+        }
     }
 
     fn draw(rng: &mut Rng) -> Limits {
@@ -175,8 +207,8 @@ impl Limits {
             segment_bytes: *rng.pick(&SEGMENTS_BYTES).expect("the list is not empty"),
             apply_batch_bytes_max: small_or(rng, 1, 64 << 10),
             reads_len_max: small_or(rng, 1, 1 << 16),
-            client_pause_us: if rng.chance(300) { 200 } else { 20_000 },
-            client_timeout_us: if rng.chance(300) { 20_000 } else { SECOND_US },
+            client_pause_us: if rng.chance(300) { PAUSE_US_SHORT } else { 20_000 },
+            client_timeout_us: if rng.chance(300) { TIMEOUT_US_SHORT } else { SECOND_US },
         }
     }
 }
@@ -208,6 +240,10 @@ const FAULTY_S_MAX: u64 = 90;
 
 /// The shortest election timeout at which clocks that differ threefold still leave room for two heartbeats.
 const ELECTION_TICKS_MIN: u64 = 4;
+
+/// The short pause of a client, and the short time for which it waits for an answer.
+const PAUSE_US_SHORT: u64 = 200;
+const TIMEOUT_US_SHORT: u64 = 20_000;
 
 /// The sizes of a segment: from the smallest that a log takes to one that a run never fills.
 const SEGMENTS_BYTES: [u64; 5] = [4 << 10, 16 << 10, 64 << 10, 1 << 20, 1 << 20];

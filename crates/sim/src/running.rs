@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use quorate_core::entry::Entry;
 use quorate_core::message::Message;
 use quorate_core::raft::Raft;
 use quorate_core::ready::Write;
@@ -27,7 +26,7 @@ use crate::ledger::Ledger;
 use crate::network::{MessageKind, Parcel};
 use crate::scene::{Event, Fetch, Life, Scene, Work};
 use crate::workload::{CLIENT_DELAY_US, Request, RequestKind, Response, ResponseKind};
-use crate::{settings, store};
+use crate::{settings, store, words};
 
 /// What dies in a crash.
 pub(crate) struct Running {
@@ -96,8 +95,9 @@ impl Running {
             store::open_folder(&disk, node, incarnation, &scene.voters, limits).map_err(NotStarted::Disk)?;
         let store::Opened { log, stored, entries, identity } = opened;
         scene.checks.on_start(node, stored.hard_state, &entries).map_err(NotStarted::Broken)?;
-        scene.line(node, || {
-            format!("starts life {} with {:?}, last {}", life.number, stored.hard_state, stored.last)
+        scene.mark(node, || {
+            let state = words::hard_state(stored.hard_state);
+            format!("starts life {} with {state}, last {}", life.number, stored.last)
         });
         let invitation = scene.guests.as_ref().map(Guests::invitation);
         let raft = Raft::new(settings::core_config(life, &scene.profile), stored);
@@ -220,6 +220,10 @@ impl Running {
             let line = self.replica.raft().status().to_string();
             if line != self.status_line {
                 scene.line("", || line.clone());
+                let (now_us, node) = (scene.now_us, self.life.node);
+                // The line without its first word, which is the node's name.
+                let state = line.split_once(' ').map_or(line.as_str(), |(_, state)| state);
+                scene.trace.draw(|diagram| diagram.node(now_us, node, state.to_owned()));
                 self.status_line = line;
             }
         }
@@ -230,7 +234,7 @@ impl Running {
         match effect {
             Effect::Send { to, message } => self.send(scene, to, &message)?,
             Effect::Persist(write) => {
-                scene.line(node, || describe_write(&write));
+                scene.mark(node, || words::write(&write));
                 self.writes.push_back(write);
                 self.wake_log(scene);
             }
@@ -277,7 +281,7 @@ impl Running {
         self.writing = self.writes.drain(..count).collect();
         let batch: Vec<Content<'_>> = self.writing.iter().map(Content::from).collect();
         if let Err(error) = self.log.write(&batch) {
-            scene.line(self.life.node, || format!("stops: {error}"));
+            scene.mark(self.life.node, || format!("stops: {error}"));
             return Stopped::Disk;
         }
         if scene.is_faulty() && scene.delays.chance(scene.profile.faults.crash_before_sync_per_mille) {
@@ -296,11 +300,11 @@ impl Running {
         let durable = match self.log.sync() {
             Ok(durable) => durable,
             Err(error) => {
-                scene.line(node, || format!("stops: {error}"));
+                scene.mark(node, || format!("stops: {error}"));
                 return Ok(Stopped::Disk);
             }
         };
-        scene.line(node, || format!("sync {:?}", durable.number()));
+        scene.mark(node, || format!("sync {:?}", durable.number()));
         scene.checks.on_durable(node, durable.number())?;
         for write in std::mem::take(&mut self.writing) {
             for envelope in write.barrier.release(durable) {
@@ -335,7 +339,7 @@ impl Running {
                 Stopped::No
             }
             Err(error) => {
-                scene.line(self.life.node, || format!("stops: {error}"));
+                scene.mark(self.life.node, || format!("stops: {error}"));
                 Stopped::Disk
             }
         }
@@ -365,7 +369,7 @@ impl Running {
         scene.checks.on_apply(node, &batch.entries)?;
         let applied = self.applier.apply(batch);
         let through = scene.checks.applied(node);
-        scene.line(node, || format!("apply ..{through}"));
+        scene.mark(node, || format!("apply ..{through}"));
         let state = self.applier.state().ledger();
         for (index, fingerprint) in state.fingerprints_from(self.fingerprints_seen) {
             scene.checks.on_state(node, *index, *fingerprint)?;
@@ -403,18 +407,32 @@ impl Running {
         if let PeerMessage::Raft(envelope) = message {
             assert!(envelope.from == from && envelope.to == to, "an envelope carries its true addresses");
             scene.checks.on_sent(envelope)?;
-            scene.line(from, || format!("-> {to} {} {:?}", envelope.term, envelope.message));
-        } else {
-            scene.line(from, || format!("-> {to} {message:?}"));
         }
         let (kind, body) = peer_codec::encode(message);
         let parcel = Parcel { from, to, kind: kind_of(message), len: body.len() };
         let (sent_us, incarnation) = (scene.now_us, self.incarnation());
-        for at_us in scene.network.judge(sent_us, parcel) {
+        let arrivals_us = scene.network.judge(sent_us, parcel);
+        self.trace_message(scene, to, message, &arrivals_us);
+        for at_us in arrivals_us {
             let body = body.clone();
             scene.at(at_us, Event::Arrive { from, to, kind, body, sent_us, incarnation });
         }
         Ok(())
+    }
+
+    fn trace_message(&self, scene: &mut Scene, to: NodeId, message: &PeerMessage, arrivals_us: &[u64]) {
+        if !scene.trace.is_on() {
+            return;
+        }
+        let (from, now_us) = (self.life.node, scene.now_us);
+        let (kind, what) = words::message(message);
+        let arrival = match arrivals_us {
+            [] => "LOST".to_string(),
+            [one] => format!("+{} us", one - now_us),
+            [first, .., last] => format!("+{} us and again +{} us", first - now_us, last - now_us),
+        };
+        scene.line(from, || format!("-> {to} {kind} {what}  {arrival}"));
+        scene.trace.draw(|diagram| diagram.message(now_us, (from, to), (kind, what), arrivals_us));
     }
 
     fn wake_log(&mut self, scene: &mut Scene) {
@@ -476,15 +494,6 @@ fn describe_answer(result: &Result<ClusterDone, ClusterError>) -> &'static str {
             | ClusterError::TimedOut
             | ClusterError::Stopped { .. },
         ) => "transfer: not answered by a leader",
-    }
-}
-
-fn describe_write(write: &Write) -> String {
-    let ids = |entry: Option<&Entry>| entry.map_or(String::new(), |entry| entry.id.to_string());
-    let entries = format!("[{}..{}]", ids(write.entries.first()), ids(write.entries.last()));
-    match write.hard_state {
-        Some(hard_state) => format!("write {:?} {entries} {hard_state:?}", write.number),
-        None => format!("write {:?} {entries}", write.number),
     }
 }
 

@@ -233,6 +233,33 @@ impl Scene {
         *self.counters.entry(what).or_default() += 1;
     }
 
+    /// Adds a line to the trace, and draws it beside the node.
+    pub fn mark(&mut self, node: NodeId, text: impl FnOnce() -> String) {
+        if self.trace.is_on() {
+            let (text, now_us) = (text(), self.now_us);
+            self.trace.line(now_us, node, || text.clone());
+            self.trace.draw(|diagram| diagram.node(now_us, node, text));
+        }
+    }
+
+    /// Adds a line about a client to the trace, and draws it.
+    pub fn tell(&mut self, client: &str, text: impl FnOnce() -> String) {
+        if self.trace.is_on() {
+            let (text, now_us) = (text(), self.now_us);
+            self.trace.line(now_us, client, || text.clone());
+            self.trace.draw(|diagram| diagram.client(now_us, format!("{client} {text}")));
+        }
+    }
+
+    /// Adds a line to the trace, and draws it across all nodes.
+    pub fn announce(&mut self, who: &str, text: impl FnOnce() -> String) {
+        if self.trace.is_on() {
+            let (text, now_us) = (text(), self.now_us);
+            self.trace.line(now_us, who, || text.clone());
+            self.trace.draw(|diagram| diagram.world(now_us, text));
+        }
+    }
+
     /// Adds a line to the trace.
     pub fn line(&mut self, who: impl std::fmt::Display, text: impl FnOnce() -> String) {
         self.trace.line(self.now_us, who, text);

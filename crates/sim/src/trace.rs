@@ -1,6 +1,7 @@
 //! The run as text, one line for each event, in the one-line form that `quorate status` and the golden scripts use; and the
 //! fingerprint of that text, by which two runs of one seed are compared.
 
+use crate::diagram::Diagram;
 use crate::rng::{HASH_START, hash_bytes};
 
 /// What becomes of the lines.
@@ -21,12 +22,13 @@ pub struct Trace {
     fingerprint: u64,
     lines_len: u64,
     lines: Vec<String>,
+    diagram: Diagram,
 }
 
 impl Trace {
     /// No lines yet.
     pub fn new(mode: TraceMode) -> Trace {
-        Trace { mode, fingerprint: HASH_START, lines_len: 0, lines: Vec::new() }
+        Trace { mode, fingerprint: HASH_START, lines_len: 0, lines: Vec::new(), diagram: Diagram::default() }
     }
 
     /// Whether lines are made at all.
@@ -51,6 +53,18 @@ impl Trace {
         }
     }
 
+    /// Lets something be drawn, if the run is kept.
+    pub fn draw(&mut self, step: impl FnOnce(&mut Diagram)) {
+        if self.mode == TraceMode::Keep {
+            step(&mut self.diagram);
+        }
+    }
+
+    /// The drawing of the newest steps.
+    pub fn diagram(&self) -> &Diagram {
+        &self.diagram
+    }
+
     /// What stands for all lines so far.
     pub fn fingerprint(&self) -> u64 {
         self.fingerprint
@@ -71,10 +85,12 @@ impl Trace {
 pub const LEGEND: &str = "\
 # seconds.micros who  what
 #   who   n1, n2 ...: a node; c1, c2 ...: a client; net, world: the surroundings
-#   -> n2 / <- n2     a message leaves for / arrives from n2, with the sender's term
-#   write w5 [1:4..1:6] hard t2 vote n1    the log got write 5: entries term:index, term and vote
+#   -> n2 append t1 prev 1:3 [1:4..1:6] commit 3   a message leaves for n2: kind, the sender's term, entries term:index;
+#                     at the end when it arrives, after how many microseconds, or LOST
+#   write w5 [1:4..1:6] hard t2 vote n1    the log gets write 5: entries, and term and vote if they changed
 #   sync w5           all up to write 5 is durable; messages behind it leave now
 #   apply ..7         the state machine has applied all up to index 7
-#   n1 t2 leader last 2:9 commit 8         the state after a turn that changed it";
+#   n1 t2 leader last 2:9 commit 8 of n3   the state after a turn that changed it, and whom it follows
+#   c1 -> n2 / <- operation 4              a client asks n2 / is answered; c1:4 is value 4 of client 1 in its own list";
 
 const LINES_KEPT_MAX: usize = 2_000_000;

@@ -153,12 +153,33 @@ impl Client {
 
     /// Sets the alarm for its first operation.
     pub fn start(&mut self, scene: &mut Scene) {
+        self.operation_final = Some(scene.profile.operations_max);
         self.rest(scene);
     }
 
-    /// Lets the client end: after one more operation it rests for good.
+    /// Lets the client end: after one more operation it rests for good, unless it has begun as many as it may.
     pub fn finish(&mut self) {
-        self.operation_final = Some(self.operation + 1);
+        let last = self.operation + 1;
+        self.operation_final = Some(self.operation_final.map_or(last, |limit| limit.min(last)));
+    }
+
+    /// How many operations it has begun.
+    pub fn operations_len(&self) -> u64 {
+        self.operation
+    }
+
+    /// What it waits for, if it waits.
+    pub fn waits_for(&self) -> Option<String> {
+        let waits = self.doing != Doing::Resting;
+        waits.then(|| {
+            let times = self.attempts;
+            format!(
+                "{} waits for operation {}, asked {times} times: {}",
+                self.label(),
+                self.operation,
+                self.doing.in_words()
+            )
+        })
     }
 
     /// Whether it rests for good.
@@ -291,7 +312,9 @@ impl Client {
         let copies = if self.rng.chance(50) { 2 } else { 1 };
         for _ in 0..copies {
             let node: NodeId = *self.rng.pick(&scene.voters).expect("a cluster has members");
-            scene.line(self.label(), || format!("-> {node} operation {} {:?}", name.operation, self.doing));
+            scene.tell(&self.label(), || {
+                format!("-> {node} operation {} {}", name.operation, self.doing.in_words())
+            });
             let request = Request { name, kind: kind.clone() };
             scene.after(CLIENT_DELAY_US, Event::Request { node, request });
         }
@@ -306,8 +329,8 @@ impl Client {
     /// # Errors
     /// When the answer breaks a promise.
     pub fn on_response(&mut self, scene: &mut Scene, response: Response) -> Result<(), Violation> {
-        scene.line(self.label(), || {
-            format!("<- operation {} {:?}", response.request.operation, response.kind)
+        scene.tell(&self.label(), || {
+            format!("<- operation {} {}", response.request.operation, response.kind.in_words())
         });
         let operation = response.request.operation;
         let is_open = operation == self.operation && self.doing != Doing::Resting;
@@ -443,7 +466,8 @@ impl Client {
     }
 
     fn broken(&self, rule: &'static str, operation: u64) -> Result<(), Violation> {
-        Err(Violation::safety(rule, format!("operation {operation} of {}: {:?}", self.label(), self.doing)))
+        let what = format!("operation {operation} of {}: {}", self.label(), self.doing.in_words());
+        Err(Violation::safety(rule, what))
     }
 
     fn rest(&mut self, scene: &mut Scene) {
@@ -464,6 +488,39 @@ impl Client {
 
     fn label(&self) -> String {
         format!("c{}", self.id.0)
+    }
+}
+
+impl Doing {
+    fn in_words(&self) -> String {
+        match self {
+            Doing::Resting => "rests".into(),
+            Doing::Proposing(envelope) => {
+                let id = envelope.request_id.as_ref().map_or_else(String::new, RequestId::to_string);
+                match sent(envelope) {
+                    Some(append) => format!("{} as {id}", append.in_words()),
+                    None => format!("open session {id}"),
+                }
+            }
+            Doing::Reading { list: SHARED, floor, .. } => {
+                format!("read the shared list, at {floor} or later")
+            }
+            Doing::Reading { list, floor, .. } => format!("read the list of c{list}, at {floor} or later"),
+        }
+    }
+}
+
+impl ResponseKind {
+    fn in_words(&self) -> String {
+        match self {
+            ResponseKind::Refused => "refused".into(),
+            ResponseKind::Proposed(Err(error)) => format!("refused: {error}"),
+            ResponseKind::Proposed(Ok(reply)) => match Carried::<Appended>::decode(reply) {
+                Ok(carried) => carried.own.in_words(),
+                Err(_) => "done".into(),
+            },
+            ResponseKind::Read { saw, list_len } => format!("{list_len} values, as of {saw}"),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::ledger::Ledger;
 use crate::member::{Frame, Member};
 use crate::network::{Network, NetworkOptions};
 use crate::profile::{Profile, SECOND_US};
+use crate::recipe::{DRILL_FAULT, Drill};
 use crate::rng::{Rng, hash_word};
 use crate::scene::{Event, Scene};
 use crate::trace::{Trace, TraceMode};
@@ -32,6 +33,8 @@ pub struct World {
     events: u64,
     /// How many operations were answered while faults struck.
     answered_faulty: u64,
+    /// It fails on purpose.
+    drill: Option<Drill>,
 }
 
 /// What a run that held all rules did.
@@ -95,7 +98,15 @@ impl World {
             healing: Rng::stream(seed, "healing"),
             events: 0,
             answered_faulty: 0,
+            drill: None,
         }
+    }
+
+    /// The same world, which fails on purpose.
+    #[must_use]
+    pub fn with_drill(mut self, drill: Option<Drill>) -> World {
+        self.drill = drill;
+        self
     }
 
     /// The same world, in which only the faults with these numbers strike.
@@ -113,6 +124,16 @@ impl World {
             client.invite(seed, invitation);
         }
         self
+    }
+
+    /// The faults that have struck so far, by number.
+    pub fn faults_struck(&self) -> Vec<u64> {
+        self.faults.struck()
+    }
+
+    /// How many events have happened.
+    pub fn events(&self) -> u64 {
+        self.events
     }
 
     /// How many faults have come so far.
@@ -169,6 +190,21 @@ impl World {
         Ok(())
     }
 
+    /// The settings of the run.
+    pub fn profile(&self) -> &Profile {
+        &self.scene.profile
+    }
+
+    /// How many nodes there are.
+    pub fn nodes_len(&self) -> usize {
+        self.scene.voters.len()
+    }
+
+    /// How many operations the busiest client has begun.
+    pub fn operations_len(&self) -> u64 {
+        self.clients.iter().map(Client::operations_len).max().unwrap_or(0)
+    }
+
     /// The virtual time so far, in microseconds.
     pub fn now_us(&self) -> u64 {
         self.scene.now_us
@@ -198,7 +234,12 @@ impl World {
                 client(&mut self.clients, response.request.client).on_response(scene, response)?;
             }
             Event::Wake { client: id, alarm } => client(&mut self.clients, id).on_wake(scene, alarm),
-            Event::Fault if scene.is_faulty() => self.faults.strike(scene, &mut self.members),
+            Event::Fault if scene.is_faulty() => {
+                let struck = self.faults.strike(scene, &mut self.members);
+                if struck && self.faults.number() == DRILL_FAULT {
+                    self.fail_on_purpose()?;
+                }
+            }
             Event::Fault => {}
             Event::Restart(node) => member(&mut self.members, node).start(scene)?,
             Event::Flap(node) if scene.is_faulty() => {
@@ -210,11 +251,22 @@ impl World {
             Event::Flap(_) => {}
             Event::MendDisk(node) => member(&mut self.members, node).disk().heal(),
             Event::Heal => {
-                scene.line("net", || "all links are joined".into());
+                scene.announce("net", || "all links are joined".into());
                 scene.network.heal();
             }
         }
         Ok(())
+    }
+
+    /// What a drill does.
+    fn fail_on_purpose(&self) -> Result<(), Violation> {
+        let what = "nothing is wrong: the alarm is being tried".to_string();
+        match self.drill {
+            None => Ok(()),
+            Some(Drill::Panic) => panic!("a drill: {what}"),
+            Some(Drill::Safety) => Err(Violation::safety("a drill breaks no rule", what)),
+            Some(Drill::Liveness) => Err(Violation::liveness("a drill goes on", what)),
+        }
     }
 
     /// Ends all faults: from now on nothing stands in the way.
@@ -271,23 +323,34 @@ impl World {
                 member.status_line(),
                 self.scene.checks.applied(*node)
             ));
+            for condition in member.conditions(self.scene.now_us) {
+                text.push_str(&format!("\n      {condition}"));
+            }
+        }
+        let voters = &self.scene.voters;
+        for from in voters {
+            let unheard: Vec<String> = voters
+                .iter()
+                .filter(|to| !self.scene.network.carries(*from, **to))
+                .map(NodeId::to_string)
+                .collect();
+            if !unheard.is_empty() {
+                text.push_str(&format!("\n  {from} is not heard by {}", unheard.join(", ")));
+            }
+        }
+        for waiting in self.clients.iter().filter_map(Client::waits_for) {
+            text.push_str(&format!("\n  {waiting}"));
         }
         text
     }
 
     fn report(&mut self) -> Report {
         let scene = &mut self.scene;
-        let faults = &scene.profile.faults;
-        let lasting = [
-            (faults.clock_rate_per_mille > 0, "clock drifts"),
-            (faults.reorder, "messages may overtake each other"),
-        ];
-        let lasting = lasting.into_iter().filter_map(|(on, name)| on.then_some((name, 1)));
-        let extremes = scene.profile.limits.extremes().into_iter().map(|name| (name, 1));
+        let drawn = scene.profile.drawn().into_iter().map(|name| (name, 1));
         let disks = self.members.values().flat_map(|member| hits::of_disk(member.disk()));
         let network = hits::of_network(scene.network.counters());
         let mut counters = scene.counters.clone();
-        for (name, count) in disks.chain(lasting).chain(extremes).chain(network) {
+        for (name, count) in disks.chain(drawn).chain(network) {
             *counters.entry(name).or_default() += count;
         }
         let states = self.members.values().filter_map(Member::state).map(Ledger::fingerprint);

@@ -144,7 +144,13 @@ pub fn kind(message: &Message) -> &'static str {
 /// A message in one line.
 pub fn describe(envelope: &Envelope) -> String {
     let Envelope { from, to, term, message } = envelope;
-    let what = match message {
+    let line = format!("{from} -> {to} {term} {} {}", kind(message), details(message, describe_entries));
+    line.trim_end().to_owned()
+}
+
+/// What a message says beside its kind, with its entries in the caller's words.
+pub fn details(message: &Message, entries_in_words: impl Fn(&[Entry]) -> String) -> String {
+    match message {
         Message::VoteRequest { last, forced: true } => format!("last {last} forced"),
         Message::PreVoteRequest { last } | Message::VoteRequest { last, forced: false } => {
             format!("last {last}")
@@ -157,15 +163,14 @@ pub fn describe(envelope: &Envelope) -> String {
             }
         }
         Message::AppendRequest { prev, entries, commit } => {
-            format!("prev {prev} [{}] commit {commit}", describe_entries(entries))
+            format!("prev {prev} [{}] commit {commit}", entries_in_words(entries))
         }
         Message::AppendResponse { matched } => format!("matched {matched}"),
         Message::AppendRejected { prev, hint } => format!("prev {prev} hint {hint}"),
         Message::Heartbeat { commit, round } => format!("commit {commit} round {round}"),
         Message::HeartbeatResponse { round } => format!("round {round}"),
         Message::TimeoutNow => String::new(),
-    };
-    format!("{from} -> {to} {term} {} {what}", kind(message)).trim_end().to_owned()
+    }
 }
 
 /// Entries in one line; of many only the first and the last.

@@ -1,6 +1,5 @@
-//! Whole runs: a seed means one run, the seeds that once failed hold, and a few others.
+//! Whole runs: a seed means one run, and a few seeds hold.
 
-use quorate_sim::corpus;
 use quorate_sim::trace::TraceMode;
 use quorate_sim::world::World;
 
@@ -23,13 +22,6 @@ fn the_same_seed_gives_the_same_run_line_for_line() {
 #[test]
 fn a_trace_changes_nothing_in_the_run() {
     assert_eq!(check(4, TraceMode::Off).events, check(4, TraceMode::Keep).events);
-}
-
-#[test]
-fn seeds_that_once_failed_hold() {
-    for seed in corpus::seeds() {
-        check(seed, TraceMode::Off);
-    }
 }
 
 #[test]

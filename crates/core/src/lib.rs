@@ -86,7 +86,7 @@ pub mod quorum;
 // Beside it: binary forms, what a node tells of itself, what must hold, and chance.
 pub mod codec;
 
-mod state;
+pub mod state;
 
 pub mod status;
 

@@ -257,6 +257,25 @@ impl Log {
         numbers
     }
 
+    /// Takes the newest write under way for a part of the one before it, for [`crate::raft::Raft::join_empty_write`].
+    pub(crate) fn join_newest_write(&mut self) {
+        let newest = self.writes.pop_back().expect("a write is under way");
+        let before = self.writes.back().expect("a write is under way before it");
+        assert!(newest.through == before.through, "an empty write carries no entries");
+    }
+
+    /// Gives the nodes other names, for [`crate::raft::Raft::renamed`].
+    pub(crate) fn rename(&mut self, name: crate::state::Name<'_>) {
+        self.window.iter_mut().for_each(|entry| *entry = entry.renamed(name));
+        for (_, membership) in &mut self.memberships {
+            *membership = Arc::new(membership.renamed(name));
+        }
+        assert!(
+            self.window.iter().map(Entry::window_bytes).sum::<usize>() == self.window_bytes,
+            "names do not change the size of an entry"
+        );
+    }
+
     /// Lets go of the oldest entries while the window is above its limit: only of what is persisted and applied, so that
     /// what was never written and what waits for the state machine is always at hand.
     pub(crate) fn evict(&mut self, applied: Index) {

@@ -1,13 +1,22 @@
 //! The whole state of a node as bytes, in one canonical form: two nodes with the same bytes and the same configuration do
 //! the same for ever. Comparing runs and exploring the states of a cluster both need it. It is never written to disk or wire.
+//!
+//! And the state as it would be if the nodes had other names. No rule of the protocol asks which of two names is the smaller
+//! one, so a cluster with other names does the same under these names; an explorer need not look at both.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 
+use crate::entry::{Entry, HardState, Membership, Payload};
 use crate::log::Log;
+use crate::message::{Envelope, Message};
 use crate::progress::{Progress, Sending};
 use crate::raft::{Outbox, Raft};
 use crate::rng::Rng;
-use crate::role::{Leader, RoleState};
+use crate::role::{Candidate, Follower, Leader, PreCandidate, RoleState};
+use crate::transfer::Transfer;
 use crate::types::{EntryId, NodeId, WriteNumber};
 
 impl Raft {
@@ -46,6 +55,65 @@ impl Raft {
                 }
                 leader.peers.values_mut().for_each(|peer| in_two_steps(&mut peer.silent_ticks));
             }
+        }
+    }
+
+    /// Counts the newest write under way, which was empty, as a part of the one before it. Not for production.
+    ///
+    /// An empty write only holds messages back until the one before it is durable. That they then leave at once, and not a
+    /// little later, is one of the things that can happen; that they leave later is the same as a slow network.
+    ///
+    /// # Panics
+    /// If no other write is under way, or the newest one was not empty.
+    pub fn join_empty_write(&mut self) {
+        self.log.join_newest_write();
+        self.write_number = WriteNumber(self.write_number.0 - 1);
+    }
+
+    /// The node as it would be if each node were called what `name` says. `name` gives no two nodes one name. The generator
+    /// stays what it is, so the seeds of the nodes must be equal, as [`Raft::forget_time`] needs them as well.
+    ///
+    /// # Panics
+    /// If a turn is under way.
+    #[must_use]
+    pub fn renamed(&self, name: Name<'_>) -> Raft {
+        assert!(self.out == Outbox::default(), "the state is looked at between turns");
+        let role = match &self.role {
+            RoleState::Follower(Follower { leader, silent_ticks }) => {
+                RoleState::Follower(Follower { leader: leader.map(name), silent_ticks: *silent_ticks })
+            }
+            RoleState::PreCandidate(PreCandidate { answers }) => {
+                RoleState::PreCandidate(PreCandidate { answers: keys_renamed(answers, name) })
+            }
+            RoleState::Candidate(Candidate { votes, own_vote_write }) => {
+                let own_vote_write = *own_vote_write;
+                RoleState::Candidate(Candidate { votes: keys_renamed(votes, name), own_vote_write })
+            }
+            RoleState::Leader(leader) => RoleState::Leader(Box::new(leader_renamed(leader, name))),
+        };
+        // Every field is named here, so that one which is new cannot be forgotten.
+        let Raft {
+            mut config, rng, hard_state, hard_state_is_new, mut log, commit, applied, role: _, ..
+        } = self.clone();
+        let Raft { election_elapsed_ticks, election_due_ticks, wall_ms, write_number, reading_back, .. } =
+            *self;
+        config.node = name(config.node);
+        log.rename(name);
+        Raft {
+            config,
+            rng,
+            hard_state: hard_state.renamed(name),
+            hard_state_is_new,
+            log,
+            commit,
+            applied,
+            role,
+            election_elapsed_ticks,
+            election_due_ticks,
+            wall_ms,
+            write_number,
+            reading_back,
+            out: Outbox::default(),
         }
     }
 
@@ -93,6 +161,80 @@ impl Raft {
             }
         }
     }
+}
+
+/// What a node is called under other names.
+pub type Name<'a> = &'a dyn Fn(NodeId) -> NodeId;
+
+impl HardState {
+    /// The same under other names.
+    #[must_use]
+    pub fn renamed(self, name: Name<'_>) -> HardState {
+        HardState { term: self.term, vote: self.vote.map(name) }
+    }
+}
+
+impl Entry {
+    /// The same under other names.
+    #[must_use]
+    pub fn renamed(&self, name: Name<'_>) -> Entry {
+        let Entry { id, timestamp_ms, payload } = self;
+        let payload = match payload {
+            Payload::Noop => Payload::Noop,
+            Payload::Command(command) => Payload::Command(command.clone()),
+            Payload::Membership(membership) => Payload::Membership(Arc::new(membership.renamed(name))),
+        };
+        Entry { id: *id, timestamp_ms: *timestamp_ms, payload }
+    }
+}
+
+impl Membership {
+    /// The same under other names.
+    #[must_use]
+    pub fn renamed(&self, name: Name<'_>) -> Membership {
+        let Membership { voters, voters_outgoing, learners } = self;
+        let [voters, voters_outgoing, learners] =
+            [voters, voters_outgoing, learners].map(|nodes| nodes.iter().copied().map(name).collect());
+        Membership { voters, voters_outgoing, learners }
+    }
+}
+
+impl Envelope {
+    /// The same under other names.
+    #[must_use]
+    pub fn renamed(&self, name: Name<'_>) -> Envelope {
+        let mut message = self.message.clone();
+        match &mut message {
+            Message::AppendRequest { prev: _, entries, commit: _ } => {
+                entries.iter_mut().for_each(|entry| *entry = entry.renamed(name));
+            }
+            Message::PreVoteRequest { last: _ }
+            | Message::PreVoteResponse { granted: _ }
+            | Message::VoteRequest { last: _, forced: _ }
+            | Message::VoteResponse { granted: _ }
+            | Message::AppendResponse { matched: _ }
+            | Message::AppendRejected { prev: _, hint: _ }
+            | Message::Heartbeat { commit: _, round: _ }
+            | Message::HeartbeatResponse { round: _ }
+            | Message::TimeoutNow => {}
+        }
+        Envelope { from: name(self.from), to: name(self.to), term: self.term, message }
+    }
+}
+
+fn leader_renamed(leader: &Leader, name: Name<'_>) -> Leader {
+    // Every field is named here, so that one which is new cannot be forgotten.
+    let Leader { peers, heartbeat_elapsed_ticks, disk_silent_ticks, round, reads, term_first, transfer } =
+        leader.clone();
+    let transfer = transfer.map(|transfer| Transfer { to: name(transfer.to), ..transfer });
+    let peers = keys_renamed(&peers, name);
+    Leader { peers, heartbeat_elapsed_ticks, disk_silent_ticks, round, reads, term_first, transfer }
+}
+
+fn keys_renamed<T: Clone>(map: &BTreeMap<NodeId, T>, name: Name<'_>) -> BTreeMap<NodeId, T> {
+    let renamed: BTreeMap<NodeId, T> = map.iter().map(|(node, value)| (name(*node), value.clone())).collect();
+    assert!(renamed.len() == map.len(), "no two nodes get one name");
+    renamed
 }
 
 fn put_log(out: &mut BytesMut, log: &Log) {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use quorate_sim::explore::model::Bounds;
+use quorate_sim::explore::model::{Bounds, Reductions};
 use quorate_sim::explore::search::{Ended, Found, Limits, Search};
 use quorate_sim::explore::state::Budgets;
 use quorate_sim::explore::story;
@@ -14,8 +14,8 @@ quorate-sim explore       every state of a cluster that starts empty, breadth fi
   --entries N             commands that clients propose (2)
   --crashes N             crashes of a node, each losing what is not durable (1)
   --heartbeats N          heartbeat rounds (0)
+  --campaigns N           candidacies, of all nodes in all terms (as many as the terms allow)
   --silences N            times that a leader finds itself without a quorum (0)
-  --loss                  one message disappears (adds nothing but states: one that never comes is lost as well)
   --duplicate             what was sent stays in flight: it may come never, or any number of times
   --states-max N          stop after so many states (100,000,000)
   --planted BUG           with a known mistake in the core; with `--features planted` only
@@ -77,14 +77,15 @@ fn print_found(found: &Found, millis: u64) {
 
 fn parse(options: &[&str]) -> Option<(Bounds, Limits)> {
     let budgets = Budgets { proposals: 2, crashes: 1, ..Budgets::default() };
-    let mut bounds = Bounds { nodes: 3, terms: 2, budgets, messages_stay: false };
+    let mut bounds =
+        Bounds { nodes: 3, terms: 2, budgets, messages_stay: false, reductions: Reductions::ALL };
     let mut limits = Limits { states_max: 100_000_000, bytes_max: 2 << 30 };
     let mut rest = options;
     while let Some((option, after)) = rest.split_first() {
         rest = after;
         match *option {
-            "--loss" => {
-                bounds.budgets.losses = 1;
+            "--unreduced" => {
+                bounds.reductions = Reductions::NONE;
                 continue;
             }
             "--duplicate" => {
@@ -101,6 +102,7 @@ fn parse(options: &[&str]) -> Option<(Bounds, Limits)> {
             "--entries" => bounds.budgets.proposals = value.parse().ok()?,
             "--crashes" => bounds.budgets.crashes = value.parse().ok()?,
             "--heartbeats" => bounds.budgets.heartbeats = value.parse().ok()?,
+            "--campaigns" => bounds.budgets.campaigns = Some(value.parse().ok()?),
             "--silences" => bounds.budgets.silences = value.parse().ok()?,
             "--states-max" => limits.states_max = value.parse().ok()?,
             #[cfg(feature = "planted")]

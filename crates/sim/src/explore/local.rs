@@ -11,6 +11,7 @@ use quorate_core::invariants;
 use quorate_core::message::Envelope;
 use quorate_core::raft::Raft;
 use quorate_core::ready::{Durable, Fact, Input, Write};
+use quorate_core::state::Name;
 use quorate_core::status::Role;
 use quorate_core::stored::Stored;
 use quorate_core::types::{EntryId, Index, NodeId, Term, WriteNumber};
@@ -34,14 +35,32 @@ pub enum Event {
     Crash,
 }
 
+impl Event {
+    /// The event as it would be if the nodes had other names.
+    #[must_use]
+    pub fn renamed(&self, name: Name<'_>) -> Event {
+        match self {
+            Event::Deliver(envelope) => Event::Deliver(envelope.renamed(name)),
+            Event::Persist
+            | Event::Campaign
+            | Event::Propose(_)
+            | Event::Heartbeat
+            | Event::Silence
+            | Event::Crash => self.clone(),
+        }
+    }
+}
+
 /// A node.
 #[derive(Clone)]
 pub struct Local {
     raft: Raft,
     hard_state: HardState,
     disk: Vec<Entry>,
-    /// Oldest first.
+    /// Oldest first. None is empty: what would wait for an empty one waits for the one before it.
     pending: Vec<Pending>,
+    /// Whether what is in flight stays there: then one copy of a message says all that two would.
+    messages_stay: bool,
 }
 
 /// A write under way.
@@ -49,6 +68,7 @@ pub struct Local {
 struct Pending {
     hard_state: Option<HardState>,
     entries: Vec<Entry>,
+    /// In order of their binary forms: they leave together.
     messages: Vec<Envelope>,
 }
 
@@ -63,13 +83,14 @@ pub struct Output {
 
 impl Local {
     /// A node that has never run.
-    pub fn new(node: NodeId, nodes: u64) -> Local {
+    pub fn new(node: NodeId, nodes: u64, messages_stay: bool) -> Local {
         let entries = vec![Entry::bootstrap(Membership::of_voters((1..=nodes).map(NodeId::new)))];
         let mut local = Local {
             raft: Raft::new(config(node), Stored::of_entries(HardState::default(), entries.clone())),
             hard_state: HardState::default(),
             disk: entries,
             pending: Vec::new(),
+            messages_stay,
         };
         local.raft.forget_time();
         local
@@ -146,10 +167,47 @@ impl Local {
         assert!(ready.fetches.is_empty(), "all entries are in the window");
         if let Some(Write { number, hard_state, entries, barrier }) = ready.write {
             let messages = barrier.release(Durable::attest(number));
-            self.pending.push(Pending { hard_state, entries, messages });
+            match self.pending.last_mut() {
+                Some(before) if hard_state.is_none() && entries.is_empty() => {
+                    before.messages.extend(messages);
+                    self.raft.join_empty_write();
+                }
+                _ => self.pending.push(Pending { hard_state, entries, messages }),
+            }
+            self.sort_newest();
         }
         output.elected = ready.facts.iter().any(|fact| matches!(fact, Fact::BecameLeader(_)));
         output.sent.extend(ready.send);
+    }
+
+    /// Brings the messages that wait for the newest write into their order.
+    fn sort_newest(&mut self) {
+        if let Some(Pending { messages, .. }) = self.pending.last_mut() {
+            sort(messages);
+            if self.messages_stay {
+                messages.dedup();
+            }
+        }
+    }
+
+    /// The node as it would be if the nodes had other names.
+    #[must_use]
+    pub fn renamed(&self, name: Name<'_>) -> Local {
+        let renamed = |entries: &[Entry]| entries.iter().map(|entry| entry.renamed(name)).collect();
+        let pending = |Pending { hard_state, entries, messages }: &Pending| {
+            let mut messages: Vec<Envelope> =
+                messages.iter().map(|envelope| envelope.renamed(name)).collect();
+            sort(&mut messages);
+            let hard_state = hard_state.map(|hard_state| hard_state.renamed(name));
+            Pending { hard_state, entries: renamed(entries), messages }
+        };
+        Local {
+            raft: self.raft.renamed(name),
+            hard_state: self.hard_state.renamed(name),
+            disk: renamed(&self.disk),
+            pending: self.pending.iter().map(pending).collect(),
+            messages_stay: self.messages_stay,
+        }
     }
 
     /// The canonical form: equal bytes behave alike for ever.
@@ -172,14 +230,19 @@ impl Local {
         self.raft.term()
     }
 
-    /// The term that it would be in after a crash.
-    pub fn disk_term(&self) -> Term {
-        self.hard_state.term
+    /// Its vote in this term.
+    pub fn vote(&self) -> Option<NodeId> {
+        self.raft.status().vote
     }
 
-    /// Whether it leads.
-    pub fn leads(&self) -> bool {
-        self.raft.role() == Role::Leader
+    /// The term and the vote that it would have after a crash.
+    pub fn hard_state(&self) -> HardState {
+        self.hard_state
+    }
+
+    /// What it is in its term.
+    pub fn role(&self) -> Role {
+        self.raft.role()
     }
 
     /// Whether it waits for its disk.
@@ -220,6 +283,14 @@ impl Local {
             self.pending.len()
         )
     }
+}
+
+fn sort(messages: &mut [Envelope]) {
+    messages.sort_by_cached_key(|envelope| {
+        let mut key = BytesMut::new();
+        envelope.encode(&mut key);
+        key
+    });
 }
 
 fn put_entries(out: &mut BytesMut, entries: &[Entry]) {

@@ -11,16 +11,27 @@
 //!   whatever the timers say. That is more than can happen in reality, so nothing unsafe is missed. Campaigns go without a
 //!   pre-vote, as if an operator had asked for them.
 //! - *Chance.* The generator only spreads timers, so it is put back after every event.
-//! - *Numbers of writes*, which are only compared with each other.
+//! - *Numbers of writes*, which are only compared with each other. *Empty writes*, which only hold messages back until the write before
+//!   them is durable, are a part of that write. In reality such messages may leave a little later, or be lost in a crash in
+//!   between; here they may come later, or never.
 //! - *Loss.* A message that stays in flight for ever is a lost one. An event that changes nothing at its node and sends
 //!   nothing is not followed: what can happen without a message can also happen while it is in flight.
+//! - *Repetition*, if it is wanted: then what was sent stays in flight and may come any number of times. The messages in
+//!   flight are a set that only grows, so that a state does not remember what was delivered how often.
+//! - *Messages that can do nothing any more*, whatever happens ([`dead`]). They are forgotten.
+//! - *Names.* States that are equal when the nodes are renamed are one ([`symmetry`]).
+//!
+//! The last two can be switched off: tests hold the states, the rules that are broken and the lengths of the paths against each other.
+//! They made 37 times fewer states of three nodes with one term, one entry and one crash, and 580 times fewer where messages stay.
 //!
 //! # What is left out
 //!
 //! Turns of several inputs, a write of several entries of which a crash keeps a part, reads, entries outside the window in
 //! memory, and pre-votes. The simulator has all of them.
 
+mod dead;
 pub mod fingerprint;
+mod frontier;
 pub mod interner;
 pub mod local;
 pub mod model;
@@ -28,3 +39,4 @@ mod rules;
 pub mod search;
 pub mod state;
 pub mod story;
+pub mod symmetry;

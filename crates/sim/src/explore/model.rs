@@ -5,14 +5,18 @@
 
 use bytes::BytesMut;
 use quorate_core::entry::Entry;
-use quorate_core::message::{Envelope, Message};
+use quorate_core::message::Envelope;
+use quorate_core::status::Role;
 use quorate_core::types::NodeId;
 
 use crate::check::Violation;
+use crate::explore::dead::{self, Address};
+use crate::explore::fingerprint::{fingerprint, scramble};
 use crate::explore::interner::Interner;
 use crate::explore::local::{Event, Local};
 use crate::explore::rules;
 use crate::explore::state::{Budgets, State};
+use crate::explore::symmetry::{Prints, Renamings};
 
 /// How large the cluster is and how much may happen.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -25,6 +29,24 @@ pub struct Bounds {
     pub budgets: Budgets,
     /// Whether what was sent stays in flight for ever: it may come never, at any time, and any number of times.
     pub messages_stay: bool,
+    /// What need not be told apart.
+    pub reductions: Reductions,
+}
+
+/// What need not be told apart. All of it can be switched off, to show that nothing is missed.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Reductions {
+    /// States that differ only by the names of the nodes are one ([`crate::explore::symmetry`]).
+    pub names: bool,
+    /// Messages that can do nothing any more are forgotten ([`crate::explore::dead`]).
+    pub dead: bool,
+}
+
+impl Reductions {
+    /// All of them.
+    pub const ALL: Reductions = Reductions { names: true, dead: true };
+    /// None.
+    pub const NONE: Reductions = Reductions { names: false, dead: false };
 }
 
 /// Something that may happen. Nodes are given by their place, which is one less than their id.
@@ -32,8 +54,6 @@ pub struct Bounds {
 pub enum Action {
     /// A message arrives.
     Deliver(u16),
-    /// A message disappears.
-    Lose(u16),
     /// The oldest write of a node becomes durable.
     Persist(usize),
     /// A node stands for election.
@@ -51,12 +71,18 @@ pub enum Action {
 /// All distinct parts of the states that were seen.
 pub struct Model {
     bounds: Bounds,
+    renamings: Renamings,
     messages: Interner<Envelope>,
-    receivers: Vec<Receiver>,
+    message_prints: Prints,
+    addresses: Vec<Address>,
     entries: Interner<Entry>,
     /// Lists of numbers of entries.
     lists: Interner<Vec<u16>>,
+    list_prints: Prints,
     locals: Interner<Local>,
+    local_prints: Prints,
+    /// For each term all leaders that it may have had, nobody first.
+    leader_prints: Prints,
     /// What the rules of the cluster need to know of each node state.
     facts: Vec<Facts>,
     /// For each node state, the events that were tried, with the place of what came of each.
@@ -75,19 +101,20 @@ pub struct Facts {
     pub committed: u16,
     /// Its term.
     pub term: u8,
-    /// Its term after a crash.
-    disk_term: u8,
-    leads: bool,
+    /// Whom it voted for in its term.
+    vote: Option<u8>,
+    /// Its term and its vote after a crash.
+    disk_vote: (u8, Option<u8>),
+    /// What it is.
+    pub role: Role,
     writes: bool,
 }
 
-/// What a message is to its receiver.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-struct Receiver {
-    /// The place of the receiver.
-    node: usize,
-    term: u8,
-    is_answer: bool,
+impl Facts {
+    /// The lowest term that the node can ever be in again, with the vote in it; `crashes` tells whether a crash may still come.
+    pub fn lowest(&self, crashes: bool) -> (u8, Option<u8>) {
+        if crashes { self.disk_vote } else { (self.term, self.vote) }
+    }
 }
 
 /// What an event does to a node state.
@@ -101,13 +128,28 @@ struct Outcome {
 impl Model {
     /// Nothing is known yet.
     pub fn new(bounds: Bounds) -> Model {
+        let renamings = Renamings::all(bounds.nodes);
+        let mut leader_prints = Prints::default();
+        for term in 0..u64::from(bounds.terms) {
+            leader_prints.push(&renamings.prints(|_| scramble(term << 8 | LEADER_KIND)));
+            for node in (1..=u64::from(bounds.nodes)).map(NodeId::new) {
+                let print =
+                    |name: &dyn Fn(NodeId) -> NodeId| name(node).get() << 32 | term << 8 | LEADER_KIND;
+                leader_prints.push(&renamings.prints(|name| scramble(print(name))));
+            }
+        }
         Model {
             bounds,
+            renamings,
             messages: Interner::new(),
-            receivers: Vec::new(),
+            message_prints: Prints::default(),
+            addresses: Vec::new(),
             entries: Interner::new(),
             lists: Interner::new(),
+            list_prints: Prints::default(),
             locals: Interner::new(),
+            local_prints: Prints::default(),
+            leader_prints,
             facts: Vec::new(),
             tried: Vec::new(),
             outcomes: Vec::new(),
@@ -116,18 +158,49 @@ impl Model {
 
     /// The state in which the cluster starts.
     pub fn start(&mut self) -> State {
-        let ids = 1..=u64::from(self.bounds.nodes);
-        let nodes: Vec<u32> = ids
-            .map(|id| self.local_number(&Local::new(NodeId::new(id), u64::from(self.bounds.nodes))))
-            .collect();
-        State {
+        let Bounds { nodes, terms, budgets, messages_stay, .. } = self.bounds;
+        let local = |id| Local::new(NodeId::new(id), u64::from(nodes), messages_stay);
+        let nodes: Vec<u32> = (1..=u64::from(nodes)).map(|id| self.local_number(&local(id))).collect();
+        let mut state = State {
             messages: Vec::new(),
             // All nodes begin with the same first entry, and nothing is committed.
             committed: self.list_number(&[]),
-            leaders: vec![0; usize::from(self.bounds.terms)],
-            left: self.bounds.budgets,
+            leaders: vec![0; usize::from(terms)],
+            left: budgets,
             nodes,
+            sums: Vec::new(),
+        };
+        self.sum(&mut state);
+        state
+    }
+
+    /// Puts the fingerprints of all parts together anew.
+    pub fn sum(&self, state: &mut State) {
+        let State { nodes, messages, committed, leaders, left, sums } = state;
+        sums.clear();
+        sums.resize(self.renamings.len(), budget_print(*left));
+        nodes.iter().for_each(|node| self.local_prints.add(*node as usize, sums));
+        messages.iter().for_each(|message| self.message_prints.add(usize::from(*message), sums));
+        self.list_prints.add(usize::from(*committed), sums);
+        for (term, leader) in (1..).zip(leaders.iter()) {
+            self.leader_prints.add(self.leader_place(term, *leader), sums);
         }
+    }
+
+    /// The fingerprint by which the search knows a state again.
+    pub fn fingerprint(&self, state: &State) -> u64 {
+        if self.bounds.reductions.names { nameless(&state.sums) } else { scramble(state.sums[0]) }
+    }
+
+    /// The fingerprint of what a search with all reductions makes of a state.
+    pub fn reduced_fingerprint(&self, state: &State) -> u64 {
+        let mut state = state.clone();
+        self.forget_dead(&mut state);
+        nameless(&state.sums)
+    }
+
+    fn leader_place(&self, term: u8, leader: u8) -> usize {
+        usize::from(term - 1) * (usize::from(self.bounds.nodes) + 1) + usize::from(leader)
     }
 
     /// Everything that may happen in a state, always in the same order.
@@ -140,18 +213,17 @@ impl Model {
             }
             before = Some(*message);
             actions.push(Action::Deliver(*message));
-            if state.left.losses > 0 {
-                actions.push(Action::Lose(*message));
-            }
         }
+        let may_campaign = state.left.campaigns != Some(0);
         for (node, local) in state.nodes.iter().enumerate() {
-            let facts = self.facts[*local as usize];
+            let facts = &self.facts[*local as usize];
+            let leads = facts.role == Role::Leader;
             let may = [
                 (facts.writes, Action::Persist(node)),
-                (!facts.leads && facts.term < self.bounds.terms, Action::Campaign(node)),
-                (facts.leads && state.left.proposals > 0, Action::Propose(node)),
-                (facts.leads && state.left.heartbeats > 0, Action::Heartbeat(node)),
-                (facts.leads && state.left.silences > 0, Action::Silence(node)),
+                (may_campaign && !leads && facts.term < self.bounds.terms, Action::Campaign(node)),
+                (leads && state.left.proposals > 0, Action::Propose(node)),
+                (leads && state.left.heartbeats > 0, Action::Heartbeat(node)),
+                (leads && state.left.silences > 0, Action::Silence(node)),
                 (state.left.crashes > 0, Action::Crash(node)),
             ];
             actions.extend(may.iter().filter(|(may, _)| *may).map(|(_, action)| *action));
@@ -163,64 +235,85 @@ impl Model {
     /// # Errors
     /// A rule that is broken by it.
     pub fn follow(&mut self, state: &State, action: Action, next: &mut State) -> Result<bool, Violation> {
-        next.clone_from(state);
-        let (node, event) = match action {
-            Action::Lose(message) => {
-                next.remove(message);
-                next.left.losses -= 1;
-                return Ok(true);
-            }
-            Action::Deliver(message) => {
-                if !self.bounds.messages_stay {
-                    next.remove(message);
-                }
-                (self.receivers[usize::from(message)].node, DELIVER | u32::from(message))
-            }
-            Action::Persist(node) => (node, PERSIST),
-            Action::Campaign(node) => (node, CAMPAIGN),
-            Action::Propose(node) => {
-                next.left.proposals -= 1;
-                (node, PROPOSE | u32::from(next.left.proposals))
-            }
-            Action::Heartbeat(node) => {
-                next.left.heartbeats -= 1;
-                (node, HEARTBEAT)
-            }
-            Action::Silence(node) => {
-                next.left.silences -= 1;
-                (node, SILENCE)
-            }
-            Action::Crash(node) => {
-                next.left.crashes -= 1;
-                (node, CRASH)
-            }
-        };
+        let (node, code) = self.code(state, action);
         let from = state.nodes[node];
-        let place = self.outcome(from, event)?;
+        let place = self.outcome(from, code)?;
         let Outcome { to, sent, elected } = &self.outcomes[place as usize];
         if *to == from && sent.is_empty() {
             return Ok(false);
         }
+        next.clone_from(state);
+        if let Action::Deliver(message) = action
+            && !self.bounds.messages_stay
+        {
+            next.remove(message);
+            self.message_prints.take(usize::from(message), &mut next.sums);
+        }
+        spend(action, &mut next.left);
+        if next.left != state.left {
+            let change = budget_print(next.left).wrapping_sub(budget_print(state.left));
+            next.sums.iter_mut().for_each(|sum| *sum = sum.wrapping_add(change));
+        }
         next.nodes[node] = *to;
+        self.local_prints.take(from as usize, &mut next.sums);
+        self.local_prints.add(*to as usize, &mut next.sums);
         for message in sent {
             if !self.bounds.messages_stay || next.messages.binary_search(message).is_err() {
                 next.send(*message);
+                self.message_prints.add(usize::from(*message), &mut next.sums);
             }
         }
-        rules::check(self, next, node, *elected)?;
-        self.forget_dead(next);
+        let elected = *elected;
+        rules::check(self, next, node, elected)?;
+        self.list_prints.take(usize::from(state.committed), &mut next.sums);
+        self.list_prints.add(usize::from(next.committed), &mut next.sums);
+        for (term, (before, after)) in (1..).zip(state.leaders.iter().zip(&next.leaders)) {
+            if before != after {
+                self.leader_prints.take(self.leader_place(term, *before), &mut next.sums);
+                self.leader_prints.add(self.leader_place(term, *after), &mut next.sums);
+            }
+        }
+        if self.bounds.reductions.dead {
+            self.forget_dead(next);
+        }
         Ok(true)
     }
 
-    /// Drops answers in a term that their receiver has left and can never be in again, also not after a crash: it would drop
-    /// them itself whenever they came.
-    fn forget_dead(&self, state: &mut State) {
-        let State { nodes, messages, left, .. } = state;
+    /// Which node an action moves, and the code of the event that it is to that node.
+    fn code(&self, state: &State, action: Action) -> (usize, u32) {
+        match action {
+            Action::Deliver(message) => {
+                (self.addresses[usize::from(message)].to, DELIVER | u32::from(message))
+            }
+            Action::Persist(node) => (node, PERSIST),
+            Action::Campaign(node) => (node, CAMPAIGN),
+            Action::Propose(node) => (node, PROPOSE | u32::from(state.left.proposals)),
+            Action::Heartbeat(node) => (node, HEARTBEAT),
+            Action::Silence(node) => (node, SILENCE),
+            Action::Crash(node) => (node, CRASH),
+        }
+    }
+
+    /// Drops what can do nothing any more: messages, and who led a term that nobody can win again.
+    pub fn forget_dead(&self, state: &mut State) {
+        let State { nodes, messages, left, sums, leaders, .. } = state;
+        for (term, leader) in (1..).zip(leaders.iter_mut()).filter(|(_, leader)| **leader != 0) {
+            let may_win = |node: &u32| dead::may_win(&self.facts[*node as usize], left.crashes > 0, term);
+            if !nodes.iter().any(may_win) {
+                self.leader_prints.take(self.leader_place(term, *leader), sums);
+                self.leader_prints.add(self.leader_place(term, 0), sums);
+                *leader = 0;
+            }
+        }
         messages.retain(|message| {
-            let receiver = self.receivers[usize::from(*message)];
-            let facts = self.facts[nodes[receiver.node] as usize];
-            let term = if left.crashes > 0 { facts.disk_term } else { facts.term };
-            !receiver.is_answer || receiver.term >= term
+            let place = usize::from(*message);
+            let address = &self.addresses[place];
+            let [from, to] = [address.from, address.to].map(|node| &self.facts[nodes[node] as usize]);
+            let dead = address.is_dead(from, to, left.crashes > 0, self.bounds.terms);
+            if dead {
+                self.message_prints.take(place, sums);
+            }
+            !dead
         });
     }
 
@@ -243,6 +336,12 @@ impl Model {
         Ok(place)
     }
 
+    /// Which node an action moves, and the event that it is to that node.
+    pub fn event_of(&self, state: &State, action: Action) -> (usize, Event) {
+        let (node, code) = self.code(state, action);
+        (node, self.event(code))
+    }
+
     /// The event that a code stands for.
     fn event(&self, code: u32) -> Event {
         let argument = code & ARGUMENT;
@@ -259,47 +358,56 @@ impl Model {
     }
 
     fn local_number(&mut self, local: &Local) -> u32 {
-        let mut key = BytesMut::new();
-        local.encode(&mut key);
-        let number = self.locals.number(&key, || local.clone());
+        let number = self.locals.number(&local_key(local), || local.clone());
         if number as usize == self.facts.len() {
             let log = local.log();
             let committed = usize::try_from(local.commit().0).expect("logs are short here");
+            let small = |number| u8::try_from(number).expect("terms and ids are small here");
+            let vote = |vote: Option<NodeId>| vote.map(|node| small(node.get()));
+            let hard_state = local.hard_state();
             let facts = Facts {
                 log: self.list_number(&log),
                 disk: self.list_number(local.disk()),
                 committed: self.list_number(&log[..committed]),
-                term: u8::try_from(local.term().0).expect("terms are bounded"),
-                disk_term: u8::try_from(local.disk_term().0).expect("terms are bounded"),
-                leads: local.leads(),
+                term: small(local.term().0),
+                vote: vote(local.vote()),
+                disk_vote: (small(hard_state.term.0), vote(hard_state.vote)),
+                role: local.role(),
                 writes: local.writes(),
             };
             self.facts.push(facts);
             self.tried.push(Vec::new());
+            self.local_prints
+                .push(&self.renamings.prints(|name| fingerprint(&local_key(&local.renamed(name)))));
         }
         assert!(self.facts.len() == self.locals.len(), "the facts of each node state are known");
         number
     }
 
     fn message_number(&mut self, envelope: &Envelope) -> u16 {
-        let mut key = BytesMut::new();
-        envelope.encode(&mut key);
-        let number = narrow(self.messages.number(&key, || envelope.clone()));
-        if usize::from(number) == self.receivers.len() {
-            self.receivers.push(Receiver {
-                node: usize::try_from(envelope.to.get() - 1).expect("ids are small here"),
-                term: u8::try_from(envelope.term.0).expect("terms are bounded"),
-                is_answer: is_answer(&envelope.message),
-            });
+        let number = narrow(self.messages.number(&message_key(envelope), || envelope.clone()));
+        if usize::from(number) == self.addresses.len() {
+            self.addresses.push(Address::of(envelope));
+            self.message_prints
+                .push(&self.renamings.prints(|name| fingerprint(&message_key(&envelope.renamed(name)))));
         }
-        assert!(self.receivers.len() == self.messages.len(), "the receiver of each message is known");
+        assert!(self.addresses.len() == self.messages.len(), "sender and receiver of each message are known");
         number
     }
 
     fn list_number(&mut self, entries: &[Entry]) -> u16 {
         let numbers: Vec<u16> = entries.iter().map(|entry| self.entry_number(entry)).collect();
         let key: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-        narrow(self.lists.number(&key, || numbers))
+        let known = self.lists.len();
+        let number = self.lists.number(&key, || numbers);
+        if number as usize == known {
+            self.list_prints.push(&self.renamings.prints(|name| {
+                let mut key = BytesMut::from(&b"committed"[..]);
+                entries.iter().for_each(|entry| entry.renamed(name).encode(&mut key));
+                fingerprint(&key)
+            }));
+        }
+        narrow(number)
     }
 
     fn entry_number(&mut self, entry: &Entry) -> u16 {
@@ -348,31 +456,53 @@ impl Model {
         self.locals.bytes()
             + self.locals.len() * LOCAL_HEAP_BYTES
             + self.messages.bytes()
+            + (self.local_prints.len() + self.message_prints.len() + self.list_prints.len())
+                * size_of::<u64>()
             + self.outcomes.len() * (size_of::<Outcome>() + OUTCOME_HEAP_BYTES)
     }
 }
 
-/// Whether a message is dropped without an answer when it comes in an older term than its receiver's.
-fn is_answer(message: &Message) -> bool {
-    match message {
-        Message::VoteResponse { .. }
-        | Message::AppendResponse { .. }
-        | Message::AppendRejected { .. }
-        | Message::HeartbeatResponse { .. }
-        | Message::TimeoutNow => true,
-        // Pre-votes speak of a term in which nobody stands yet.
-        Message::PreVoteRequest { .. }
-        | Message::PreVoteResponse { .. }
-        | Message::VoteRequest { .. }
-        | Message::AppendRequest { .. }
-        | Message::Heartbeat { .. } => false,
+/// The fingerprint that a state has in common with all that renaming can make of it: these have the same sums in another order.
+fn nameless(sums: &[u64]) -> u64 {
+    sums.iter().fold(0, |fingerprint, sum| fingerprint.wrapping_add(scramble(*sum)))
+}
+
+/// What an action takes from what may still happen.
+fn spend(action: Action, left: &mut Budgets) {
+    match action {
+        Action::Propose(_) => left.proposals -= 1,
+        Action::Heartbeat(_) => left.heartbeats -= 1,
+        Action::Silence(_) => left.silences -= 1,
+        Action::Crash(_) => left.crashes -= 1,
+        Action::Campaign(_) => left.campaigns = left.campaigns.map(|campaigns| campaigns - 1),
+        Action::Deliver(_) | Action::Persist(_) => {}
     }
+}
+
+fn local_key(local: &Local) -> BytesMut {
+    let mut key = BytesMut::new();
+    local.encode(&mut key);
+    key
+}
+
+fn message_key(envelope: &Envelope) -> BytesMut {
+    let mut key = BytesMut::new();
+    envelope.encode(&mut key);
+    key
+}
+
+fn budget_print(left: Budgets) -> u64 {
+    scramble(u64::from(left.packed()) << 8 | BUDGET_KIND)
 }
 
 /// The search looks at [`Model::is_full`] after every state.
 fn narrow(number: u32) -> u16 {
     u16::try_from(number).expect("the search ends before the numbers do")
 }
+
+/// Parts of different kinds have different fingerprints.
+const LEADER_KIND: u64 = 1;
+const BUDGET_KIND: u64 = 2;
 
 const ARGUMENT: u32 = 0xffff;
 const DELIVER: u32 = 0;

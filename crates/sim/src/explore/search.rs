@@ -1,18 +1,20 @@
 //! Breadth first, level by level: the first state that breaks a rule is one that takes the fewest steps to reach.
 //!
-//! Kept for each state: its fingerprint, which of its parent's actions led to it, and how many new states it led to. The
-//! whole state is kept only until the level after it is known. The path to a state follows from the counts: states are
-//! numbered as they are found, so the children of a state are numbered after those of the state before it.
+//! Of each state five bytes of its fingerprint are kept, and the whole state until it is expanded. When a rule is broken, the search is
+//! run once more up to that state, and this time it is also kept which of its parent's actions led to each state, and how many new
+//! states it led to. The path follows from the counts: states are numbered as they are found, so the children of a state are
+//! numbered after those of the state before it.
 
 use crate::check::Violation;
-use crate::explore::fingerprint::{Fingerprints, Insert, fingerprint};
+use crate::explore::fingerprint::{Fingerprints, Insert};
+use crate::explore::frontier::Frontier;
 use crate::explore::model::{Action, Bounds, Model};
 use crate::explore::state::{MESSAGES_MAX, State};
 
 /// How much may be explored.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// States.
+    /// States. The table of fingerprints is made for so many.
     pub states_max: u64,
     /// Memory, in bytes, as the search counts it.
     pub bytes_max: usize,
@@ -53,18 +55,25 @@ pub struct Search {
     model: Model,
     limits: Limits,
     seen: Fingerprints,
-    /// For each state but the first: which of its parent's actions led to it.
-    origins: Vec<u8>,
-    /// For each state whose actions were all followed: how many new states they led to.
-    children: Vec<u8>,
-    /// The states whose actions are followed now, and those that were found meanwhile.
-    level: Vec<u8>,
-    next_level: Vec<u8>,
+    /// How the states were reached, when that is wanted.
+    origins: Option<Origins>,
+    /// The states that were found while the level before was expanded.
+    found: Frontier,
     key: Vec<u8>,
     actions: u64,
     depth: u64,
     widest: u64,
+    expanded: u64,
     bytes: usize,
+}
+
+/// How states were reached.
+#[derive(Default)]
+struct Origins {
+    /// For each state but the first: which of its parent's actions led to it.
+    actions: Vec<u8>,
+    /// For each state whose actions were all followed: how many new states they led to.
+    children: Vec<u8>,
 }
 
 impl Search {
@@ -73,23 +82,34 @@ impl Search {
         Search {
             model: Model::new(bounds),
             limits,
-            seen: Fingerprints::new(limits.bytes_max / 4 * 3),
-            origins: Vec::new(),
-            children: Vec::new(),
-            level: Vec::new(),
-            next_level: Vec::new(),
+            seen: Search::nothing_seen(limits),
+            origins: None,
+            found: Frontier::default(),
             key: Vec::new(),
             actions: 0,
             depth: 0,
             widest: 0,
+            expanded: 0,
             bytes: 0,
         }
     }
 
+    fn nothing_seen(limits: Limits) -> Fingerprints {
+        Fingerprints::new(limits.states_max + STATES_MARGIN, limits.bytes_max / 4 * 3)
+    }
+
     /// Sees every state, or ends earlier.
     pub fn run(&mut self) -> Found {
-        let ended = self.levels();
-        self.count_bytes();
+        self.run_with(&mut |_, _| {})
+    }
+
+    /// The same, and shows every state that it expands to `look`.
+    pub fn run_with(&mut self, look: &mut dyn FnMut(&Model, &State)) -> Found {
+        let ended = match self.levels(look) {
+            Ended::Broken(violation, _) => self.broken(&violation),
+            ended @ (Ended::Complete | Ended::Limit(_)) => ended,
+        };
+        self.count_bytes(0);
         Found {
             ended,
             states: self.seen.len() as u64,
@@ -101,29 +121,46 @@ impl Search {
         }
     }
 
+    /// Searches again, to the same end, for the path to it.
+    fn broken(&mut self, violation: &Violation) -> Ended {
+        self.seen = Search::nothing_seen(self.limits);
+        self.origins = Some(Origins::default());
+        self.found = Frontier::default();
+        (self.actions, self.depth, self.widest, self.expanded) = (0, 0, 0, 0);
+        let ended = self.levels(&mut |_, _| {});
+        let same = matches!(&ended, Ended::Broken(again, _) if again == violation);
+        assert!(same, "a search is the same each time");
+        ended
+    }
+
     /// What the numbers of the states stand for.
     pub fn model(&mut self) -> &mut Model {
         &mut self.model
     }
 
-    fn levels(&mut self) -> Ended {
-        let start = self.model.start();
-        let mut state = start.clone();
-        let new = self.note(&start);
+    fn levels(&mut self, look: &mut dyn FnMut(&Model, &State)) -> Ended {
+        let mut state = self.model.start();
+        let new = self.note(&state);
         assert!(new == Insert::New, "nothing was seen before the start");
-        while !self.next_level.is_empty() {
-            self.level.clear();
-            std::mem::swap(&mut self.level, &mut self.next_level);
-            let (mut at, mut width) = (0, 0);
-            while at < self.level.len() {
-                at += state.decode(&self.level[at..]);
-                width += 1;
-                if let Err(ended) = self.expand(&state) {
-                    return ended;
+        while !self.found.is_empty() {
+            let mut level = std::mem::take(&mut self.found);
+            self.widest = self.widest.max(level.len());
+            while let Some(piece) = level.take_piece() {
+                let mut at = 0;
+                while at < piece.len() {
+                    at += state.decode(&piece[at..]);
+                    self.model.sum(&mut state);
+                    look(&self.model, &state);
+                    if let Err(ended) = self.expand(&state) {
+                        return ended;
+                    }
+                }
+                self.count_bytes(level.bytes());
+                if self.bytes > self.limits.bytes_max {
+                    return Ended::Limit("memory");
                 }
             }
-            self.widest = self.widest.max(width);
-            self.depth += u64::from(!self.next_level.is_empty());
+            self.depth += u64::from(!self.found.is_empty());
         }
         Ended::Complete
     }
@@ -139,8 +176,8 @@ impl Search {
                 Ok(true) => {}
                 Ok(false) => continue,
                 Err(violation) => {
-                    let mut path = self.path(self.children.len());
-                    path.push(*action);
+                    let path = self.path();
+                    let path = path.into_iter().chain([*action]).collect();
                     return Err(Ended::Broken(violation, path));
                 }
             }
@@ -152,45 +189,45 @@ impl Search {
             match self.note(&next) {
                 Insert::Known => {}
                 Insert::New => {
-                    self.origins.push(origin);
                     new += 1;
+                    if let Some(origins) = &mut self.origins {
+                        origins.actions.push(origin);
+                    }
                 }
                 Insert::Full => return Err(Ended::Limit("memory")),
             }
         }
-        self.children.push(new);
-        if self.children.len().is_multiple_of(STATES_BETWEEN_COUNTS) {
-            self.count_bytes();
+        self.expanded += 1;
+        if let Some(origins) = &mut self.origins {
+            origins.children.push(new);
         }
         if self.seen.len() as u64 >= self.limits.states_max {
             return Err(Ended::Limit("states"));
         }
-        if self.model.is_full() {
-            return Err(Ended::Limit("distinct messages and logs"));
-        }
-        if self.bytes > self.limits.bytes_max { Err(Ended::Limit("memory")) } else { Ok(()) }
+        if self.model.is_full() { Err(Ended::Limit("distinct messages and logs")) } else { Ok(()) }
     }
 
     /// Adds a state to the next level, unless it was seen.
     fn note(&mut self, state: &State) -> Insert {
-        self.key.clear();
-        state.encode(&mut self.key);
-        let insert = self.seen.insert(fingerprint(&self.key));
+        let insert = self.seen.insert(self.model.fingerprint(state));
         if insert == Insert::New {
-            self.next_level.extend_from_slice(&self.key);
+            self.key.clear();
+            state.encode(&mut self.key);
+            self.found.push(&self.key);
         }
         insert
     }
 
-    /// The actions that lead to the state with this number.
-    fn path(&mut self, number: usize) -> Vec<Action> {
-        let mut origins = Vec::new();
-        let mut at = number;
+    /// The actions that lead to the state that is expanded now, if it is kept how states were reached.
+    fn path(&mut self) -> Vec<Action> {
+        let Some(origins) = &self.origins else { return Vec::new() };
+        let mut path = Vec::new();
+        let mut at = origins.children.len();
         while at > 0 {
-            origins.push(self.origins[at - 1]);
+            path.push(origins.actions[at - 1]);
             // The children of the states up to the parent, the parent's own included, are just enough to reach `at`.
             let mut found = 0;
-            at = self
+            at = origins
                 .children
                 .iter()
                 .position(|new| {
@@ -199,8 +236,8 @@ impl Search {
                 })
                 .expect("every state but the first was found while another was expanded");
         }
-        origins.reverse();
-        self.replay(&origins)
+        path.reverse();
+        self.replay(&path)
     }
 
     fn replay(&mut self, origins: &[u8]) -> Vec<Action> {
@@ -217,15 +254,14 @@ impl Search {
         path
     }
 
-    fn count_bytes(&mut self) {
-        let now = self.seen.bytes()
-            + self.origins.capacity()
-            + self.children.capacity()
-            + self.level.capacity()
-            + self.next_level.capacity()
-            + self.model.bytes();
+    /// Counts the memory that is taken while so many bytes of the level are left.
+    fn count_bytes(&mut self, level: usize) {
+        let origins = self.origins.as_ref();
+        let origins = origins.map_or(0, |kept| kept.actions.capacity() + kept.children.capacity());
+        let now = self.seen.bytes() + origins + level + self.found.bytes() + self.model.bytes();
         self.bytes = self.bytes.max(now);
     }
 }
 
-const STATES_BETWEEN_COUNTS: usize = 4_096;
+/// The last state that is expanded may lead to more than the limit allows.
+const STATES_MARGIN: u64 = 256;

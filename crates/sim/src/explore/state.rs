@@ -11,8 +11,34 @@ pub struct Budgets {
     pub heartbeats: u8,
     /// Times that a leader finds itself without a quorum.
     pub silences: u8,
-    /// Messages that may disappear.
-    pub losses: u8,
+    /// Candidacies, of all nodes in all terms. `None` is as many as the terms allow, and is not counted down.
+    pub campaigns: Option<u8>,
+}
+
+impl Budgets {
+    /// All of them, in one number.
+    ///
+    /// # Panics
+    /// If one is larger than [`BUDGET_MAX`].
+    pub fn packed(self) -> u32 {
+        let Budgets { proposals, crashes, heartbeats, silences, campaigns } = self;
+        let campaigns = campaigns.map_or(0, |campaigns| campaigns + 1);
+        [proposals, crashes, campaigns, heartbeats, silences].iter().rev().fold(0, |packed, budget| {
+            assert!(*budget < 16, "a budget is at most {BUDGET_MAX}");
+            packed << 4 | u32::from(*budget)
+        })
+    }
+
+    fn unpacked(packed: u32) -> Budgets {
+        let budget = |place: u32| (packed >> (4 * place)).to_le_bytes()[0] & 15;
+        Budgets {
+            proposals: budget(0),
+            crashes: budget(1),
+            campaigns: budget(2).checked_sub(1),
+            heartbeats: budget(3),
+            silences: budget(4),
+        }
+    }
 }
 
 /// All of a cluster. The numbers are those of [`crate::explore::model::Model`].
@@ -28,42 +54,46 @@ pub struct State {
     pub leaders: Vec<u8>,
     /// What may still happen.
     pub left: Budgets,
+    /// The sum of the fingerprints of all parts, under each renaming. It follows from the rest.
+    pub sums: Vec<u64>,
 }
 
 impl State {
-    /// Appends the state to `out`.
+    /// Appends the state to `out`, without the sums. Small numbers take one byte, and of the messages only the distances are
+    /// written: a state takes about 25 bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         for node in &self.nodes {
-            out.extend(node.to_le_bytes());
+            put(out, *node);
         }
-        out.extend(self.committed.to_le_bytes());
+        put(out, u32::from(self.committed));
         out.extend(&self.leaders);
-        let Budgets { proposals, crashes, heartbeats, silences, losses } = self.left;
-        out.extend([proposals, crashes, heartbeats, silences, losses]);
-        let len = u8::try_from(self.messages.len()).expect("the search bounds the messages in flight");
-        out.push(len);
+        put(out, self.left.packed());
+        put(out, u32::try_from(self.messages.len()).expect("the search bounds the messages in flight"));
+        let mut before = 0;
         for message in &self.messages {
-            out.extend(message.to_le_bytes());
+            put(out, u32::from(message - before));
+            before = *message;
         }
     }
 
     /// Takes the state at the front of `bytes` in place of this one, which tells how many nodes and terms there are.
-    /// Returns how many bytes it took.
+    /// Returns how many bytes it took. The sums are left as they were.
     pub fn decode(&mut self, bytes: &[u8]) -> usize {
         let mut reader = Reader { bytes, at: 0 };
         for node in &mut self.nodes {
-            *node = u32::from_le_bytes(reader.take());
+            *node = reader.take();
         }
-        self.committed = u16::from_le_bytes(reader.take());
+        self.committed = reader.take_narrow();
         for leader in &mut self.leaders {
-            [*leader] = reader.take();
+            *leader = reader.take_byte();
         }
-        let [proposals, crashes, heartbeats, silences, losses] = reader.take();
-        self.left = Budgets { proposals, crashes, heartbeats, silences, losses };
-        let [len] = reader.take();
+        self.left = Budgets::unpacked(reader.take());
+        let len = reader.take();
         self.messages.clear();
+        let mut before = 0;
         for _ in 0..len {
-            self.messages.push(u16::from_le_bytes(reader.take()));
+            before += reader.take_narrow();
+            self.messages.push(before);
         }
         reader.at
     }
@@ -76,9 +106,20 @@ impl State {
 
     /// Takes one copy of the message out of flight.
     pub fn remove(&mut self, message: u16) {
-        let place = self.messages.binary_search(&message).expect("only what is in flight arrives or is lost");
+        let place = self.messages.binary_search(&message).expect("only what is in flight arrives");
         self.messages.remove(place);
     }
+}
+
+/// Seven bits in each byte, the lowest first; the highest bit says that more follow.
+fn put(out: &mut Vec<u8>, mut number: u32) {
+    while let [low, ..] = number.to_le_bytes()
+        && number > 0x7f
+    {
+        out.push(low | 0x80);
+        number >>= 7;
+    }
+    out.push(number.to_le_bytes()[0]);
 }
 
 struct Reader<'a> {
@@ -87,13 +128,29 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn take<const N: usize>(&mut self) -> [u8; N] {
-        let end = self.at + N;
-        let piece = self.bytes[self.at..end].try_into().expect("the slice has this length");
-        self.at = end;
-        piece
+    fn take_byte(&mut self) -> u8 {
+        self.at += 1;
+        self.bytes[self.at - 1]
+    }
+
+    fn take(&mut self) -> u32 {
+        let (mut number, mut shift) = (0, 0);
+        loop {
+            let byte = self.take_byte();
+            number |= u32::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return number;
+            }
+            shift += 7;
+        }
+    }
+
+    fn take_narrow(&mut self) -> u16 {
+        u16::try_from(self.take()).expect("it was written from a narrow number")
     }
 }
 
+/// How large each budget may be.
+pub const BUDGET_MAX: u8 = 14;
 /// How many messages may be in flight at once. A state with more ends the search.
 pub const MESSAGES_MAX: usize = 200;

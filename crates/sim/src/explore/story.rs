@@ -31,10 +31,6 @@ fn describe(model: &Model, action: Action) -> (String, usize) {
             let envelope = model.message(message);
             (format!("arrives: {}", message_line(envelope)), place(envelope))
         }
-        Action::Lose(message) => {
-            let envelope = model.message(message);
-            (format!("is lost: {}", message_line(envelope)), place(envelope))
-        }
         Action::Persist(node) => (format!("n{}: its oldest write is durable", node + 1), node),
         Action::Campaign(node) => (format!("n{} stands for election", node + 1), node),
         Action::Propose(node) => (format!("n{}: a client proposes", node + 1), node),

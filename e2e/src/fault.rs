@@ -1,8 +1,7 @@
-//! Faults of a process and of its disk: it stands still, its syncs fail or take long, its file system is full. What a machine
-//! does not permit is told as such, in words. *Knows nothing of* what the process does.
+//! Faults of a process: it stands still, its syncs fail or take long, its disk seems full. What a machine does not permit is
+//! told as such, in words. *Knows nothing of* what the process does.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -110,69 +109,5 @@ impl Drop for Tracer {
         // It may have ended with its process. Asked to end, it first lets the process go; killed, it might not.
         let _ = signal(self.strace.id(), "TERM");
         let _ = self.strace.wait();
-    }
-}
-
-/// A small file system in memory. Dropped, it is gone; drop the processes that use it first.
-pub struct SmallDisk {
-    dir: tempfile::TempDir,
-}
-
-impl SmallDisk {
-    /// One of so many bytes.
-    ///
-    /// # Errors
-    /// When the system does not let this user mount one.
-    pub fn mount(bytes: u64) -> Result<SmallDisk, NotPermitted> {
-        let dir =
-            tempfile::tempdir().map_err(|error| NotPermitted(format!("no temporary folder: {error}")))?;
-        let mut command = Command::new("mount");
-        command.args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "quorate-e2e"]).arg(dir.path());
-        let output = command.output().map_err(|error| NotPermitted(format!("no mount: {error}")))?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(NotPermitted(format!("no small file system can be mounted: {}", said.trim())));
-        }
-        Ok(SmallDisk { dir })
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    /// Takes all the space that is left, with a file that [`SmallDisk::free`] removes.
-    ///
-    /// # Errors
-    /// When the file cannot be made.
-    pub fn fill(&self) -> Result<()> {
-        let mut filler = std::fs::File::create(self.filler())?;
-        let zeros = vec![0; 4096];
-        loop {
-            match filler.write(&zeros) {
-                Ok(_) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::StorageFull => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// Gives the space back.
-    ///
-    /// # Errors
-    /// When it was not taken.
-    pub fn free(&self) -> Result<()> {
-        Ok(std::fs::remove_file(self.filler())?)
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.dir.path().join("filler")
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: a process that is just being killed may still hold it.
-        let _ = Command::new("umount").arg("-l").arg(self.dir.path()).status();
     }
 }

@@ -1,6 +1,7 @@
 //! Real processes for the tests in this crate: `quorate server` and `quorate dev` on free ports and temporary folders, killed
 //! and started again at will, with faults of their network, processes and disks. *Knows nothing of* what the tests prove.
 
+pub mod disk;
 pub mod fault;
 pub mod net;
 pub mod proxy;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use quorate_api::instance::Instance;
-use quorate_e2e::fault::{DiskFault, SmallDisk, Tracer, pause, permitted, signal};
+use quorate_e2e::fault::{DiskFault, Tracer, pause, permitted, signal};
 use quorate_e2e::proxy::Rule;
 use quorate_e2e::{Cluster, Network, Options, http_answer, http_ask};
 use quorate_sim::check::linearizable::history::{Answer, Call};
@@ -231,25 +231,4 @@ async fn a_follower_whose_sync_fails_stops_with_the_reason_and_the_cluster_goes_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_whose_sync_fails_stops_and_another_takes_over_without_a_loss() {
     stops_on_a_failed_sync(|leader| leader).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_whose_disk_is_full_stops_with_the_reason_and_comes_back_when_there_is_space() {
-    let Some(disk) = permitted(SmallDisk::mount(4 << 20)) else { return };
-    let settings = "[limits]\ncommand_bytes_max = \"64KiB\"\nsegment_bytes = \"256KiB\"\n";
-    let data_dirs = BTreeMap::from([(0, disk.path().join("data"))]);
-    let options = Options { size: 3, network: Network::Loopback, settings, data_dirs };
-    let mut cluster = Cluster::start_with(options).expect("three servers start");
-    let (load, _) = loaded(&cluster).await;
-    disk.fill().expect("it can be filled");
-    let (status, log) = cluster.wait_end(0).expect("a node whose disk is full ends");
-    assert!(!status.success(), "it must not call that a success: {status}");
-    assert!(log.contains("the disk is full"), "its last words:\n{log}");
-    cluster.wait_leader(1, |leader| leader != 0).expect("somebody else leads");
-    load.progress(SOME).await;
-    disk.free().expect("there is space again");
-    cluster.run(0).expect("it starts again");
-    cluster.wait_ready(0).expect("and gets ready");
-    verify(&cluster, load).await;
-    drop(cluster);
 }

@@ -10,6 +10,7 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use quorate_api::history::HistoryKind;
 use quorate_api::meaning::ProblemCode;
 use quorate_api::outcome::{self, Creation, Outcome};
 use quorate_api::problem::Fate;
@@ -228,6 +229,37 @@ pub(crate) fn standing(state: &str, revision: u64) -> Standing {
         other => panic!("`lifecycle` has no state {other}"),
     };
     Standing { phase, revision }
+}
+
+/// One change of an instance, as its own history tells it.
+pub(crate) struct Change {
+    /// Its place in the log.
+    pub(crate) index: u64,
+    /// Where it led.
+    pub(crate) standing: Standing,
+    /// The key of the proposal, if it had one.
+    pub(crate) key: Option<String>,
+}
+
+/// All changes of an instance, oldest first, as the nodes of this client have them, and how many proposals were rejected.
+pub(crate) async fn changes(client: &Client, id: &str) -> (Vec<Change>, usize) {
+    let (mut changes, mut rejected) = (Vec::new(), 0);
+    let mut from = Some(1);
+    while from.is_some() {
+        let page = client.history("lifecycle", id, from, Some(500)).await.expect("every node serves reads");
+        for record in page.records {
+            match record.what {
+                HistoryKind::Created { to } | HistoryKind::Committed { to, .. } => changes.push(Change {
+                    index: record.index,
+                    standing: standing(&to, record.revision),
+                    key: record.request_id,
+                }),
+                HistoryKind::Rejected { .. } => rejected += 1,
+            }
+        }
+        from = page.next;
+    }
+    (changes, rejected)
 }
 
 /// What a creation was answered; `None`: its outcome is unknown.

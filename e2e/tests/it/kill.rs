@@ -1,28 +1,28 @@
-//! Random nodes are killed with SIGKILL under load for a minute. Afterwards every acknowledged proposal is there exactly once,
-//! on every node.
+//! Random nodes are killed with SIGKILL under load, for half a minute or as many minutes as `E2E_LONG` says. Afterwards every
+//! acknowledged proposal is there exactly once, on every node.
 
 use std::time::{Duration, Instant};
 
 use quorate_e2e::Cluster;
 
 use crate::load::Load;
+use crate::random::setting;
 
-/// How long nodes are killed.
-const LOAD: Duration = Duration::from_secs(60);
 /// Clients, each with an instance of its own.
 const CLIENTS: usize = 16;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_acknowledged_proposal_survives_a_minute_of_kills_exactly_once_on_every_node() {
+async fn every_acknowledged_proposal_survives_random_kills_exactly_once_on_every_node() {
     let mut cluster = Cluster::start(3).expect("three servers start");
     let load = Load::start(&cluster, CLIENTS);
 
+    let long = setting("E2E_LONG").map_or(Duration::from_secs(30), |long| Duration::from_secs(60 * long));
     let mut kills = 0;
     let killing = tokio::task::spawn_blocking(move || {
         let begin = Instant::now();
         // The sequence of victims and pauses is fixed; what they meet is not.
         let mut random = 0x9E37_79B9_7F4A_7C15_u64;
-        while begin.elapsed() < LOAD {
+        while begin.elapsed() < long {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let victim = usize::try_from(random >> 33).expect("31 bits") % 3;
             cluster.kill(victim).expect("every node runs");
@@ -40,7 +40,7 @@ async fn every_acknowledged_proposal_survives_a_minute_of_kills_exactly_once_on_
     let total = told.total();
     println!("{kills} kills, {total} proposals acknowledged");
     assert!(
-        kills >= 10 && total >= 100,
+        kills >= 5 && total >= 100,
         "a test that met nothing proves nothing: {kills} kills, {total} acknowledged"
     );
     told.verify(&cluster).await;

@@ -1,13 +1,13 @@
 //! Clients at work under faults, and the check that what they were told came true. Each client moves instances of its own,
 //! every proposal repeated under its key until it is answered: afterwards each is there exactly once, on every node. Between
 //! these it does to instances that all clients share whatever the interface allows ([`crate::shared`]). All of it is recorded,
-//! and the judge of [`crate::history`] must find an order that explains every answer.
+//! and the judge of [`crate::history`] must find an order that explains every answer. Beside them every node is asked for
+//! stale reads, which have a rule of their own ([`crate::stale`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use quorate_api::history::HistoryKind;
 use quorate_api::instance::CreateInstance;
 use quorate_api::outcome::Outcome;
 use quorate_api::proposal::Propose;
@@ -16,8 +16,9 @@ use quorate_e2e::{BOUND, Cluster};
 use quorate_sim::check::linearizable::history::{Call, Event};
 use tokio::task::JoinHandle;
 
-use crate::history::{EVENTS, Process, Record, Recorder, told_of_creation, told_of_proposal};
+use crate::history::{EVENTS, Process, Record, Recorder, changes, told_of_creation, told_of_proposal};
 use crate::shared::{Shared, Worker};
+use crate::stale::{self, Glance, Readers};
 
 /// How often an own instance moves before its client takes a new one: less than the history of an instance keeps.
 const LIFE_LEN: usize = 600;
@@ -36,11 +37,13 @@ pub(crate) struct Load {
     count: Arc<AtomicUsize>,
     recorder: Recorder,
     clients: Vec<JoinHandle<Vec<Life>>>,
+    readers: Readers,
 }
 
 /// What all clients were told.
 pub(crate) struct Told {
     lives: Vec<Life>,
+    glances: Vec<Glance>,
     recorder: Recorder,
 }
 
@@ -60,7 +63,8 @@ impl Load {
             tokio::spawn(client.run(worker, Arc::clone(&stop), Arc::clone(&count)))
         };
         let clients = (0..clients).map(run).collect();
-        Load { stop, count, recorder, clients }
+        let readers = Readers::start(&Endpoint::parse_list(endpoints).expect("addresses"), &recorder);
+        Load { stop, count, recorder, clients, readers }
     }
 
     /// Waits until `more` further proposals of own instances are acknowledged, and says how long that took.
@@ -90,7 +94,9 @@ impl Load {
         for client in self.clients {
             lives.extend(client.await.expect("no client panics"));
         }
-        Told { lives, recorder: self.recorder }
+        let readers = self.readers;
+        let glances = tokio::task::spawn_blocking(|| readers.stop()).await.expect("no reader panics");
+        Told { lives, glances, recorder: self.recorder }
     }
 }
 
@@ -113,6 +119,7 @@ impl Told {
                 assert!(process.read(&client, &id).await.is_some(), "node {} serves reads", node + 1);
             }
         }
+        stale::check(&connect(&cluster.endpoint(0)), &self.glances).await;
         let record = self.recorder.record();
         record.check();
         record
@@ -204,20 +211,14 @@ pub(crate) fn connect_with(endpoints: &str, retry: RetryPolicy) -> Client {
 /// One node's own state holds exactly the acknowledged proposals, in order.
 async fn verify(client: &Client, life: &Life) {
     let (Life { id, keys }, node) = (life, client.endpoint_list());
-    let mut seen = Vec::new();
-    let mut from = Some(1);
-    while from.is_some() {
-        let page = client.history("lifecycle", id, from, Some(500)).await.expect("every node serves reads");
-        for record in &page.records {
-            match &record.what {
-                HistoryKind::Committed { .. } => {
-                    seen.push(record.request_id.clone().expect("each had a key"))
-                }
-                HistoryKind::Created { .. } => assert_eq!(record.revision, 1, "{id} at {node}"),
-                HistoryKind::Rejected { .. } => panic!("{id} at {node}: {record:?}"),
-            }
+    let mut seen: Vec<String> = Vec::new();
+    let (changes, rejected) = changes(client, id).await;
+    assert_eq!(rejected, 0, "{id} at {node}: each proposal was legal, once");
+    for (change, revision) in changes.into_iter().zip(1..) {
+        assert_eq!(change.standing.revision, revision, "{id} at {node}: no revision is left out");
+        if revision > 1 {
+            seen.push(change.key.expect("each had a key"));
         }
-        from = page.next;
     }
     assert_eq!(&seen, keys, "{id} at {node}: each key once, in the order of the client");
 }

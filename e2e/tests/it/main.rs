@@ -12,3 +12,4 @@ mod net;
 mod proxy;
 mod random;
 mod shared;
+mod stale;

@@ -11,7 +11,7 @@ use quorate_e2e::proxy::Rule;
 use quorate_e2e::{Cluster, Network, Options};
 
 use crate::load::Load;
-use crate::random::Random;
+use crate::random::{Random, setting};
 
 /// How many rounds at least: each kind of fault comes once.
 const ROUNDS: usize = FAULTS.len();
@@ -105,11 +105,6 @@ fn end(cluster: &mut Cluster, node: usize, undo: Undo) {
         }
         Undo::Nothing => {}
     }
-}
-
-fn setting(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
 
 #[tokio::test(flavor = "multi_thread")]

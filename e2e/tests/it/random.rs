@@ -12,3 +12,9 @@ impl Random {
         usize::try_from((mixed ^ (mixed >> 31)) >> 33).expect("31 bits") % bound
     }
 }
+
+/// A number that whoever runs the tests may set in the environment.
+pub(crate) fn setting(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}

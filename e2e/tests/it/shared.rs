@@ -1,5 +1,5 @@
 //! What clients do to instances that they share: proposals that are legal or not, with and without an expected revision,
-//! creations of what may exist already, and reads of every kind that the interface has. All of these reads are linearizable.
+//! creations of what may exist already, and linearizable reads of every kind that the interface has.
 //!
 //! Each way to ask is there: under a key and under a place in a session, where a lost answer is asked for again; and without
 //! either, where a lost answer stays lost. Whoever asked a few times in vain gives up: then the outcome is unknown for ever.

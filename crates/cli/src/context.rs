@@ -1,12 +1,14 @@
 //! What every command that asks the cluster has at hand: the client, the output, and the search for a name that was meant.
 
+use std::time::Duration;
+
 use quorate_api::definition::MachineDefinition;
 use quorate_api::meaning::Exit;
 use quorate_client::{Client, ClientConfig, ClientError, Endpoint};
 use quorate_machine::did_you_mean;
 
 use crate::args::Common;
-use crate::failure::Failure;
+use crate::failure::{Failure, words};
 use crate::output::Output;
 
 /// The client and the output of one command.
@@ -20,6 +22,7 @@ impl Context {
     /// For these flags. Nothing is connected yet.
     pub(crate) fn new(common: &Common) -> Result<Context, Failure> {
         let client = Client::new(client_config(common)?)?;
+        tokio::spawn(tell_who_waits(client.clone()));
         Ok(Context { client, output: Output::new(common.output) })
     }
 
@@ -64,6 +67,17 @@ impl Context {
         event_hint.or_else(|| state.and_then(|state| similar(state, &words.states, "state", said)))
     }
 }
+
+/// A user who sees nothing for seconds does not know whether to wait: tells once what stands in the way. It ends with the process.
+async fn tell_who_waits(client: Client) {
+    tokio::time::sleep(SILENCE_MAX).await;
+    if let Some(trouble) = client.trouble() {
+        words(&format!("still trying: {trouble} (Ctrl-C ends it)"));
+    }
+}
+
+/// For how long a command says nothing while no node has answered.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
 
 /// The settings of a client for these flags.
 pub(crate) fn client_config(common: &Common) -> Result<ClientConfig, Failure> {

@@ -12,6 +12,7 @@ use crate::config::ClientConfig;
 use crate::endpoint::Endpoints;
 use crate::error::{ClientError, ConfigError, Failure, FailureKind};
 use crate::exchange::{Call, Exchange, RawAnswer};
+use crate::in_flight::InFlight;
 use crate::retry::{Jitter, RetryPolicy, may_repeat};
 
 /// A client of one cluster. Cheap to clone; all clones share the connections and what is known of the endpoints.
@@ -24,6 +25,7 @@ pub struct Client {
 struct Shared {
     exchange: Exchange,
     retry: RetryPolicy,
+    hedge_after: Duration,
     /// The zero of the breakers' clock.
     started: Instant,
     knowledge: Mutex<Knowledge>,
@@ -36,6 +38,10 @@ struct Knowledge {
     jitter: Jitter,
     /// The last failure of any endpoint, told when all are left alone.
     last_failure: Option<Failure>,
+    /// The last failure of any attempt in words.
+    last_trouble: Option<String>,
+    /// Whether any call has been answered.
+    answered: bool,
 }
 
 /// What is known of a call while it is tried.
@@ -55,10 +61,17 @@ impl Client {
     pub fn new(config: ClientConfig) -> Result<Client, ConfigError> {
         let exchange = Exchange::new(&config);
         let endpoints = Endpoints::new(config.endpoints, &config.breaker)?;
-        let knowledge = Knowledge { endpoints, jitter: Jitter::from_entropy(), last_failure: None };
+        let knowledge = Knowledge {
+            endpoints,
+            jitter: Jitter::from_entropy(),
+            last_failure: None,
+            last_trouble: None,
+            answered: false,
+        };
         let shared = Shared {
             exchange,
             retry: config.retry,
+            hedge_after: config.hedge_after,
             started: Instant::now(),
             knowledge: Mutex::new(knowledge),
         };
@@ -68,6 +81,17 @@ impl Client {
     /// The addresses that this client asks, for a message.
     pub fn endpoint_list(&self) -> String {
         self.knowledge().endpoints.list()
+    }
+
+    /// What stands in the way of the first answer, for a user who waits: the last failure in words, or that nobody has said anything yet.
+    /// `None` once a call was answered.
+    pub fn trouble(&self) -> Option<String> {
+        let knowledge = self.knowledge();
+        if knowledge.answered {
+            return None;
+        }
+        let silence = || format!("no answer yet from {}", knowledge.endpoints.list());
+        Some(knowledge.last_trouble.clone().unwrap_or_else(silence))
     }
 
     /// Calls and reads the answer as `T`, whether its status says yes or no; a problem is an error.
@@ -100,16 +124,31 @@ impl Client {
     /// Asks each endpoint once at most. None: each one failed in a way that allows another try.
     async fn round(&self, call: &Call, attempts: &mut Attempts) -> Result<Option<RawAnswer>, ClientError> {
         let mut tried = Vec::new();
-        while let Some((position, endpoint)) = self.choose(&mut tried) {
-            attempts.count += 1;
-            let kind = match self.shared.exchange.send(&endpoint, call).await {
+        let mut in_flight = InFlight::default();
+        let mut overloaded = false;
+        loop {
+            if in_flight.is_empty()
+                && (overloaded || !self.ask_next(call, &mut tried, &mut in_flight, attempts))
+            {
+                break;
+            }
+            let hedge = call.repeatable && !overloaded && tried.contains(&false);
+            let (position, endpoint, result) = tokio::select! {
+                done = in_flight.next() => done,
+                () = tokio::time::sleep(self.shared.hedge_after), if hedge => {
+                    self.ask_next(call, &mut tried, &mut in_flight, attempts);
+                    continue;
+                }
+            };
+            let kind = match result {
                 Ok(answer) => {
-                    self.knowledge().endpoints.on_answer(position);
+                    self.on_won(position, &in_flight);
                     return Ok(Some(answer));
                 }
                 Err(kind) => kind,
             };
-            let overloaded = matches!(kind, FailureKind::Problem(429, _));
+            // The other nodes would carry it to the same leader: an overloaded cluster needs a pause, not another knock.
+            overloaded |= matches!(kind, FailureKind::Problem(429, _));
             let failure = Failure { endpoint: endpoint.authority().to_owned(), kind };
             self.note(position, &failure);
             let fate = if call.only_reads() { Fate::NotAccepted } else { failure.fate() };
@@ -118,15 +157,40 @@ impl Client {
             if !may_repeat(fate, call.repeatable) {
                 return Err(attempts.give_up());
             }
-            // The other nodes would carry it to the same leader: an overloaded cluster needs a pause, not another knock.
-            if overloaded {
-                break;
-            }
         }
         if attempts.last.is_none() {
             attempts.last = Some(self.left_alone());
         }
         Ok(None)
+    }
+
+    /// Sends the call to one endpoint more. False: each one was asked or is left alone.
+    fn ask_next<'a>(
+        &'a self,
+        call: &'a Call,
+        tried: &mut Vec<bool>,
+        in_flight: &mut InFlight<'a>,
+        attempts: &mut Attempts,
+    ) -> bool {
+        let Some((position, endpoint)) = self.choose(tried) else { return false };
+        attempts.count += 1;
+        let exchange = &self.shared.exchange;
+        in_flight.push(position, async move {
+            let result = exchange.send(&endpoint, call).await;
+            (position, endpoint, result)
+        });
+        true
+    }
+
+    /// An endpoint answered. Those that were asked before it and are still silent are slow at least.
+    fn on_won(&self, position: usize, in_flight: &InFlight<'_>) {
+        let now = self.shared.started.elapsed();
+        let mut knowledge = self.knowledge();
+        knowledge.answered = true;
+        knowledge.endpoints.on_answer(position);
+        for silent in in_flight.positions() {
+            knowledge.endpoints.on_failure(silent, now);
+        }
     }
 
     /// A problem is an error; and one that follows an attempt of unknown fate does not make that attempt undone.
@@ -160,6 +224,7 @@ impl Client {
     fn note(&self, position: usize, failure: &Failure) {
         let now: Duration = self.shared.started.elapsed();
         let mut knowledge = self.knowledge();
+        knowledge.last_trouble = Some(failure.to_string());
         if failure.is_the_endpoints() {
             knowledge.endpoints.on_failure(position, now);
             knowledge.last_failure = Some(failure.clone());

@@ -16,6 +16,9 @@ pub struct ClientConfig {
     /// How long one attempt may take from the first byte to the last. Longer than the node's own limit for a proposal, so that the
     /// node's word (not accepted, or unknown) comes first.
     pub request_timeout: Duration,
+    /// After how long without an answer the next endpoint is asked as well, if a second time is no second effect; the first answer
+    /// counts. So a node that hangs costs this long once, and not the whole `request_timeout`.
+    pub hedge_after: Duration,
     /// How long an idle connection is kept. Shorter than the node keeps it, so that a request rarely meets a closing connection.
     pub idle_timeout: Duration,
     /// How many idle connections are kept for each endpoint.
@@ -35,6 +38,7 @@ impl ClientConfig {
             endpoints,
             connect_timeout: Duration::from_secs(2),
             request_timeout: Duration::from_secs(12),
+            hedge_after: Duration::from_millis(1_500),
             idle_timeout: Duration::from_secs(20),
             idle_connections_max: 1024,
             answer_bytes_max: 64 * 1024 * 1024,

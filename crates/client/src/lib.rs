@@ -31,6 +31,7 @@ mod config;
 mod endpoint;
 mod error;
 mod exchange;
+mod in_flight;
 mod retry;
 
 pub use breaker::{Breaker, BreakerPolicy, BreakerState};

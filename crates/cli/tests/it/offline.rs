@@ -1,6 +1,7 @@
 //! What needs no cluster: help, usage errors, checks, completions, and what is said when nobody listens.
 
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
 
 use tokio::net::TcpSocket;
@@ -107,6 +108,23 @@ fn without_a_listener_it_ends_with_6_and_says_what_to_do() {
         let arguments = [&["--endpoint", &address], verb].concat();
         quorate(&arguments).check(6, &[&told, "err:is `quorate dev`", "err:QUORATE_ENDPOINTS"]);
     }
+}
+
+#[test]
+fn who_waits_is_told_what_for() {
+    // It takes connections and says nothing: a node that hangs.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = silent.local_addr().expect("a bound socket has an address").to_string();
+    let mut child = program(&["--endpoint", &address, "machines"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().expect("it is a pipe")).read_line(&mut line).expect("a line comes");
+    assert_eq!(line, format!("still trying: no answer yet from {address} (Ctrl-C ends it)\n"));
+    child.kill().expect("it runs");
+    child.wait().expect("it ended");
 }
 
 #[test]

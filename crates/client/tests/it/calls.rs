@@ -24,13 +24,17 @@ fn client(fakes: &[&Fake]) -> Client {
 }
 
 fn client_of(addresses: &[SocketAddr]) -> Client {
+    Client::new(config_of(addresses)).expect("endpoints are given")
+}
+
+fn config_of(addresses: &[SocketAddr]) -> ClientConfig {
     let endpoints =
         addresses.iter().map(|address| Endpoint::parse(&address.to_string()).expect("an address"));
     let retry = RetryPolicy { attempts_max: 3, delay_base: Duration::ZERO, delay_max: Duration::ZERO };
     let mut config = ClientConfig { retry, ..ClientConfig::new(endpoints.collect()) };
     config.request_timeout = Duration::from_millis(300);
     config.answer_bytes_max = 1024;
-    Client::new(config).expect("endpoints are given")
+    config
 }
 
 /// Proposes once, with a key or without, against a server that does these deeds. Returns the outcome in one word, and how many
@@ -138,6 +142,43 @@ async fn a_dead_endpoint_is_passed_over_at_once() {
     let alive = Fake::start(vec![says(200, r#"{"machines":[]}"#)]).await;
     let list = client_of(&[dead, alive.address]).machines().await.expect("the other one answers");
     assert!(list.machines.is_empty());
+}
+
+/// A node that hangs (paused, cut off, a full disk) costs a moment, not the whole timeout, and is asked less from then on.
+#[tokio::test]
+async fn a_silent_endpoint_is_not_waited_for_when_another_answers() {
+    let hung = Fake::start(vec![Deed::Silence; 3]).await;
+    let lives = Fake::start(vec![says(200, COMMITTED); 6]).await;
+    let mut config = config_of(&[hung.address, lives.address]);
+    config.request_timeout = Duration::from_secs(3_600);
+    config.hedge_after = Duration::from_millis(20);
+    config.breaker.open_time_base = Duration::from_secs(3_600);
+    config.breaker.open_time_max = Duration::from_secs(3_600);
+    let client = Client::new(config).expect("endpoints are given");
+    let start = Propose { event: Some("start".to_owned()), ..Propose::default() };
+    for n in 0..6 {
+        let request_id = Some(RequestId::Key(format!("k{n}")));
+        let options = WriteOptions { request_id, ..WriteOptions::default() };
+        client.propose("m", "a", &start, &options).await.expect("one of two answers");
+    }
+    assert_eq!(lives.seen().len(), 6);
+    let (asked, answered) = (hung.seen(), lives.seen());
+    assert!((1..=3).contains(&asked.len()), "three silences in a row open its breaker: {asked:?}");
+    assert!(asked[0].contains("idempotency-key: k0") && answered[0].contains("idempotency-key: k0"));
+}
+
+/// Without a request id a second try could be a second effect: the silence is waited out, and told as unknown.
+#[tokio::test]
+async fn a_call_that_may_not_be_repeated_is_sent_to_one_endpoint_only() {
+    let hung = Fake::start(vec![Deed::Silence]).await;
+    let lives = Fake::start(vec![says(200, COMMITTED)]).await;
+    let mut config = config_of(&[hung.address, lives.address]);
+    config.hedge_after = Duration::from_millis(1);
+    let start = Propose { event: Some("start".to_owned()), ..Propose::default() };
+    let client = Client::new(config).expect("endpoints are given");
+    let error = client.propose("m", "a", &start, &WriteOptions::default()).await.expect_err("it is silent");
+    assert!(matches!(error, ClientError::Unknown { attempts: 1, .. }), "{error:?}");
+    assert!(lives.seen().is_empty());
 }
 
 #[tokio::test]

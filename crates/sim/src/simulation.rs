@@ -143,13 +143,16 @@ where
         self
     }
 
-    /// For a `#[test]`: runs all seeds and prints what they did.
+    /// For a `#[test]`: runs all seeds, prints in one line what they did, and returns all of it.
     ///
     /// # Panics
     /// With the first failure. Also where [`run`](Self::run) does.
-    pub fn check(&self) {
+    pub fn check(&self) -> Report {
         match self.run() {
-            Ok(report) => println!("{}", self.summary(&report)),
+            Ok(report) => {
+                println!("{}", self.summary(&report));
+                report
+            }
             Err(failure) => panic!("{failure}"),
         }
     }
@@ -162,14 +165,11 @@ where
     /// # Panics
     /// If `QUORATE_SIM_SEED` is not a number.
     pub fn run(&self) -> Result<Report, Failure> {
-        let wanted = std::env::var(SEED_VARIABLE).ok();
-        let wanted =
-            wanted.map(|text| text.parse().expect("QUORATE_SIM_SEED is the number that a failure names"));
-        let seeds = wanted.map_or_else(|| self.seeds.clone(), |seed| seed..=seed);
+        let (seeds, wanted) = self.wanted();
         let mut sum = Report::default();
         for (runs, seed) in (1..).zip(seeds) {
-            let (ended, trace) = self.replay(seed, wanted.map_or(TraceMode::Off, |_| TraceMode::Keep));
-            if wanted.is_some() {
+            let (ended, trace) = self.replay(seed, if wanted { TraceMode::Keep } else { TraceMode::Off });
+            if wanted {
                 println!("{LEGEND}");
             }
             for line in trace.lines() {
@@ -196,12 +196,24 @@ where
         (ended, world.trace().clone())
     }
 
+    /// The seeds to run, and whether the environment names them.
+    fn wanted(&self) -> (RangeInclusive<u64>, bool) {
+        match std::env::var(SEED_VARIABLE) {
+            Ok(text) => {
+                let seed = text.parse().expect("QUORATE_SIM_SEED is the number that a failure names");
+                (seed..=seed, true)
+            }
+            Err(_) => (self.seeds.clone(), false),
+        }
+    }
+
     /// What the seeds did, in one line.
     fn summary(&self, report: &Report) -> String {
+        let (seeds, _) = self.wanted();
         format!(
-            "seeds {} to {}: all rules held; {} commands answered, {} times a new leader, in {} simulated seconds",
-            self.seeds.start(),
-            self.seeds.end(),
+            "seeds {} to {}: all rules held; {} commands answered under {} leaders in {} simulated seconds",
+            seeds.start(),
+            seeds.end(),
             report.acknowledged,
             report.leaders,
             report.simulated_seconds()
@@ -237,12 +249,12 @@ impl fmt::Display for Failure {
         let seed = self.seed;
         writeln!(f, "seed {seed}: {}", self.story)?;
         if self.repeats {
-            writeln!(f, "run once more, it ends in the same way; {} seeds were run", self.runs)?;
+            writeln!(f, "run once more, it ends in the same way; seeds run: {}", self.runs)?;
         } else {
             writeln!(
                 f,
                 "run once more, it ends otherwise, so the machine takes something from outside: the order of a hash map, a \
-                 clock, chance; {} seeds were run",
+                 clock, chance; seeds run: {}",
                 self.runs
             )?;
         }

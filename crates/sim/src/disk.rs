@@ -32,7 +32,8 @@ pub enum Fault {
     /// A sync fails, and the system forgets that there is anything to write: reads show the new bytes, the disk has the old ones, the next
     /// sync succeeds.
     SyncError,
-    /// A sync succeeds and has done nothing. No log can survive this; it can be noticed.
+    /// A sync succeeds and has done nothing, and no later one makes up for it: reads show the new bytes, the disk has the old ones. No log
+    /// can survive this; it can be noticed after the next loss of power.
     SyncLie,
     /// There is no space to preallocate a file.
     Full,
@@ -331,9 +332,10 @@ impl Disk for SimDisk {
             state.inodes[file.inode].pending.clear();
             return Err(failure());
         }
-        if !state.faulty(Fault::SyncLie) {
-            state.inodes[file.inode].sync();
+        if state.faulty(Fault::SyncLie) {
+            state.inodes[file.inode].pending.clear();
         }
+        state.inodes[file.inode].sync();
         Ok(())
     }
 

@@ -46,7 +46,7 @@ const DISK_FAULTS: [(Fault, &str); 9] = [
 ];
 
 /// What faults that last for a run, or that wait for their moment, must have caused.
-const CONSEQUENCES: [&str; 32] = [
+const CONSEQUENCES: [&str; 31] = [
     "client gave up a request",
     "client repeated a request",
     "crash loop: process died again",
@@ -60,7 +60,6 @@ const CONSEQUENCES: [&str; 32] = [
     "left broken: frozen",
     "left broken: hears nothing",
     "left broken: is not heard",
-    "lie of a disk that only its peers could notice",
     "message lost in a reset",
     "message lost",
     "message met a cut",

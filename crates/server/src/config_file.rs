@@ -10,7 +10,7 @@ use crate::settings;
 
 /// Reads `text`, the content of the file `path`, over `config`.
 pub(crate) fn read(config: &mut ServerConfig, path: &Path, text: &str, faults: &mut Vec<String>) {
-    let mut reader = Reader { config, path, text, faults };
+    let mut reader = Reader { config, path, text, faults: Vec::new() };
     match DeTable::parse(text) {
         Ok(document) => reader.document(document.get_ref()),
         Err(error) => {
@@ -18,13 +18,18 @@ pub(crate) fn read(config: &mut ServerConfig, path: &Path, text: &str, faults: &
             reader.fault(at, error.message());
         }
     }
+    // The parser gives the keys in the order of their names; a reader goes through his file from the top.
+    let mut found = reader.faults;
+    found.sort_by_key(|(at, _)| *at);
+    faults.extend(found.into_iter().map(|(_, fault)| fault));
 }
 
 struct Reader<'a> {
     config: &'a mut ServerConfig,
     path: &'a Path,
     text: &'a str,
-    faults: &'a mut Vec<String>,
+    /// Each with its place in the text.
+    faults: Vec<(usize, String)>,
 }
 
 impl Reader<'_> {
@@ -85,7 +90,7 @@ impl Reader<'_> {
 
     fn fault(&mut self, at: usize, what: &str) {
         let (line, column) = place(self.text, at);
-        self.faults.push(format!("{}:{line}:{column}: {what}", self.path.display()));
+        self.faults.push((at, format!("{}:{line}:{column}: {what}", self.path.display())));
     }
 }
 

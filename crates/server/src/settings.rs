@@ -166,7 +166,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "log.level",
         about: "what the program logs: error, warn, info, debug, trace, or a filter such as quorate=debug,info",
-        set: |config, text| put(&mut config.log_level, not_empty(text)),
+        set: |config, text| put(&mut config.log_level, log_filter(text)),
         get: |config| config.log_level.clone(),
     },
 ];
@@ -208,6 +208,23 @@ fn at_least_one<T: std::str::FromStr + Default + PartialEq>(text: &str) -> Resul
 
 fn not_empty(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("it is empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// A level, or `target=level` separated by commas. A word alone is never taken for a target: it is a level that was misspelt.
+fn log_filter(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    for part in text.split(',').map(str::trim) {
+        let level = part.rsplit_once('=').map_or(part, |(_, level)| level).trim().to_ascii_lowercase();
+        if !LEVELS.contains(&level.as_str()) {
+            let near = quorate_machine::did_you_mean(&level, LEVELS);
+            let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            return Err(format!(
+                "`{level}` is no level: write {}, or TARGET=LEVEL such as quorate=debug,info{near}",
+                LEVELS.join(", ")
+            ));
+        }
+    }
+    Ok(text.to_owned())
 }
 
 fn truth(text: &str) -> Result<bool, String> {

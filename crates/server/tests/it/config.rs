@@ -102,9 +102,8 @@ fn every_mistake_is_told_with_its_place_and_a_way_out() {
         ("--node-id: node.id: `x` is not a number", ""),
     ];
     assert_eq!(faults.len(), expected.len(), "{faults:#?}");
-    for (begin, hint) in expected {
-        let fault = faults.iter().find(|fault| fault.starts_with(begin));
-        assert!(fault.is_some_and(|fault| fault.contains(hint)), "{begin} … {hint} in {faults:#?}");
+    for ((begin, hint), fault) in expected.into_iter().zip(&faults) {
+        assert!(fault.starts_with(begin) && fault.contains(hint), "{begin} … {hint} in {faults:#?}");
     }
 }
 
@@ -134,6 +133,8 @@ fn what_does_not_fit_together_is_told() {
         ("[limits]\nbody_bytes_max = \"99999999999GiB\"\n".to_owned(), "no size"),
         ("[limits]\nconnections_len_max = 0\n".to_owned(), "at least 1"),
         ("[cluster]\ntoken = \"\"\n".to_owned(), "it is empty"),
+        ("[log]\nlevel = \"inof\"\n".to_owned(), "`inof` is no level"),
+        ("[log]\nlevel = \"quorate=debg,info\"\n".to_owned(), "did you mean `debug`?"),
     ] {
         let faults = check(&file, &[], &[]).unwrap_err();
         assert!(faults.iter().any(|fault| fault.contains(word)), "{word} in {faults:#?}");

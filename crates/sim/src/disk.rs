@@ -9,6 +9,7 @@ use std::rc::{Rc, Weak};
 
 use quorate_log::disk::Disk;
 
+use crate::inode::{Change, Inode, Outcome, SECTOR, sectors};
 use crate::rng::Rng;
 
 /// A disk. Clones are the same disk.
@@ -70,36 +71,12 @@ struct State {
     counts: BTreeMap<Fault, u64>,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Inode {
-    /// What reads see.
-    current: Vec<u8>,
-    /// What is on the disk.
-    durable: Vec<u8>,
-    /// What is not yet on the disk, in order.
-    pending: Vec<Change>,
-}
-
-#[derive(Clone, Debug)]
-enum Change {
-    Write { offset: usize, bytes: Vec<u8> },
-    Len(usize),
-}
-
 /// A change of the names in one folder.
 #[derive(Clone, Debug)]
 enum NameChange {
     Insert { name: String, inode: usize },
     Rename { from: String, to: String, inode: usize },
     Remove { name: String, inode: usize },
-}
-
-/// What becomes of an unsynced change at a crash.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-enum Outcome {
-    Chance,
-    Kept,
-    Lost,
 }
 
 impl SimDisk {
@@ -185,17 +162,13 @@ impl SimDisk {
         let mut state = self.0.borrow_mut();
         let inodes: Vec<usize> = state.names.values().copied().collect();
         let full: Vec<usize> =
-            inodes.into_iter().filter(|inode| !state.inodes[*inode].durable.is_empty()).collect();
+            inodes.into_iter().filter(|inode| state.inodes[*inode].on_disk().len() > 0).collect();
         let Some(inode) = rng.pick(&full) else { return false };
-        let Inode { current, durable, .. } = &mut state.inodes[*inode];
         // Rot behind the end of what was written would be met by nobody: it strikes the next byte that is not zero.
+        let durable = state.inodes[*inode].on_disk();
         let from = below(rng, durable.len());
-        let at = durable[from..].iter().position(|byte| *byte != 0).map_or(from, |skipped| from + skipped);
-        let bit = 1 << rng.below(8);
-        durable[at] ^= bit;
-        if let Some(byte) = current.get_mut(at) {
-            *byte ^= bit;
-        }
+        let at = durable.next_not_zero(from).unwrap_or(from);
+        state.inodes[*inode].rot(at, 1 << rng.below(8));
         true
     }
 
@@ -212,14 +185,14 @@ impl SimDisk {
     /// What reads see of a file; none if there is no such file.
     pub fn contents(&self, name: &str) -> Option<Vec<u8>> {
         let state = self.0.borrow();
-        state.names.get(name).map(|inode| state.inodes[*inode].current.clone())
+        state.names.get(name).map(|inode| state.inodes[*inode].current().to_vec())
     }
 
     /// Puts these bytes in place of a file, durably and past all rules: damage, or a file from elsewhere.
     pub fn plant(&self, name: &str, bytes: &[u8]) {
         let mut state = self.0.borrow_mut();
         let inode = state.inodes.len();
-        state.inodes.push(Inode { current: bytes.to_vec(), durable: bytes.to_vec(), pending: Vec::new() });
+        state.inodes.push(Inode::durable(bytes));
         state.names.insert(name.to_owned(), inode);
         state.durable_names.insert(name.to_owned(), inode);
     }
@@ -263,11 +236,11 @@ impl Disk for SimDisk {
         if state.faulty(Fault::ReadError) {
             return Err(failure());
         }
-        let current = &state.inodes[file.inode].current;
+        let current = state.inodes[file.inode].current();
         let from = position(offset)?.min(current.len());
         let got = buffer.len().min(current.len() - from);
         let from = state.aim(file.inode, from, got);
-        buffer[..got].copy_from_slice(&state.inodes[file.inode].current[from..from + got]);
+        state.inodes[file.inode].current().read(from, &mut buffer[..got]);
         Ok(got)
     }
 
@@ -304,7 +277,7 @@ impl Disk for SimDisk {
         if state.faulty(Fault::Full) {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let len = position(len)?.max(state.inodes[file.inode].current.len());
+        let len = position(len)?.max(state.inodes[file.inode].current().len());
         state.inodes[file.inode].apply(Change::Len(len));
         Ok(())
     }
@@ -321,7 +294,7 @@ impl Disk for SimDisk {
         let state = self.0.borrow();
         state.check_file(file)?;
         state.check_running()?;
-        Ok(state.inodes[file.inode].current.len() as u64)
+        Ok(state.inodes[file.inode].current().len() as u64)
     }
 
     fn sync(&self, file: &SimFile) -> io::Result<()> {
@@ -329,7 +302,7 @@ impl Disk for SimDisk {
         state.check_file(file)?;
         state.step()?;
         if state.faulty(Fault::SyncError) {
-            state.inodes[file.inode].pending.clear();
+            state.inodes[file.inode].forget();
             return Err(failure());
         }
         if state.faulty(Fault::SyncLie) {
@@ -456,6 +429,9 @@ impl State {
 
     /// Whether this fault happens now.
     fn faulty(&mut self, fault: Fault) -> bool {
+        if self.due.is_empty() && self.rates.is_empty() {
+            return false;
+        }
         let mut happens = false;
         self.due.retain_mut(|(due, skipped)| {
             if *due != fault {
@@ -480,7 +456,7 @@ impl State {
 
     /// Where a read of this length really reads. What fills most of its file has no other place to go.
     fn aim(&mut self, inode: usize, from: usize, len: usize) -> usize {
-        let places = (self.inodes[inode].current.len() - len) / SECTOR;
+        let places = (self.inodes[inode].current().len() - len) / SECTOR;
         if len > 0 && places > 0 && self.faulty(Fault::MisdirectRead) {
             return below(&mut self.rng, places + 1) * SECTOR;
         }
@@ -495,7 +471,7 @@ impl State {
             bytes[at] ^= 1 << self.rng.below(8);
         }
         if self.faulty(Fault::Misdirect) {
-            let room = (self.inodes[inode].current.len().saturating_sub(bytes.len()) / SECTOR).max(1);
+            let room = (self.inodes[inode].current().len().saturating_sub(bytes.len()) / SECTOR).max(1);
             offset = below(&mut self.rng, room) * SECTOR;
         }
         (offset, bytes)
@@ -525,53 +501,6 @@ impl State {
     }
 }
 
-impl Inode {
-    fn apply(&mut self, change: Change) {
-        change.apply(&mut self.current);
-        self.pending.push(change);
-    }
-
-    fn sync(&mut self) {
-        for change in std::mem::take(&mut self.pending) {
-            change.apply(&mut self.durable);
-        }
-    }
-
-    fn crash(&mut self, outcome: Outcome, rng: &mut Rng) {
-        for change in std::mem::take(&mut self.pending) {
-            let fate =
-                if outcome == Outcome::Chance { rng.below(3) } else { u64::from(outcome == Outcome::Lost) };
-            match change {
-                change if fate == 0 => change.apply(&mut self.durable),
-                Change::Write { offset, bytes } if fate == 2 => {
-                    for (at, piece) in sectors(offset, &bytes) {
-                        if rng.chance(500) {
-                            Change::Write { offset: at, bytes: piece.to_vec() }.apply(&mut self.durable);
-                        }
-                    }
-                }
-                Change::Write { .. } | Change::Len(_) => {}
-            }
-        }
-        self.current.clone_from(&self.durable);
-    }
-}
-
-impl Change {
-    fn apply(&self, bytes: &mut Vec<u8>) {
-        match self {
-            Change::Write { offset, bytes: written } => {
-                let end = offset + written.len();
-                if bytes.len() < end {
-                    bytes.resize(end, 0);
-                }
-                bytes[*offset..end].copy_from_slice(written);
-            }
-            Change::Len(len) => bytes.resize(*len, 0),
-        }
-    }
-}
-
 impl NameChange {
     fn folder(&self) -> &str {
         match self {
@@ -596,18 +525,6 @@ impl NameChange {
     }
 }
 
-/// The pieces of a write that lie in one sector each.
-fn sectors(offset: usize, bytes: &[u8]) -> Vec<(usize, &[u8])> {
-    let mut pieces = Vec::new();
-    let (mut at, mut rest) = (offset, bytes);
-    while !rest.is_empty() {
-        let (piece, after) = rest.split_at(rest.len().min(SECTOR - at % SECTOR));
-        pieces.push((at, piece));
-        (at, rest) = (at + piece.len(), after);
-    }
-    pieces
-}
-
 fn folder(name: &str) -> &str {
     name.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
@@ -624,6 +541,4 @@ fn below(rng: &mut Rng, bound: usize) -> usize {
     usize::try_from(rng.below(bound as u64)).expect("a number below a length fits")
 }
 
-/// What a disk writes whole or not at all, in bytes.
-const SECTOR: usize = 512;
 const STOPPED: &str = "the simulated disk has stopped";

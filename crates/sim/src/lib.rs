@@ -42,6 +42,7 @@ pub mod world;
 mod guest;
 mod healing;
 mod host;
+mod inode;
 mod running;
 mod settings;
 mod store;

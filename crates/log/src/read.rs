@@ -9,7 +9,7 @@ use quorate_core::types::{ClusterId, EntryId, Index};
 use crate::disk::Disk;
 use crate::error::LogError;
 use crate::index::Extent;
-use crate::record::{self, Found, Head, Kind, SECTOR, Seed};
+use crate::record::{self, Found, Head, Kind, Record, SECTOR, Seed};
 use crate::segment::segment_name;
 
 /// Where some entries stand. What stands there never changes: the log is only ever appended to, also by what truncates it, and
@@ -32,8 +32,13 @@ impl ReadPlan {
     /// longer holds what was written.
     pub fn read<D: Disk>(&self, disk: &D) -> Result<Vec<Entry>, LogError> {
         let mut taken = Taken { entries: Vec::new(), bytes: 0 };
+        let mut segment: Option<Segment<'_, D>> = None;
         for extent in &self.extents {
-            if !self.read_extent(disk, extent, &mut taken)? {
+            let here = match segment.take() {
+                Some(open) if open.number == extent.place.segment => open,
+                Some(_) | None => Segment::open(disk, self.cluster, extent.place.segment)?,
+            };
+            if !self.read_extent(segment.insert(here), extent, &mut taken)? {
                 break;
             }
         }
@@ -41,64 +46,109 @@ impl ReadPlan {
     }
 
     /// Reads one extent; false when the plan's bytes are full.
-    fn read_extent<D: Disk>(&self, disk: &D, extent: &Extent, taken: &mut Taken) -> Result<bool, LogError> {
-        let name = segment_name(extent.place.segment);
-        let failed = |error| LogError::io("cannot read", &name, error);
-        let seed = Seed::new(self.cluster, extent.place.segment);
-        let file = match disk.open(&name) {
+    fn read_extent<D: Disk>(
+        &self,
+        segment: &mut Segment<'_, D>,
+        extent: &Extent,
+        taken: &mut Taken,
+    ) -> Result<bool, LogError> {
+        let last = extent.last.min(self.through);
+        let (mut offset, mut expected) = (extent.place.offset, extent.first);
+        while expected <= last {
+            let Some(found) = segment.record_at(offset)? else {
+                offset = (offset + 1).next_multiple_of(SECTOR as u64);
+                continue;
+            };
+            let entry = entry_of(&found.head, segment.chunk.slice(found.body.clone()));
+            if let Some(entry) = entry.map_err(|what| segment.corrupt(offset, what))? {
+                if entry.id.index != expected {
+                    return Err(segment.corrupt(offset, "another entry than was written here"));
+                }
+                expected = expected.next();
+                if entry.id.index >= self.from && !taken.take(entry, self.bytes_max) {
+                    return Ok(false);
+                }
+            }
+            offset = segment.chunk_at + found.next as u64;
+        }
+        Ok(true)
+    }
+}
+
+/// A segment that is being read, with the part of it that was read last.
+struct Segment<'a, D: Disk> {
+    disk: &'a D,
+    number: u64,
+    seed: Seed,
+    file: D::File,
+    len: u64,
+    /// Where `chunk` stands.
+    chunk_at: u64,
+    chunk: Bytes,
+    /// How much is read next, in bytes.
+    chunk_bytes: usize,
+}
+
+impl<'a, D: Disk> Segment<'a, D> {
+    fn open(disk: &'a D, cluster: ClusterId, number: u64) -> Result<Segment<'a, D>, LogError> {
+        let failed = |error| LogError::io("cannot read", &segment_name(number), error);
+        let file = match disk.open(&segment_name(number)) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(LogError::Compacted { file: name.clone() });
+                return Err(LogError::Compacted { file: segment_name(number) });
             }
             Err(error) => return Err(failed(error)),
         };
-        let file_len = disk.len(&file).map_err(failed)?;
-        let last = extent.last.min(self.through);
-        let (mut offset, mut expected, mut wanted) = (extent.place.offset, extent.first, CHUNK_BYTES);
-        while expected <= last {
-            let chunk = read_chunk(disk, &file, offset, wanted).map_err(failed)?;
-            let mut at = 0;
-            wanted = CHUNK_BYTES;
-            while expected <= last {
-                match record::look(&chunk, at, seed, offset) {
-                    Found::Record(found) => {
-                        if let Some(entry) = entry_of(&found.head, chunk.slice(found.body.clone()))
-                            .map_err(|what| LogError::corrupt(&name, offset + at as u64, what))?
-                        {
-                            if entry.id.index != expected {
-                                return Err(LogError::corrupt(
-                                    &name,
-                                    offset + at as u64,
-                                    "another entry than was written here",
-                                ));
-                            }
-                            expected = expected.next();
-                            if entry.id.index >= self.from && !taken.take(entry, self.bytes_max) {
-                                return Ok(false);
-                            }
-                        }
-                        at = found.next;
-                    }
-                    Found::Nothing if !(offset + at as u64).is_multiple_of(SECTOR as u64) => {
-                        at = next_sector(offset, at);
-                    }
-                    Found::CutOff(needed) if offset + ((at + needed) as u64) <= file_len => {
-                        wanted = needed.max(CHUNK_BYTES);
-                        break;
-                    }
+        let len = disk.len(&file).map_err(failed)?;
+        let seed = Seed::new(cluster, number);
+        Ok(Segment {
+            disk,
+            number,
+            seed,
+            file,
+            len,
+            chunk_at: 0,
+            chunk: Bytes::new(),
+            chunk_bytes: CHUNK_BYTES_MIN,
+        })
+    }
+
+    /// The record at `offset`, its places within the chunk; none if nothing more stands in that sector.
+    fn record_at(&mut self, offset: u64) -> Result<Option<Record>, LogError> {
+        let mut at = offset.checked_sub(self.chunk_at).and_then(|at| usize::try_from(at).ok());
+        let mut needed = 0;
+        loop {
+            if let Some(at) = at.filter(|at| *at < self.chunk.len()) {
+                match record::look(&self.chunk, at, self.seed, self.chunk_at) {
+                    Found::Record(record) => return Ok(Some(record)),
+                    Found::Nothing if !offset.is_multiple_of(SECTOR as u64) => return Ok(None),
+                    // More than was read for: once to learn how long the record is, once to have all of it.
+                    Found::CutOff(more) if more > needed && offset + more as u64 <= self.len => needed = more,
                     Found::CutOff(_) | Found::Nothing => {
-                        return Err(LogError::corrupt(
-                            &name,
-                            offset + at as u64,
-                            "an entry that was here is gone",
-                        ));
+                        return Err(self.corrupt(offset, "an entry that was here is gone"));
                     }
-                    Found::Flawed(what) => return Err(LogError::corrupt(&name, offset + at as u64, what)),
+                    Found::Flawed(what) => return Err(self.corrupt(offset, what)),
                 }
+            } else if at == Some(0) {
+                return Err(self.corrupt(offset, "an entry that was here is gone"));
             }
-            offset += at as u64;
+            self.load(offset, needed)?;
+            at = Some(0);
         }
-        Ok(true)
+    }
+
+    /// Reads on from `offset`, `needed` bytes at least if the file has them.
+    fn load(&mut self, offset: u64, needed: usize) -> Result<(), LogError> {
+        let failed = |error| LogError::io("cannot read", &segment_name(self.number), error);
+        self.chunk =
+            read_chunk(self.disk, &self.file, offset, needed.max(self.chunk_bytes)).map_err(failed)?;
+        self.chunk_at = offset;
+        self.chunk_bytes = (self.chunk_bytes * 2).min(CHUNK_BYTES_MAX);
+        Ok(())
+    }
+
+    fn corrupt(&self, offset: u64, what: impl Into<String>) -> LogError {
+        LogError::corrupt(&segment_name(self.number), offset, what)
     }
 }
 
@@ -167,15 +217,10 @@ pub(crate) fn read_chunk<D: Disk>(
     Ok(Bytes::from(chunk))
 }
 
-/// The first sector boundary after `at`, relative to `offset` as `at` is.
-fn next_sector(offset: u64, at: usize) -> usize {
-    let sector = SECTOR as u64;
-    let next = (offset + at as u64 + 1).next_multiple_of(sector);
-    usize::try_from(next - offset).expect("the next sector is at most 512 bytes away from a place in memory")
-}
-
-/// How much is read at once, in bytes; more only for a record that is larger.
-const CHUNK_BYTES: usize = 128 << 10;
+/// How much of a segment is read at first, in bytes. A single entry is not far from where its extent begins.
+const CHUNK_BYTES_MIN: usize = 16 << 10;
+/// How much is read at once when more is wanted, in bytes; above it only for a record that is larger.
+const CHUNK_BYTES_MAX: usize = 64 << 10;
 /// How many extents a plan has at most.
 pub(crate) const EXTENTS_MAX: usize = 1024;
 /// What an entry counts besides its payload, in bytes.

@@ -95,12 +95,16 @@ pub fn hash_word(hash: u64, word: u64) -> u64 {
 #[must_use]
 pub fn hash_bytes(hash: u64, bytes: &[u8]) -> u64 {
     let mut running = hash_word(hash, bytes.len() as u64);
-    for chunk in bytes.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        running = hash_word(running, u64::from_le_bytes(word));
+    let (words, rest) = bytes.as_chunks::<8>();
+    for word in words {
+        running = hash_word(running, u64::from_le_bytes(*word));
     }
-    running
+    if rest.is_empty() {
+        return running;
+    }
+    let mut word = [0; 8];
+    word[..rest.len()].copy_from_slice(rest);
+    hash_word(running, u64::from_le_bytes(word))
 }
 
 /// The next number of SplitMix64 (Steele, Lea and Flood 2014); moves `state` on.

@@ -140,17 +140,21 @@ pub struct Scene {
     pub order: u64,
     faulty: bool,
     queue: BinaryHeap<Reverse<Scheduled>>,
+    /// What will happen, at the places that the queue names: small things are moved about in the queue, large ones stay.
+    events: Vec<Option<Event>>,
+    /// The places that are free.
+    free: Vec<usize>,
     tie: Rng,
     scheduled_len: u64,
 }
 
 /// An event with its place in time. Events of the same microsecond come in an order that the seed decides.
-#[derive(Debug)]
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Scheduled {
     at_us: u64,
     tie: u64,
     number: u64,
-    event: Event,
+    place: usize,
 }
 
 impl Scene {
@@ -172,6 +176,8 @@ impl Scene {
             order: HASH_START,
             faulty: true,
             queue: BinaryHeap::new(),
+            events: Vec::new(),
+            free: Vec::new(),
             tie: Rng::stream(seed, "schedule"),
             scheduled_len: 0,
         }
@@ -186,7 +192,12 @@ impl Scene {
     pub fn at(&mut self, at_us: u64, event: Event) {
         assert!(at_us >= self.now_us, "nothing is scheduled in the past");
         self.scheduled_len += 1;
-        let scheduled = Scheduled { at_us, tie: self.tie.next_u64(), number: self.scheduled_len, event };
+        let place = self.free.pop().unwrap_or(self.events.len());
+        if place == self.events.len() {
+            self.events.push(None);
+        }
+        self.events[place] = Some(event);
+        let scheduled = Scheduled { at_us, tie: self.tie.next_u64(), number: self.scheduled_len, place };
         self.queue.push(Reverse(scheduled));
     }
 
@@ -196,7 +207,8 @@ impl Scene {
         assert!(scheduled.at_us >= self.now_us, "virtual time never goes back");
         self.now_us = scheduled.at_us;
         self.order = hash_word(hash_word(self.order, scheduled.at_us), scheduled.number);
-        Some(scheduled.event)
+        self.free.push(scheduled.place);
+        Some(self.events[scheduled.place].take().expect("what the queue names has not happened yet"))
     }
 
     /// When the next event happens.
@@ -243,7 +255,7 @@ impl Scene {
     }
 
     /// Adds a line about a client to the trace, and draws it.
-    pub fn tell(&mut self, client: &str, text: impl FnOnce() -> String) {
+    pub fn tell(&mut self, client: ClientId, text: impl FnOnce() -> String) {
         if self.trace.is_on() {
             let (text, now_us) = (text(), self.now_us);
             self.trace.line(now_us, client, || text.clone());
@@ -263,32 +275,6 @@ impl Scene {
     /// Adds a line to the trace.
     pub fn line(&mut self, who: impl std::fmt::Display, text: impl FnOnce() -> String) {
         self.trace.line(self.now_us, who, text);
-    }
-}
-
-impl Scheduled {
-    fn key(&self) -> (u64, u64, u64) {
-        (self.at_us, self.tie, self.number)
-    }
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Scheduled) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Scheduled) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Scheduled) -> std::cmp::Ordering {
-        self.key().cmp(&other.key())
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn open_folder(
     let dir = DataDir::open(disk.clone())?;
     let (identity, _) = Identity::open_or_create(&dir, Wanted { cluster: CLUSTER, node }, incarnation)?;
     let (log, stored) = Log::open(dir, options(voters, limits.window_bytes_max, limits.segment_bytes))?;
-    let entries = read(&log, disk, Index(1), stored.last.index)?;
+    let entries = held(&log, disk, &stored)?;
     Ok(Opened { log, stored, entries, identity })
 }
 
@@ -44,8 +44,16 @@ pub(crate) fn open(
 ) -> Result<(Log<SimDisk>, Stored, Vec<Entry>), LogError> {
     let options = options(voters, window_bytes_max, segment_bytes);
     let (log, stored) = Log::open(DataDir::open(disk.clone())?, options)?;
-    let entries = read(&log, disk, Index(1), stored.last.index)?;
+    let entries = held(&log, disk, &stored)?;
     Ok((log, stored, entries))
+}
+
+/// All that the log holds: what the core is given of it, and what stands before that.
+fn held(log: &Log<SimDisk>, disk: &SimDisk, stored: &Stored) -> Result<Vec<Entry>, LogError> {
+    let before = stored.tail.first().map_or(stored.last.index, |first| first.id.index.prev());
+    let mut entries = read(log, disk, Index(1), before)?;
+    entries.extend_from_slice(&stored.tail);
+    Ok(entries)
 }
 
 fn options(voters: &[NodeId], window_bytes_max: usize, segment_bytes: u64) -> LogOptions {

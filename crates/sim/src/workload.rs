@@ -2,6 +2,7 @@
 //! answered. What they were told is what the cluster must keep.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use bytes::Bytes;
 use quorate_core::types::{Index, NodeId};
@@ -21,6 +22,12 @@ use crate::scene::{Event, Scene};
 /// A client of the run.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct ClientId(pub u32);
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("c{}", self.0))
+    }
+}
 
 /// Which attempt of which operation of which client.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -312,7 +319,7 @@ impl Client {
         let copies = if self.rng.chance(50) { 2 } else { 1 };
         for _ in 0..copies {
             let node: NodeId = *self.rng.pick(&scene.voters).expect("a cluster has members");
-            scene.tell(&self.label(), || {
+            scene.tell(self.id, || {
                 format!("-> {node} operation {} {}", name.operation, self.doing.in_words())
             });
             let request = Request { name, kind: kind.clone() };
@@ -329,7 +336,7 @@ impl Client {
     /// # Errors
     /// When the answer breaks a promise.
     pub fn on_response(&mut self, scene: &mut Scene, response: Response) -> Result<(), Violation> {
-        scene.tell(&self.label(), || {
+        scene.tell(self.id, || {
             format!("<- operation {} {}", response.request.operation, response.kind.in_words())
         });
         let operation = response.request.operation;
@@ -418,7 +425,7 @@ impl Client {
         let Doing::Reading { floor, list_len: known, .. } = self.doing else {
             return self.broken("a read is answered as a read", self.operation);
         };
-        scene.checks.linearizable.on_read(&self.label(), floor, saw)?;
+        scene.checks.linearizable.on_read(self.id, floor, saw)?;
         if list_len < known {
             return self.broken("a read shows all that was acknowledged to its client", self.operation);
         }
@@ -487,7 +494,7 @@ impl Client {
     }
 
     fn label(&self) -> String {
-        format!("c{}", self.id.0)
+        self.id.to_string()
     }
 }
 

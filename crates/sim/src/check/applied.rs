@@ -14,8 +14,8 @@ use super::{Violation, position};
 #[derive(Debug, Default)]
 pub struct Applied {
     through: BTreeMap<NodeId, Index>,
-    /// The fingerprint of the state at each index at which some node showed it.
-    states: BTreeMap<Index, (u64, NodeId)>,
+    /// The fingerprint of the state at each index from 1 on, and the node that showed it first; none where nobody did.
+    states: Vec<Option<(u64, NodeId)>>,
 }
 
 impl Applied {
@@ -70,7 +70,11 @@ impl Applied {
     }
 
     pub(super) fn on_state(&mut self, node: NodeId, index: Index, fingerprint: u64) -> Result<(), Violation> {
-        let (known, first) = *self.states.entry(index).or_insert((fingerprint, node));
+        let at = position(index);
+        if self.states.len() <= at {
+            self.states.resize(at + 1, None);
+        }
+        let (known, first) = *self.states[at].get_or_insert((fingerprint, node));
         if known == fingerprint {
             return Ok(());
         }

@@ -515,13 +515,18 @@ impl NameChange {
                 names.insert(name.clone(), *inode);
             }
             NameChange::Rename { from, to, inode } => {
-                names.retain(|name, there| name != from || there != inode);
+                take_away(names, from, *inode);
                 names.insert(to.clone(), *inode);
             }
-            NameChange::Remove { name, inode } => {
-                names.retain(|there, found| there != name || found != inode)
-            }
+            NameChange::Remove { name, inode } => take_away(names, name, *inode),
         }
+    }
+}
+
+/// The name goes, unless it has become another file's meanwhile.
+fn take_away(names: &mut BTreeMap<String, usize>, name: &str, inode: usize) {
+    if names.get(name) == Some(&inode) {
+        names.remove(name);
     }
 }
 

@@ -109,8 +109,14 @@ pub const KNOBS: [Knob; 20] = [
     },
     Knob {
         name: "pace",
-        take: |to, from| to.limits.client_pause_us = from.limits.client_pause_us,
-        same: |a, b| a.limits.client_pause_us == b.limits.client_pause_us,
+        take: |to, from| {
+            to.limits.client_pause_us = from.limits.client_pause_us;
+            to.limits.client_burst_len = from.limits.client_burst_len;
+        },
+        same: |a, b| {
+            a.limits.client_pause_us == b.limits.client_pause_us
+                && a.limits.client_burst_len == b.limits.client_burst_len
+        },
     },
     Knob {
         name: "patience",

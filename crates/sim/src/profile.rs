@@ -48,8 +48,11 @@ pub struct Limits {
     pub apply_batch_bytes_max: usize,
     /// How many reads may wait for their heartbeat round.
     pub reads_len_max: usize,
-    /// The mean pause of a client between two operations, in microseconds.
+    /// The mean pause of a client between two operations, or two bursts of them, in microseconds.
     pub client_pause_us: u64,
+    /// How many operations a client asks for with hardly a pause in between, before it rests. The load of a run decides how long it takes
+    /// on a real processor, so a fast client is fast for a moment only.
+    pub client_burst_len: u64,
     /// How long a client waits before it asks again, in microseconds.
     pub client_timeout_us: u64,
 }
@@ -118,6 +121,7 @@ impl Profile {
     /// ordinary limits, every class of scheduled fault twice in a second, and a network that loses, repeats and delays a little.
     pub fn standard(seed: u64) -> Profile {
         let drawn = Profile::draw(seed);
+        let limits = Limits { client_pause_us: STANDARD_PAUSE_US, ..Limits::ordinary() };
         let faults = Faults {
             pause_us: SECOND_US / 2,
             weights: crate::faults::class::CLASSES.iter().map(|_| 1).collect(),
@@ -131,7 +135,7 @@ impl Profile {
             sync_mean_us: 1000,
             damage_from_us: drawn.faults.damage_from_us,
         };
-        Profile { nodes: 5, clients: 8, limits: Limits::ordinary(), faults, ..drawn }
+        Profile { nodes: 5, clients: 8, limits, faults, ..drawn }
     }
 }
 
@@ -147,7 +151,7 @@ pub const DRAWN: [Drawn; 28] = [
     ("cluster of 5", |profile| profile.nodes == 5),
     ("one client", |profile| profile.clients == 1),
     ("eight clients", |profile| profile.clients == 8),
-    ("clients hardly pause", |profile| profile.limits.client_pause_us == PAUSE_US_SHORT),
+    ("clients ask in bursts", |profile| profile.limits.client_burst_len > 1),
     ("clients ask again soon", |profile| profile.limits.client_timeout_us == TIMEOUT_US_SHORT),
     ("clock drifts", |profile| profile.faults.clock_rate_per_mille > 0),
     ("messages may overtake each other", |profile| profile.faults.reorder),
@@ -167,7 +171,7 @@ pub const DRAWN: [Drawn; 28] = [
     ("limit: segments of 4 KiB", |profile| profile.limits.segment_bytes == 4 << 10),
     ("limit: segments of 16 KiB", |profile| profile.limits.segment_bytes == 16 << 10),
     ("limit: segments of 64 KiB", |profile| profile.limits.segment_bytes == 64 << 10),
-    ("limit: segments of 1 MiB", |profile| profile.limits.segment_bytes == 1 << 20),
+    ("limit: segments of 256 KiB", |profile| profile.limits.segment_bytes == 256 << 10),
     ("limit: one entry a batch", |profile| profile.limits.apply_batch_bytes_max == 1),
     ("limit: one waiting read", |profile| profile.limits.reads_len_max == 1),
 ];
@@ -188,6 +192,7 @@ impl Limits {
             apply_batch_bytes_max: 64 << 10,
             reads_len_max: 1 << 16,
             client_pause_us: 30_000,
+            client_burst_len: 1,
             client_timeout_us: 200_000,
         }
     }
@@ -195,6 +200,7 @@ impl Limits {
     fn draw(rng: &mut Rng) -> Limits {
         let shortest = rng.chance(100);
         let election_timeout_ticks = if shortest { ELECTION_TICKS_MIN } else { rng.between(5, 30) };
+        let client_burst_len = if rng.chance(300) { rng.between(5, 50) } else { 1 };
         Limits {
             election_timeout_ticks,
             heartbeat_ticks: rng.between(1, election_timeout_ticks / 4),
@@ -207,7 +213,8 @@ impl Limits {
             segment_bytes: *rng.pick(&SEGMENTS_BYTES).expect("the list is not empty"),
             apply_batch_bytes_max: small_or(rng, 1, 64 << 10),
             reads_len_max: small_or(rng, 1, 1 << 16),
-            client_pause_us: if rng.chance(300) { PAUSE_US_SHORT } else { 20_000 },
+            client_pause_us: client_burst_len * CLIENT_PAUSE_US,
+            client_burst_len,
             client_timeout_us: if rng.chance(300) { TIMEOUT_US_SHORT } else { SECOND_US },
         }
     }
@@ -241,12 +248,17 @@ const FAULTY_S_MAX: u64 = 90;
 /// The shortest election timeout at which clocks that differ threefold still leave room for two heartbeats.
 const ELECTION_TICKS_MIN: u64 = 4;
 
-/// The short pause of a client, and the short time for which it waits for an answer.
-const PAUSE_US_SHORT: u64 = 200;
+/// The mean pause of a client for each of its operations: some 50 in a second, together, are what a run can pay for.
+const CLIENT_PAUSE_US: u64 = 80_000;
+
+/// The mean pause of a client in the standard mix.
+const STANDARD_PAUSE_US: u64 = 15_000;
+
+/// The short time for which a client waits for an answer.
 const TIMEOUT_US_SHORT: u64 = 20_000;
 
-/// The sizes of a segment: from the smallest that a log takes to one that a run never fills.
-const SEGMENTS_BYTES: [u64; 5] = [4 << 10, 16 << 10, 64 << 10, 1 << 20, 1 << 20];
+/// The sizes of a segment: from the smallest that a log takes to one that few runs fill.
+const SEGMENTS_BYTES: [u64; 5] = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 256 << 10];
 
 /// A second of virtual time.
 pub const SECOND_US: u64 = 1_000_000;

@@ -479,7 +479,10 @@ impl Client {
 
     fn rest(&mut self, scene: &mut Scene) {
         self.doing = Doing::Resting;
-        let pause_us = self.rng.exponential(scene.profile.limits.client_pause_us);
+        let limits = &scene.profile.limits;
+        let in_burst = !(self.operation + 1).is_multiple_of(limits.client_burst_len);
+        let mean_us = if in_burst { BURST_PAUSE_US } else { limits.client_pause_us };
+        let pause_us = self.rng.exponential(mean_us);
         self.set_alarm(scene, pause_us);
     }
 
@@ -567,6 +570,9 @@ pub const SHARED: u32 = 0;
 const TIMEOUT_DOUBLINGS_MAX: u32 = 10;
 
 const TIMEOUT_US_MAX: u64 = 2_000_000;
+
+/// The mean pause within a burst of operations, in microseconds.
+const BURST_PAUSE_US: u64 = 200;
 
 /// How long a request takes to a node, and an answer to a client.
 pub const CLIENT_DELAY_US: u64 = 100;

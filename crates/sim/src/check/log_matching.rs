@@ -252,12 +252,7 @@ fn could_recover(shadow: &Shadow, hard_state: HardState, recovered: &[EntryId]) 
 }
 
 /// The rule of log matching for one entry.
-fn know(
-    known: &mut Known,
-    node: NodeId,
-    prev: EntryId,
-    entry: &Entry,
-) -> Result<(), Violation> {
+fn know(known: &mut Known, node: NodeId, prev: EntryId, entry: &Entry) -> Result<(), Violation> {
     let now = (prev, fingerprint(entry));
     match known.get(entry.id) {
         None => {

@@ -30,7 +30,12 @@ impl Witness {
     ///
     /// # Errors
     /// When the state is older than the floor.
-    pub fn on_read(&mut self, who: impl std::fmt::Display, floor: Index, saw: Index) -> Result<(), Violation> {
+    pub fn on_read(
+        &mut self,
+        who: impl std::fmt::Display,
+        floor: Index,
+        saw: Index,
+    ) -> Result<(), Violation> {
         if saw < floor {
             return Err(Violation::safety(
                 "a read sees every write acknowledged before it began",

@@ -1,10 +1,10 @@
-//! Where the entries stand, in memory: one mark for about 64 KiB of a file, and the first entry of each term.
+//! Where the entries stand, in memory: one mark for about 16 KiB of a file, and the first entry of each term.
 
 use quorate_core::types::{EntryId, Index, Term};
 
 use crate::segment::Position;
 
-/// The index of the log. Grows by 40 bytes for each 64 KiB of log and each truncation.
+/// The index of the log. Grows by 40 bytes for each 16 KiB of log and each truncation, 2.5 MiB for a GiB.
 #[derive(Clone, Debug)]
 pub(crate) struct LogIndex {
     /// Invariant: consecutive from `base.index + 1` to `last.index`, none empty.
@@ -149,4 +149,4 @@ impl LogIndex {
 }
 
 /// A new extent begins after this many bytes: to find an entry, at most so much is read in vain.
-const EXTENT_BYTES: u64 = 64 << 10;
+const EXTENT_BYTES: u64 = 16 << 10;

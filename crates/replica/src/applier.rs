@@ -30,6 +30,8 @@ pub struct Applier<S: StateMachine> {
     state_hash: u64,
     /// What was noted since the last report.
     marks: Vec<StateMark>,
+    /// Where replies are encoded, before each becomes bytes of its own length.
+    scratch: Vec<u8>,
 }
 
 /// What came of a batch.
@@ -69,6 +71,7 @@ impl<S: StateMachine> Applier<S> {
             timestamp_ms: 0,
             state_hash: 0,
             marks: Vec::new(),
+            scratch: Vec::new(),
         }
     }
 
@@ -211,9 +214,11 @@ impl<S: StateMachine> Applier<S> {
                     timestamp_ms = planted::local_ms();
                 }
                 let context = Context { entry: self.applied, timestamp_ms, actor, request_id };
-                let mut reply = Vec::new();
-                self.machine.apply(&context, command).encode(&mut reply);
-                Kept::Reply(Bytes::from(reply))
+                self.scratch.clear();
+                self.machine.apply(&context, command).encode(&mut self.scratch);
+                let reply = Bytes::copy_from_slice(&self.scratch);
+                self.scratch.shrink_to(SCRATCH_KEPT_BYTES);
+                Kept::Reply(reply)
             }
             Err(error) => Kept::Malformed(error.what),
         }
@@ -251,7 +256,15 @@ impl<S: StateMachine> Applier<S> {
         let sessions = session_codec::read(limits, source)?;
         let mut machine = machine;
         machine.restore(source)?;
-        Ok(Applier { machine, sessions, applied, timestamp_ms, state_hash, marks: Vec::new() })
+        Ok(Applier {
+            machine,
+            sessions,
+            applied,
+            timestamp_ms,
+            state_hash,
+            marks: Vec::new(),
+            scratch: Vec::new(),
+        })
     }
 }
 
@@ -281,6 +294,8 @@ fn mix_outcome(state: u64, outcome: &Outcome) -> u64 {
     }
 }
 
+/// How much of a long reply's place is kept for the next one, in bytes.
+const SCRATCH_KEPT_BYTES: usize = 64 << 10;
 /// Where the hash of a command starts.
 const COMMAND_HASH_SEED: u64 = 0x7175_6f72_6174_6501;
 /// The format that `write` writes.

@@ -50,8 +50,19 @@ impl std::fmt::Display for RequestId {
     /// The id in words: `<32 hex digits>:<sequence>` or the key.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            RequestId::Session { session, sequence, .. } => write!(f, "{session:032x}:{sequence}"),
+            RequestId::Session { session, sequence, .. } => {
+                // Digit by digit: this is done for each command that is applied, and the width of a format costs more than all digits.
+                let mut digits = [0; 32];
+                for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(session.to_be_bytes()) {
+                    *pair = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+                }
+                let digits = std::str::from_utf8(&digits).expect("hex digits are text");
+                f.write_str(digits)?;
+                write!(f, ":{sequence}")
+            }
             RequestId::Key(key) => f.write_str(&String::from_utf8_lossy(key)),
         }
     }
 }
+
+const HEX: &[u8; 16] = b"0123456789abcdef";

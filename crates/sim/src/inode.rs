@@ -173,6 +173,11 @@ impl Contents {
 
     fn write(&mut self, offset: usize, written: &[u8]) {
         let end = offset + written.len();
+        if offset == self.bytes.len() {
+            self.bytes.extend_from_slice(written);
+            self.len = self.len.max(end);
+            return;
+        }
         self.reach(end);
         self.bytes[offset..end].copy_from_slice(written);
     }

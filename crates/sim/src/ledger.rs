@@ -25,6 +25,8 @@ pub struct Ledger {
     fingerprint: u64,
     /// The fingerprint after each applied command, for the comparison between nodes.
     fingerprints: Vec<(Index, u64)>,
+    /// Where replies are encoded for the fingerprint.
+    scratch: Vec<u8>,
 }
 
 /// Values, each with the log time of its last application, in milliseconds.
@@ -79,6 +81,7 @@ impl Default for Ledger {
             last: EntryId::ZERO,
             fingerprint: HASH_START,
             fingerprints: Vec::new(),
+            scratch: Vec::new(),
         }
     }
 }
@@ -144,9 +147,9 @@ impl StateMachine for Ledger {
         let position = list.push(command.client, command.value, context.timestamp_ms);
         let reply = command.command.map(|command| self.registry.apply(context, command));
         if let Some(reply) = &reply {
-            let mut bytes = Vec::new();
-            reply.encode(&mut bytes);
-            self.fingerprint = hash_bytes(self.fingerprint, &bytes);
+            self.scratch.clear();
+            reply.encode(&mut self.scratch);
+            self.fingerprint = hash_bytes(self.fingerprint, &self.scratch);
         }
         self.fingerprints.push((context.entry.index, self.fingerprint));
         Appended { entry: context.entry, position, repeated: false, reply }

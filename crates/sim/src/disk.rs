@@ -306,7 +306,7 @@ impl Disk for SimDisk {
             return Err(failure());
         }
         if state.faulty(Fault::SyncLie) {
-            state.inodes[file.inode].pending.clear();
+            state.inodes[file.inode].forget();
         }
         state.inodes[file.inode].sync();
         Ok(())

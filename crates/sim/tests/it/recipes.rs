@@ -44,11 +44,10 @@ fn what_is_no_run_is_refused_in_words() {
 
 #[test]
 fn what_is_put_in_place_of_the_drawn_is_what_runs() {
-    let recipe =
-        Recipe::parse("--seed 7 --nodes 2 --clients 3 --operations 4 --until 1.5s").expect("a recipe");
+    let recipe = Recipe::parse("--seed 7 --nodes 2 --clients 3 --operations 4 --until 9s").expect("a recipe");
     let profile = recipe.profile();
     assert_eq!((profile.nodes, profile.clients), (2, 3));
-    assert_eq!((profile.operations_max, profile.faulty_us), (4, 1_500_000));
+    assert_eq!((profile.operations_max, profile.faulty_us), (4, 9_000_000));
     let mut world = recipe.world(quorate_sim::trace::TraceMode::Off);
     world.run().expect("seed 7 holds");
     assert_eq!((world.nodes_len(), world.operations_len()), (2, 4));

@@ -19,8 +19,8 @@ use crate::fault::NotPermitted;
 
 /// Set for the test that runs inside.
 const INSIDE: &str = "E2E_INSIDE";
-/// After so many seconds a test inside is killed with all its processes.
-const TEST_SECONDS_MAX: u32 = 180;
+/// After so many seconds a test inside is killed with all its processes, if it is not to take longer.
+const TEST_SECONDS_MAX: u64 = 180;
 
 /// Where the caller runs.
 pub enum Place {
@@ -55,7 +55,8 @@ pub fn enclosed(test: &str) -> Result<Place, NotPermitted> {
 /// The beginning of a command that runs what follows in namespaces of its own. Whoever is not root is called so in there.
 fn unshare() -> Result<Command> {
     let mut command = Command::new("timeout");
-    command.args(["-s", "KILL", &TEST_SECONDS_MAX.to_string(), "unshare"]);
+    let minutes: u64 = std::env::var("E2E_LONG").ok().and_then(|long| long.parse().ok()).unwrap_or(0);
+    command.args(["-s", "KILL", &(TEST_SECONDS_MAX + 60 * minutes).to_string(), "unshare"]);
     if std::fs::metadata("/proc/self")?.uid() != 0 {
         command.args(["--user", "--map-root-user"]);
     }

@@ -12,9 +12,9 @@ use quorate_e2e::{BOUND, Cluster, Network, http_get};
 
 use crate::faults::{FEW, Heal, holds_up_nobody, loaded, replaced_when, three, verify};
 
-/// Runs a test of this file, by its name, once more inside namespaces of its own.
-fn alone<F: Future<Output = ()>>(test: &str, body: impl FnOnce() -> F) {
-    match permitted(enclosed(&format!("net::{test}"))) {
+/// Runs a test, by its full name, once more inside namespaces of its own.
+pub(crate) fn alone<F: Future<Output = ()>>(test: &str, body: impl FnOnce() -> F) {
+    match permitted(enclosed(test)) {
         None => {}
         Some(Place::Inside) => tokio::runtime::Runtime::new().expect("a runtime").block_on(body()),
         Some(Place::Outside(output)) => {
@@ -66,7 +66,7 @@ fn exists(cluster: &Cluster, node: usize, id: &str) -> bool {
 /// What the tests below rely on: losses go one way, nobody is told, and TCP sends again when the network heals.
 #[test]
 fn what_the_network_loses_hangs_in_one_direction_only_and_is_sent_again() {
-    alone("what_the_network_loses_hangs_in_one_direction_only_and_is_sent_again", || async {
+    alone("net::what_the_network_loses_hangs_in_one_direction_only_and_is_sent_again", || async {
         let cluster = three(Network::Net);
         let net = cluster.net().expect("it has one");
         let address: SocketAddr = cluster.api(0).parse().expect("an address");
@@ -100,7 +100,7 @@ fn what_the_network_loses_hangs_in_one_direction_only_and_is_sent_again() {
 
 #[test]
 fn a_leader_whose_packets_all_vanish_is_replaced_and_nothing_acknowledged_is_lost() {
-    alone("a_leader_whose_packets_all_vanish_is_replaced_and_nothing_acknowledged_is_lost", || async {
+    alone("net::a_leader_whose_packets_all_vanish_is_replaced_and_nothing_acknowledged_is_lost", || async {
         let vanish = |cluster: &Cluster, leader| {
             let net = cluster.net().expect("it has one");
             net.lose_from(leader).and_then(|()| net.lose_to(leader)).expect("rules");
@@ -111,7 +111,7 @@ fn a_leader_whose_packets_all_vanish_is_replaced_and_nothing_acknowledged_is_los
 
 #[test]
 fn a_leader_whose_sent_packets_vanish_is_replaced_and_nothing_acknowledged_is_lost() {
-    alone("a_leader_whose_sent_packets_vanish_is_replaced_and_nothing_acknowledged_is_lost", || async {
+    alone("net::a_leader_whose_sent_packets_vanish_is_replaced_and_nothing_acknowledged_is_lost", || async {
         let vanish =
             |cluster: &Cluster, leader| cluster.net().expect("it has one").lose_from(leader).expect("rules");
         replaced_when(three(Network::Net), vanish).await;
@@ -120,7 +120,7 @@ fn a_leader_whose_sent_packets_vanish_is_replaced_and_nothing_acknowledged_is_lo
 
 #[test]
 fn a_leader_that_no_packet_reaches_is_replaced_and_nothing_acknowledged_is_lost() {
-    alone("a_leader_that_no_packet_reaches_is_replaced_and_nothing_acknowledged_is_lost", || async {
+    alone("net::a_leader_that_no_packet_reaches_is_replaced_and_nothing_acknowledged_is_lost", || async {
         let vanish =
             |cluster: &Cluster, leader| cluster.net().expect("it has one").lose_to(leader).expect("rules");
         replaced_when(three(Network::Net), vanish).await;
@@ -131,23 +131,26 @@ fn a_leader_that_no_packet_reaches_is_replaced_and_nothing_acknowledged_is_lost(
 /// client is told. They find the other nodes, and what they repeat there is not carried out twice.
 #[test]
 fn clients_that_hear_no_answer_of_the_leader_go_on_elsewhere_and_nothing_is_repeated() {
-    alone("clients_that_hear_no_answer_of_the_leader_go_on_elsewhere_and_nothing_is_repeated", || async {
-        let cluster = three(Network::Net);
-        let (load, leader) = loaded(&cluster).await;
-        cluster.net().expect("it has one").lose(Party::Node(leader), Party::Test).expect("a rule");
-        load.progress(FEW).await;
-        let other = (leader + 1) % 3;
-        println!("node {} led, now {:?}", leader + 1, cluster.leader_seen_by(other).map(|node| node + 1));
-        cluster.heal().expect("it heals");
-        verify(&cluster, load).await;
-    });
+    alone(
+        "net::clients_that_hear_no_answer_of_the_leader_go_on_elsewhere_and_nothing_is_repeated",
+        || async {
+            let cluster = three(Network::Net);
+            let (load, leader) = loaded(&cluster).await;
+            cluster.net().expect("it has one").lose(Party::Node(leader), Party::Test).expect("a rule");
+            load.progress(FEW).await;
+            let other = (leader + 1) % 3;
+            println!("node {} led, now {:?}", leader + 1, cluster.leader_seen_by(other).map(|node| node + 1));
+            cluster.heal().expect("it heals");
+            verify(&cluster, load).await;
+        },
+    );
 }
 
 /// Longer than the system tries for a connection in vain: it is given up, and made anew when the network heals.
 #[test]
 fn a_follower_that_vanishes_for_the_leader_holds_up_nobody_and_its_dead_connections_are_made_anew() {
     alone(
-        "a_follower_that_vanishes_for_the_leader_holds_up_nobody_and_its_dead_connections_are_made_anew",
+        "net::a_follower_that_vanishes_for_the_leader_holds_up_nobody_and_its_dead_connections_are_made_anew",
         || async {
             let slow = |cluster: &Cluster, leader: usize, follower: usize| {
                 let net = cluster.net().expect("it has one");
@@ -166,7 +169,7 @@ fn a_follower_that_vanishes_for_the_leader_holds_up_nobody_and_its_dead_connecti
 /// Killed behind a dead network, a process says no last word: its peers go on with connections that nobody holds any more.
 #[test]
 fn a_node_that_is_killed_and_started_again_while_its_packets_vanish_comes_back() {
-    alone("a_node_that_is_killed_and_started_again_while_its_packets_vanish_comes_back", || async {
+    alone("net::a_node_that_is_killed_and_started_again_while_its_packets_vanish_comes_back", || async {
         let mut cluster = three(Network::Net);
         let (load, leader) = loaded(&cluster).await;
         let net = cluster.net().expect("it has one");
@@ -186,7 +189,7 @@ fn a_node_that_is_killed_and_started_again_while_its_packets_vanish_comes_back()
 /// The link takes 256 kilobits in a second and loses what comes faster: TCP finds that out by its losses.
 #[test]
 fn a_link_to_one_follower_that_loses_packets_holds_up_nobody_and_it_catches_up() {
-    alone("a_link_to_one_follower_that_loses_packets_holds_up_nobody_and_it_catches_up", || async {
+    alone("net::a_link_to_one_follower_that_loses_packets_holds_up_nobody_and_it_catches_up", || async {
         let slow = |cluster: &Cluster, _: usize, follower: usize| {
             cluster.net().expect("it has one").narrow(follower, 256).expect("a queue");
             Some(Box::new(move |cluster: &Cluster| {

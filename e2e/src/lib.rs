@@ -1,6 +1,7 @@
 //! Real processes for the tests in this crate: `quorate server` and `quorate dev` on free ports and temporary folders, killed
 //! and started again at will, with faults of their network, processes and disks. *Knows nothing of* what the tests prove.
 
+pub mod clock;
 pub mod disk;
 pub mod fault;
 pub mod net;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::clock::Clocks;
 use crate::net::Net;
 use crate::proxy::Mesh;
 
@@ -61,6 +63,16 @@ pub struct Options {
     pub settings: &'static str,
     /// The data folders that are not to be temporary ones, by node.
     pub data_dirs: BTreeMap<usize, PathBuf>,
+    /// Wall clocks that are not the system's.
+    pub clocks: Option<Clocks>,
+}
+
+impl Default for Options {
+    /// Three nodes on loopback.
+    fn default() -> Options {
+        let network = Network::Loopback;
+        Options { size: 3, network, settings: "", data_dirs: BTreeMap::new(), clocks: None }
+    }
 }
 
 /// How the nodes of a cluster reach each other.
@@ -94,12 +106,7 @@ impl Cluster {
     /// # Errors
     /// When a node does not start; its log is printed.
     pub fn start(size: usize) -> Result<Cluster> {
-        Cluster::start_with(Options {
-            size,
-            network: Network::Loopback,
-            settings: "",
-            data_dirs: BTreeMap::new(),
-        })
+        Cluster::start_with(Options { size, ..Options::default() })
     }
 
     /// Starts such a cluster and waits until each node is ready.
@@ -178,6 +185,9 @@ impl Cluster {
             Some(net) => net.command(node, quorate()?),
             None => Command::new(quorate()?),
         };
+        if let Some(clocks) = &self.options.clocks {
+            clocks.equip(node, &mut command)?;
+        }
         let child = command
             .args(["server", "--config"])
             .arg(self.config(node))
@@ -229,6 +239,14 @@ impl Cluster {
     /// When the cluster was started without.
     pub fn net(&self) -> Result<&Net> {
         self.net.as_ref().context("this cluster has no namespaces")
+    }
+
+    /// The clocks of the nodes.
+    ///
+    /// # Errors
+    /// When the cluster was started without.
+    pub fn clocks(&self) -> Result<&Clocks> {
+        self.options.clocks.as_ref().context("this cluster has the clock of the system")
     }
 
     /// The proxies between the nodes.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use quorate_e2e::disk::SmallDisk;
 use quorate_e2e::fault::permitted;
-use quorate_e2e::{Cluster, Network, Options};
+use quorate_e2e::{Cluster, Options};
 
 use crate::faults::{SOME, loaded, verify};
 
@@ -17,7 +17,7 @@ const OUTAGES: usize = 3;
 fn cluster_on(disk: &SmallDisk, nodes: std::ops::Range<usize>) -> Cluster {
     let folder = |node| (node, disk.path().join(format!("n{}", node + 1)));
     let data_dirs: BTreeMap<_, _> = nodes.map(folder).collect();
-    let options = Options { size: 3, network: Network::Loopback, settings: SETTINGS, data_dirs };
+    let options = Options { settings: SETTINGS, data_dirs, ..Options::default() };
     Cluster::start_with(options).expect("three servers start")
 }
 

@@ -1,6 +1,5 @@
 //! One fault at a time under load: what the cluster must do, and what it must not lose.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -22,7 +21,7 @@ pub(crate) const SOME: usize = 200;
 pub(crate) const FEW: usize = 12;
 
 pub(crate) fn three(network: Network) -> Cluster {
-    let options = Options { size: 3, network, settings: "", data_dirs: BTreeMap::new() };
+    let options = Options { network, ..Options::default() };
     Cluster::start_with(options).expect("three servers start")
 }
 

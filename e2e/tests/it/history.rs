@@ -237,6 +237,8 @@ pub(crate) struct Change {
     pub(crate) index: u64,
     /// Where it led.
     pub(crate) standing: Standing,
+    /// When, by the log's clock: milliseconds since 1970.
+    pub(crate) time_ms: u64,
     /// The key of the proposal, if it had one.
     pub(crate) key: Option<String>,
 }
@@ -252,6 +254,7 @@ pub(crate) async fn changes(client: &Client, id: &str) -> (Vec<Change>, usize) {
                 HistoryKind::Created { to } | HistoryKind::Committed { to, .. } => changes.push(Change {
                     index: record.index,
                     standing: standing(&to, record.revision),
+                    time_ms: record.time_ms,
                     key: record.request_id,
                 }),
                 HistoryKind::Rejected { .. } => rejected += 1,

@@ -1,5 +1,6 @@
 //! Few tests over real processes: what only real kills, real files and real sockets can show.
 
+mod clock;
 mod disk;
 mod faults;
 mod history;

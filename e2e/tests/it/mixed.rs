@@ -4,7 +4,6 @@
 //! Once over proxies, and once in network namespaces, where packets are lost and not bytes. `E2E_LONG=30 cargo test -p quorate-e2e
 //! --test it mixed -- --nocapture` goes on for 30 minutes; `E2E_SEED=7` draws another order.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use quorate_e2e::fault::{DiskFault, Tracer, pause, permitted, signal};
@@ -158,7 +157,7 @@ async fn mixed(network: Network) {
     let (seed, long) = (setting("E2E_SEED").unwrap_or(1), setting("E2E_LONG").unwrap_or(0));
     // Small files of the log, so that a full disk is met soon.
     let settings = "[limits]\ncommand_bytes_max = \"64KiB\"\nsegment_bytes = \"256KiB\"\n";
-    let options = Options { size: 3, network, settings, data_dirs: BTreeMap::new() };
+    let options = Options { network, settings, ..Options::default() };
     let mut cluster = Cluster::start_with(options).expect("three servers start");
     let load = Load::start(&cluster, CLIENTS);
     load.progress(SOME).await;

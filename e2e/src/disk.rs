@@ -62,8 +62,9 @@ impl SmallDisk {
         self.dir.path()
     }
 
-    /// Takes the power away: nothing reaches the device from now on, and what was written and not synced is lost. Whoever goes
-    /// on reading or writing meets errors.
+    /// Takes the power away: nothing reaches the device from now on, and what was written and not synced is lost. Whoever uses
+    /// it must stand ([`crate::fault::pause`]): a sync that is under way may be told a success although its data is lost. No
+    /// outage does that, for nobody lives to hear it.
     ///
     /// # Errors
     /// When it has no device.

@@ -36,23 +36,31 @@ pub fn signal(pid: u32, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Stops a process in its tracks, and returns when it stands.
+/// Stops a process in its tracks, and returns when all its threads stand: whatever the system was doing for one is done.
 ///
 /// # Errors
 /// When there is no such process.
 pub fn pause(pid: u32) -> Result<()> {
     signal(pid, "STOP")?;
     let begin = Instant::now();
-    loop {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // The state stands behind the name, which is in parentheses.
-        let state = stat.rsplit_once(") ").context("a line of /proc/PID/stat")?.1;
-        if state.starts_with('T') {
-            return Ok(());
-        }
-        ensure!(begin.elapsed() < BOUND, "process {pid} does not stop: {stat}");
+    while !stands(pid)? {
+        ensure!(begin.elapsed() < BOUND, "process {pid} does not stop");
         std::thread::sleep(Duration::from_millis(1));
     }
+    Ok(())
+}
+
+/// Whether no thread of a process runs.
+fn stands(pid: u32) -> Result<bool> {
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let Ok(stat) = std::fs::read_to_string(thread?.path().join("stat")) else { continue };
+        // The state stands behind the name, which is in parentheses.
+        let state = stat.rsplit_once(") ").context("a line of /proc/PID/task/TID/stat")?.1;
+        if !state.starts_with('T') {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// What a process is to meet on its disk.

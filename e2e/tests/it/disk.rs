@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use quorate_e2e::disk::SmallDisk;
-use quorate_e2e::fault::permitted;
+use quorate_e2e::fault::{pause, permitted};
 use quorate_e2e::{Cluster, Options};
 
 use crate::faults::{SOME, loaded, verify};
@@ -53,13 +53,16 @@ async fn a_node_whose_device_is_full_stops_with_the_reason_and_comes_back_when_t
 }
 
 /// What `kill -9` cannot show: all that the system has in memory and not on the device is lost, on every node at once. Whatever was
-/// acknowledged before must be there afterwards.
+/// acknowledged before must be there afterwards. The nodes stand when it happens: each sync has returned or was never begun.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_was_acknowledged_survives_a_loss_of_power_of_all_nodes_at_once() {
     let Some(disk) = permitted(SmallDisk::on_device(256 << 20)) else { return };
     let mut cluster = cluster_on(&disk, 0..3);
     let (load, _) = loaded(&cluster).await;
     for _ in 0..OUTAGES {
+        for node in 0..cluster.size() {
+            pause(cluster.pid(node).expect("it runs")).expect("it can be paused");
+        }
         disk.power_off().expect("it can be taken away");
         for node in 0..cluster.size() {
             cluster.kill(node).expect("it was started");

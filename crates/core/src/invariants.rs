@@ -157,6 +157,11 @@ pub fn check_step(before: &Raft, after: &Raft) {
         after.log.term_at(before.commit) == before.log.term_at(before.commit),
         "what is committed never changes"
     );
+    let last = after.log.last();
+    assert!(
+        last.index >= before.log.last().index || before.log.term_at(last.index) != Some(last.term),
+        "a log is cut only where an entry of another term takes the place"
+    );
     if let (RoleState::Leader(leader), RoleState::Leader(later)) = (&before.role, &after.role) {
         assert!(new.term == old.term, "a leader leads one term");
         assert!(

@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use quorate_sim::explore::local::World;
 use quorate_sim::explore::model::{Bounds, Reductions};
 use quorate_sim::explore::search::{Ended, Found, Limits, Search};
+use quorate_sim::explore::start::Start;
 use quorate_sim::explore::state::Budgets;
 use quorate_sim::explore::story;
 
@@ -17,6 +19,10 @@ quorate-sim explore       every state of a cluster that starts empty, breadth fi
   --campaigns N           candidacies, of all nodes in all terms (as many as the terms allow)
   --silences N            times that a leader finds itself without a quorum (0)
   --duplicate             what was sent stays in flight: it may come never, or any number of times
+  --one-entry             a message carries one entry at most
+  --figure-8              five nodes, one entry in a message; begins where an entry of term 1 is on two disks, another
+                          one of term 2 on a third, and the first leader leads again in term 3
+  --unreduced             tells apart what need not be told apart
   --states-max N          stop after so many states (100,000,000)
   --planted BUG           with a known mistake in the core; with `--features planted` only
   --bytes-max N           stop at so many bytes of memory (2147483648)
@@ -77,19 +83,29 @@ fn print_found(found: &Found, millis: u64) {
 
 fn parse(options: &[&str]) -> Option<(Bounds, Limits)> {
     let budgets = Budgets { proposals: 2, crashes: 1, ..Budgets::default() };
-    let mut bounds =
-        Bounds { nodes: 3, terms: 2, budgets, messages_stay: false, reductions: Reductions::ALL };
+    let world = World { nodes: 3, messages_stay: false, one_entry: false };
+    let (start, reductions) = (Start::Empty, Reductions::ALL);
+    let mut bounds = Bounds { world, start, terms: 2, budgets, reductions };
     let mut limits = Limits { states_max: 100_000_000, bytes_max: 2 << 30 };
     let mut rest = options;
     while let Some((option, after)) = rest.split_first() {
         rest = after;
         match *option {
+            "--one-entry" => {
+                bounds.world.one_entry = true;
+                continue;
+            }
+            "--figure-8" => {
+                (bounds.start, bounds.terms) = (Start::Figure8, bounds.terms.max(4));
+                bounds.world = World { nodes: 5, one_entry: true, ..bounds.world };
+                continue;
+            }
             "--unreduced" => {
                 bounds.reductions = Reductions::NONE;
                 continue;
             }
             "--duplicate" => {
-                bounds.messages_stay = true;
+                bounds.world.messages_stay = true;
                 continue;
             }
             _ => {}
@@ -97,7 +113,7 @@ fn parse(options: &[&str]) -> Option<(Bounds, Limits)> {
         let (value, after) = rest.split_first()?;
         rest = after;
         match *option {
-            "--nodes" => bounds.nodes = value.parse().ok().filter(|nodes| (1..=7).contains(nodes))?,
+            "--nodes" => bounds.world.nodes = value.parse().ok().filter(|nodes| (1..=7).contains(nodes))?,
             "--terms" => bounds.terms = value.parse().ok()?,
             "--entries" => bounds.budgets.proposals = value.parse().ok()?,
             "--crashes" => bounds.budgets.crashes = value.parse().ok()?,

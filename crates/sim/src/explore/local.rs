@@ -59,8 +59,19 @@ pub struct Local {
     disk: Vec<Entry>,
     /// Oldest first. None is empty: what would wait for an empty one waits for the one before it.
     pending: Vec<Pending>,
-    /// Whether what is in flight stays there: then one copy of a message says all that two would.
-    messages_stay: bool,
+    world: World,
+}
+
+/// What is the same for all nodes and never changes.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct World {
+    /// Nodes, all of them voters.
+    pub nodes: u8,
+    /// Whether what was sent stays in flight for ever: it may come never, at any time, and any number of times. Then one copy
+    /// of a message says all that two would.
+    pub messages_stay: bool,
+    /// Whether a message carries one entry at most.
+    pub one_entry: bool,
 }
 
 /// A write under way.
@@ -83,14 +94,15 @@ pub struct Output {
 
 impl Local {
     /// A node that has never run.
-    pub fn new(node: NodeId, nodes: u64, messages_stay: bool) -> Local {
-        let entries = vec![Entry::bootstrap(Membership::of_voters((1..=nodes).map(NodeId::new)))];
+    pub fn new(node: NodeId, world: World) -> Local {
+        let entries =
+            vec![Entry::bootstrap(Membership::of_voters((1..=u64::from(world.nodes)).map(NodeId::new)))];
         let mut local = Local {
-            raft: Raft::new(config(node), Stored::of_entries(HardState::default(), entries.clone())),
+            raft: Raft::new(config(node, world), Stored::of_entries(HardState::default(), entries.clone())),
             hard_state: HardState::default(),
             disk: entries,
             pending: Vec::new(),
-            messages_stay,
+            world,
         };
         local.raft.forget_time();
         local
@@ -130,7 +142,7 @@ impl Local {
             Event::Crash => {
                 self.pending.clear();
                 let stored = Stored::of_entries(self.hard_state, self.disk.clone());
-                self.raft = Raft::new(config(self.raft.node()), stored);
+                self.raft = Raft::new(config(self.raft.node(), self.world), stored);
                 return Output::default();
             }
         };
@@ -184,7 +196,7 @@ impl Local {
     fn sort_newest(&mut self) {
         if let Some(Pending { messages, .. }) = self.pending.last_mut() {
             sort(messages);
-            if self.messages_stay {
+            if self.world.messages_stay {
                 messages.dedup();
             }
         }
@@ -206,7 +218,7 @@ impl Local {
             hard_state: self.hard_state.renamed(name),
             disk: renamed(&self.disk),
             pending: self.pending.iter().map(pending).collect(),
-            messages_stay: self.messages_stay,
+            world: self.world,
         }
     }
 
@@ -245,9 +257,9 @@ impl Local {
         self.raft.role()
     }
 
-    /// Whether it waits for its disk.
-    pub fn writes(&self) -> bool {
-        !self.pending.is_empty()
+    /// For how many writes it waits.
+    pub fn writes_under_way(&self) -> usize {
+        self.pending.len()
     }
 
     /// How far it knows its log to be committed.
@@ -299,12 +311,14 @@ fn put_entries(out: &mut BytesMut, entries: &[Entry]) {
 }
 
 /// Timers never fire by themselves here: an election timeout is out of reach of any number of heartbeats.
-fn config(node: NodeId) -> Config {
+fn config(node: NodeId, world: World) -> Config {
+    let sound = Config::new(node);
     Config {
         seed: 0,
         election_timeout_ticks: ELECTION_TICKS,
         heartbeat_ticks: HEARTBEAT_TICKS,
-        ..Config::new(node)
+        append_bytes_max: if world.one_entry { 1 } else { sound.append_bytes_max },
+        ..sound
     }
 }
 

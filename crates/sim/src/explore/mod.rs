@@ -37,6 +37,7 @@ pub mod local;
 pub mod model;
 mod rules;
 pub mod search;
+pub mod start;
 pub mod state;
 pub mod story;
 pub mod symmetry;

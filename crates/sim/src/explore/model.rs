@@ -13,22 +13,23 @@ use crate::check::Violation;
 use crate::explore::dead::{self, Address};
 use crate::explore::fingerprint::{fingerprint, scramble};
 use crate::explore::interner::Interner;
-use crate::explore::local::{Event, Local};
+use crate::explore::local::{Event, Local, World};
 use crate::explore::rules;
+use crate::explore::start::{self, Start};
 use crate::explore::state::{Budgets, State};
 use crate::explore::symmetry::{Prints, Renamings};
 
 /// How large the cluster is and how much may happen.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Bounds {
-    /// Nodes, all of them voters.
-    pub nodes: u8,
+    /// The nodes, and how they talk.
+    pub world: World,
+    /// Where the search begins.
+    pub start: Start,
     /// The highest term in which a node may stand for election.
     pub terms: u8,
     /// What else may happen.
     pub budgets: Budgets,
-    /// Whether what was sent stays in flight for ever: it may come never, at any time, and any number of times.
-    pub messages_stay: bool,
     /// What need not be told apart.
     pub reductions: Reductions,
 }
@@ -128,11 +129,11 @@ struct Outcome {
 impl Model {
     /// Nothing is known yet.
     pub fn new(bounds: Bounds) -> Model {
-        let renamings = Renamings::all(bounds.nodes);
+        let renamings = Renamings::all(bounds.world.nodes);
         let mut leader_prints = Prints::default();
         for term in 0..u64::from(bounds.terms) {
             leader_prints.push(&renamings.prints(|_| scramble(term << 8 | LEADER_KIND)));
-            for node in (1..=u64::from(bounds.nodes)).map(NodeId::new) {
+            for node in (1..=u64::from(bounds.world.nodes)).map(NodeId::new) {
                 let print =
                     |name: &dyn Fn(NodeId) -> NodeId| name(node).get() << 32 | term << 8 | LEADER_KIND;
                 leader_prints.push(&renamings.prints(|name| scramble(print(name))));
@@ -158,9 +159,9 @@ impl Model {
 
     /// The state in which the cluster starts.
     pub fn start(&mut self) -> State {
-        let Bounds { nodes, terms, budgets, messages_stay, .. } = self.bounds;
-        let local = |id| Local::new(NodeId::new(id), u64::from(nodes), messages_stay);
-        let nodes: Vec<u32> = (1..=u64::from(nodes)).map(|id| self.local_number(&local(id))).collect();
+        let Bounds { world, start, terms, budgets, .. } = self.bounds;
+        let ids = (1..=u64::from(world.nodes)).map(NodeId::new);
+        let nodes = ids.map(|id| self.local_number(&Local::new(id, world))).collect();
         let mut state = State {
             messages: Vec::new(),
             // All nodes begin with the same first entry, and nothing is committed.
@@ -171,6 +172,7 @@ impl Model {
             sums: Vec::new(),
         };
         self.sum(&mut state);
+        start::lead(self, &mut state, start);
         state
     }
 
@@ -200,7 +202,7 @@ impl Model {
     }
 
     fn leader_place(&self, term: u8, leader: u8) -> usize {
-        usize::from(term - 1) * (usize::from(self.bounds.nodes) + 1) + usize::from(leader)
+        usize::from(term - 1) * (usize::from(self.bounds.world.nodes) + 1) + usize::from(leader)
     }
 
     /// Everything that may happen in a state, always in the same order.
@@ -244,7 +246,7 @@ impl Model {
         }
         next.clone_from(state);
         if let Action::Deliver(message) = action
-            && !self.bounds.messages_stay
+            && !self.bounds.world.messages_stay
         {
             next.remove(message);
             self.message_prints.take(usize::from(message), &mut next.sums);
@@ -258,7 +260,7 @@ impl Model {
         self.local_prints.take(from as usize, &mut next.sums);
         self.local_prints.add(*to as usize, &mut next.sums);
         for message in sent {
-            if !self.bounds.messages_stay || next.messages.binary_search(message).is_err() {
+            if !self.bounds.world.messages_stay || next.messages.binary_search(message).is_err() {
                 next.send(*message);
                 self.message_prints.add(usize::from(*message), &mut next.sums);
             }
@@ -373,7 +375,7 @@ impl Model {
                 vote: vote(local.vote()),
                 disk_vote: (small(hard_state.term.0), vote(hard_state.vote)),
                 role: local.role(),
-                writes: local.writes(),
+                writes: local.writes_under_way() > 0,
             };
             self.facts.push(facts);
             self.tried.push(Vec::new());
@@ -414,6 +416,15 @@ impl Model {
         let mut key = BytesMut::new();
         entry.encode(&mut key);
         narrow(self.entries.number(&key, || entry.clone()))
+    }
+
+    /// The messages in flight from one node to another, given by their places, in order of their numbers.
+    pub fn on_the_way(&self, state: &State, from: usize, to: usize) -> Vec<u16> {
+        let goes = |message: &&u16| {
+            let address = &self.addresses[usize::from(**message)];
+            (address.from, address.to) == (from, to)
+        };
+        state.messages.iter().filter(goes).copied().collect()
     }
 
     /// What the rules need to know of a node state.

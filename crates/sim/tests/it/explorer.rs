@@ -7,20 +7,22 @@ use bytes::BytesMut;
 use quorate_core::message::Envelope;
 use quorate_core::types::NodeId;
 use quorate_sim::explore::fingerprint::{Fingerprints, Insert, fingerprint};
-use quorate_sim::explore::local::{Local, Output};
+use quorate_sim::explore::local::{Local, Output, World};
 use quorate_sim::explore::model::{Action, Bounds, Reductions};
 use quorate_sim::explore::search::{Ended, Found, Limits, Search};
+use quorate_sim::explore::start::Start;
 use quorate_sim::explore::state::{Budgets, State};
 
 const LIMITS: Limits = Limits { states_max: 1_000_000, bytes_max: 1 << 28 };
 
 fn bounds(nodes: u8, terms: u8, proposals: u8, crashes: u8) -> Bounds {
     let budgets = Budgets { proposals, crashes, ..Budgets::default() };
-    Bounds { nodes, terms, budgets, messages_stay: false, reductions: Reductions::ALL }
+    let world = World { nodes, messages_stay: false, one_entry: false };
+    Bounds { world, start: Start::Empty, terms, budgets, reductions: Reductions::ALL }
 }
 
 fn staying(bounds: Bounds) -> Bounds {
-    Bounds { messages_stay: true, ..bounds }
+    Bounds { world: World { messages_stay: true, ..bounds.world }, ..bounds }
 }
 
 fn explore(bounds: Bounds) -> Found {
@@ -38,6 +40,20 @@ fn every_state_of_a_small_cluster_keeps_all_rules() {
         let found = explore(bounds);
         assert_eq!((found.ended, found.states, found.depth), (Ended::Complete, states, depth), "{bounds:?}");
     }
+}
+
+/// Figure 8 of the paper on Raft: the first leader leads again and may bring its old entry to a majority, and then the other one
+/// may win. What was committed stays nevertheless.
+fn at_figure_8() -> Bounds {
+    let budgets = Budgets { campaigns: Some(1), ..Budgets::default() };
+    let world = World { nodes: 5, messages_stay: false, one_entry: true };
+    Bounds { world, start: Start::Figure8, terms: 4, budgets, reductions: Reductions::ALL }
+}
+
+#[test]
+fn an_entry_of_an_older_term_on_a_majority_may_be_replaced_and_is_not_committed() {
+    let found = explore(at_figure_8());
+    assert_eq!((found.ended, found.states, found.depth), (Ended::Complete, 39_460, 40));
 }
 
 /// All states of a search that tells everything apart are brought into the form that a search with all reductions keeps.
@@ -167,8 +183,9 @@ mod planted {
     use quorate_core::planted::{Bug, plant};
     use quorate_sim::explore::model::{Bounds, Reductions};
     use quorate_sim::explore::search::{Ended, Search};
+    use quorate_sim::explore::state::Budgets;
 
-    use super::{LIMITS, bounds, staying};
+    use super::{LIMITS, at_figure_8, bounds, staying};
 
     /// With and without reductions, by the same rule and after as many steps.
     fn check(bug: Bug, bounds: Bounds, rule: &str) {
@@ -193,6 +210,10 @@ mod planted {
         check(Bug::VoteErasedOnStepDown, bounds(3, 2, 0, 0), "a vote within a term never changes");
         check(Bug::OldTermCommittedByCount, bounds(3, 2, 0, 0), "only what is of its own term");
         check(Bug::PromiseBeforeFsync, bounds(3, 1, 0, 0), "durable on a quorum");
+        check(Bug::OldTermCommittedByCount, at_figure_8(), "only what is of its own term");
+        let late = staying(bounds(3, 1, 1, 0));
+        let once = Budgets { campaigns: Some(1), ..late.budgets };
+        check(Bug::StaleAppendShortensLog, Bounds { budgets: once, ..late }, "a log is cut only where");
         check(Bug::OwnEntriesCountedUnsynced, staying(bounds(3, 1, 0, 0)), "durable on a quorum");
     }
 }

@@ -1,0 +1,108 @@
+//! Where a search begins. Some rules need five nodes and several terms before they matter: from an empty cluster that is too far
+//! away, so a search may begin at the end of a story. The story is played by the real nodes, under all rules.
+
+use crate::explore::model::{Action, Model};
+use crate::explore::state::{Budgets, State};
+
+/// Where a search begins.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Start {
+    /// Nobody was ever elected.
+    Empty,
+    /// Five nodes as in figure 8 of the paper on Raft (3.7 of the thesis), at its part c: n1 led term 1, and its entry came to n2. n5
+    /// led term 2 with the votes of n3 and n4, and its entry came to nobody. n1 crashed and now leads term 3. If it
+    /// brings its entry of term 1 to n3, that entry is on a majority, and n5 may still win and replace it.
+    ///
+    /// Nothing is in flight: all that was not delivered is lost.
+    Figure8,
+}
+
+/// A step of a story. Nodes are given by their ids.
+#[derive(Copy, Clone)]
+enum Step {
+    Campaign(usize),
+    /// All its writes become durable.
+    Persist(usize),
+    Crash(usize),
+    /// All that is on the way from the first to the second arrives.
+    Arrive(usize, usize),
+}
+
+const FIGURE_8: &[Step] = &{
+    use Step::{Arrive, Campaign, Crash, Persist};
+    [
+        // n1 wins term 1, and its first entry comes to n2.
+        Campaign(1),
+        Persist(1),
+        Arrive(1, 2),
+        Arrive(1, 3),
+        Persist(2),
+        Persist(3),
+        Arrive(2, 1),
+        Arrive(3, 1),
+        Persist(1),
+        Arrive(1, 2),
+        Persist(2),
+        // n5 has heard of nothing. It stands twice, and wins term 2 with those who lack that entry.
+        Campaign(5),
+        Persist(5),
+        Campaign(5),
+        Persist(5),
+        Arrive(5, 3),
+        Arrive(5, 4),
+        Persist(3),
+        Persist(4),
+        Arrive(3, 5),
+        Arrive(4, 5),
+        Persist(5),
+        // n1 crashes, stands twice as well, and wins term 3.
+        Crash(1),
+        Campaign(1),
+        Persist(1),
+        Campaign(1),
+        Persist(1),
+        Arrive(1, 2),
+        Arrive(1, 3),
+        Persist(2),
+        Persist(3),
+        Arrive(2, 1),
+        Arrive(3, 1),
+    ]
+};
+
+/// Leads an empty cluster to the start. What happens on the way is not counted against the budgets.
+///
+/// # Panics
+/// If a rule is broken on the way, or a step does nothing: then the story has to be told anew.
+pub(super) fn lead(model: &mut Model, state: &mut State, start: Start) {
+    let steps = match start {
+        Start::Empty => return,
+        Start::Figure8 => FIGURE_8,
+    };
+    assert!(state.nodes.len() == 5 && state.leaders.len() >= 3, "the story has five nodes and three terms");
+    let left = state.left;
+    for step in steps {
+        let actions = match *step {
+            Step::Campaign(id) => vec![Action::Campaign(id - 1)],
+            Step::Persist(id) => {
+                vec![Action::Persist(id - 1); model.local(state.nodes[id - 1]).writes_under_way()]
+            }
+            Step::Crash(id) => vec![Action::Crash(id - 1)],
+            Step::Arrive(from, to) => {
+                model.on_the_way(state, from - 1, to - 1).into_iter().map(Action::Deliver).collect()
+            }
+        };
+        assert!(!actions.is_empty(), "every step of the story does something");
+        for action in actions {
+            state.left = Budgets { crashes: 1, campaigns: None, ..left };
+            let mut next = State::default();
+            if model.follow(state, action, &mut next).expect("all rules hold on the way") {
+                *state = next;
+            }
+        }
+    }
+    state.messages.clear();
+    state.left = left;
+    model.sum(state);
+    assert!(state.leaders[2] == 1, "n1 leads term 3 at the end of the story");
+}

@@ -422,7 +422,7 @@ pub fn free_addresses(count: usize) -> Result<Vec<String>> {
         let tried = TRIED.fetch_add(1, Ordering::Relaxed);
         ensure!(tried < PORTS_LEN, "no port from {PORTS_FROM} on is free");
         // Processes that run at the same time begin at different places.
-        let place = std::process::id().wrapping_mul(97).wrapping_add(tried) % PORTS_LEN;
+        let place = std::process::id().wrapping_mul(307).wrapping_add(tried) % PORTS_LEN;
         let address = format!("127.0.0.1:{}", PORTS_FROM + place);
         if TcpListener::bind(&address).is_ok() {
             free.push(address);

@@ -1,4 +1,4 @@
-//! Random nodes are killed with SIGKILL under load, for half a minute or as many minutes as `E2E_LONG` says. Afterwards every
+//! Random nodes are killed with SIGKILL under load, for twenty seconds or as many minutes as `E2E_LONG` says. Afterwards every
 //! acknowledged proposal is there exactly once, on every node.
 
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ async fn every_acknowledged_proposal_survives_random_kills_exactly_once_on_every
     let mut cluster = Cluster::start(3).expect("three servers start");
     let load = Load::start(&cluster, CLIENTS);
 
-    let long = setting("E2E_LONG").map_or(Duration::from_secs(30), |long| Duration::from_secs(60 * long));
+    let long = setting("E2E_LONG").map_or(Duration::from_secs(20), |long| Duration::from_secs(60 * long));
     let mut kills = 0;
     let killing = tokio::task::spawn_blocking(move || {
         let begin = Instant::now();

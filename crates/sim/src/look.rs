@@ -58,7 +58,8 @@ pub(crate) fn replay(recipe: &Recipe, all: bool) -> ExitCode {
         Ended::Held(report) => print_report(report),
         Ended::Broken(violation) => {
             println!("broken rule: {}", violation.rule);
-            println!("by:          {}", violation.what);
+            // Of missing progress, the rest is how everybody stood.
+            println!("by:          {}", violation.what.lines().next().unwrap_or_default());
             println!("smaller:     {}", recipe.command("shrink"));
         }
         Ended::Panicked(message) => {

@@ -22,8 +22,8 @@ pub(crate) fn smaller(recipe: &Recipe, runs_max: u64) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let before = failure(recipe, &ended).expect("a seed means one run: what failed fails again");
-    let found = shrink(recipe.clone(), before.clone(), runs_max, |smaller| failure(smaller, &ended));
     println!("before: {before}");
+    let found = shrink(recipe.clone(), before.clone(), runs_max, |smaller| failure(smaller, &ended));
     println!("after:  {}", found.failure);
     println!(
         "in {} runs and {} ms{}",

@@ -360,12 +360,12 @@ impl Client {
         reply: Bytes,
         is_open: bool,
     ) -> Result<(), Violation> {
-        if self
-            .answers
-            .get(&operation)
-            .is_some_and(|first| *first != reply && !self.is_excused(first, &reply))
+        if let Some(first) = self.answers.get(&operation).filter(|first| **first != reply)
+            && !self.is_excused(first, &reply)
         {
-            return self.broken("the same request gets the same answer", operation);
+            let (first, later) = (in_words(first), in_words(&reply));
+            let what = format!("operation {operation} of {}: first {first}; later {later}", self.label());
+            return Err(Violation::safety("the same request gets the same answer", what));
         }
         if !is_open {
             return Ok(());
@@ -525,13 +525,15 @@ impl ResponseKind {
         match self {
             ResponseKind::Refused => "refused".into(),
             ResponseKind::Proposed(Err(error)) => format!("refused: {error}"),
-            ResponseKind::Proposed(Ok(reply)) => match Carried::<Appended>::decode(reply) {
-                Ok(carried) => carried.own.in_words(),
-                Err(_) => "done".into(),
-            },
+            ResponseKind::Proposed(Ok(reply)) => in_words(reply),
             ResponseKind::Read { saw, list_len } => format!("{list_len} values, as of {saw}"),
         }
     }
+}
+
+/// The answer to a command.
+fn in_words(reply: &Bytes) -> String {
+    Carried::<Appended>::decode(reply).map_or_else(|_| "done".into(), |carried| carried.own.in_words())
 }
 
 /// What a client sends with this command, if it appends.

@@ -74,6 +74,8 @@ impl World {
 
     /// The world of this seed with settings of the caller's choice.
     pub fn with_profile(seed: u64, profile: Profile, trace: TraceMode) -> World {
+        #[cfg(feature = "planted")]
+        quorate_core::planted::set_clock(crate::member::WALL_START_MS);
         let network = Network::new(network_options(&profile), Rng::stream(seed, "network"));
         let scene = Scene::new(seed, profile, network, Trace::new(trace));
         let mut clocks = Rng::stream(seed, "clocks");

@@ -9,6 +9,7 @@ use quorate_sim::ended::{Ended, attempt};
 use quorate_sim::hits;
 use quorate_sim::recipe::Recipe;
 use quorate_sim::trace::TraceMode;
+use quorate_sim::world::Report;
 
 use crate::table::{Table, print_report};
 use crate::{Options, stopwatch, today};
@@ -75,14 +76,10 @@ fn conclude(table: &Table, options: &Options, count: u64, millis: u64, last: u64
         sum.shortest_seconds(),
         sum.answered_per_second(),
     );
-    println!(
-        "{} simulated seconds in {}.{:03} s: {} times real time, {} events/s",
-        sum.simulated_seconds(),
-        millis / 1000,
-        millis % 1000,
-        sum.simulated_seconds() * 1000 / millis,
-        sum.events * 1000 / millis
-    );
+    tell_speed(sum, "", millis);
+    if let Some(millis) = processor_millis() {
+        tell_speed(sum, " of processor time", millis.max(1));
+    }
     let never = table.never();
     println!("{} things must be hit, {} of them never were {never:?}", hits::expected().len(), never.len());
     println!("unseed of all runs {:016x}", sum.unseed);
@@ -91,6 +88,25 @@ fn conclude(table: &Table, options: &Options, count: u64, millis: u64, last: u64
     }
     println!("last seed {last}: all rules held");
     ExitCode::SUCCESS
+}
+
+fn tell_speed(sum: &Report, which: &str, millis: u64) {
+    println!(
+        "{} simulated seconds in {}.{:03} s{which}: {} times real time, {} events/s",
+        sum.simulated_seconds(),
+        millis / 1000,
+        millis % 1000,
+        sum.simulated_seconds() * 1000 / millis,
+        sum.events * 1000 / millis
+    );
+}
+
+/// What this process has taken of its core, in milliseconds, where the system tells it as Linux does. On a machine that does other work too,
+/// only this says how fast the simulator is.
+fn processor_millis() -> Option<u64> {
+    let text = fs::read_to_string("/proc/self/schedstat").ok()?;
+    let nanos: u64 = text.split_whitespace().next()?.parse().ok()?;
+    Some(nanos / 1_000_000)
 }
 
 /// A run of the corpus fails: it was mended once, or it is still to be mended.

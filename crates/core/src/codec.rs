@@ -7,6 +7,8 @@
 //! entry       kind u8 | term u64 | index u64 | timestamp_ms u64 | payload length u32 | payload
 //!             kind: 0 no-op (no payload), 1 command (its bytes), 2 membership
 //! membership  three lists of node ids, strictly rising: voters, outgoing voters, learners; each: count u16 | count × u64
+//!             promotions: count u16 | count × (learner u64 | the voter it replaces u64, 0: none), learners strictly rising
+//!             addresses: count u16 | count × (node u64 | length u16 | UTF-8), nodes strictly rising | highest id given u64
 //! hard state  term u64 | vote u64 (0: none)
 //! envelope    format u8 (0) | kind u8 | from u64 | to u64 | term u64 | body by kind:
 //!             0 pre-vote request    last term u64 | last index u64        1 pre-vote response   granted u8
@@ -19,12 +21,13 @@
 //!             9 timeout now         nothing
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::entry::{Entry, HardState, Membership, Payload};
+use crate::membership::ADDRESS_BYTES_MAX;
 use crate::message::{Envelope, Message};
 use crate::types::{EntryId, Index, NodeId, Term};
 
@@ -114,13 +117,20 @@ impl Entry {
 impl Membership {
     /// How many bytes `encode` writes.
     pub fn encoded_len(&self) -> usize {
-        3 * 2 + 8 * (self.voters.len() + self.voters_outgoing.len() + self.learners.len())
+        let lists = [self.voters.len(), self.voters_outgoing.len(), self.learners.len()];
+        let addresses: usize = self.addresses.values().map(|address| 8 + 2 + address.len()).sum();
+        lists.iter().map(|len| 2 + 8 * len).sum::<usize>()
+            + 2
+            + 16 * self.promotions.len()
+            + 2
+            + addresses
+            + 8
     }
 
     /// Appends the binary form.
     ///
     /// # Panics
-    /// If a list has more than [`MEMBERS_LEN_MAX`] nodes.
+    /// If a list has more than [`MEMBERS_LEN_MAX`] nodes, or an address is too long.
     pub fn encode(&self, out: &mut BytesMut) {
         for list in [&self.voters, &self.voters_outgoing, &self.learners] {
             assert!(list.len() <= MEMBERS_LEN_MAX, "the number of members is bounded");
@@ -129,13 +139,26 @@ impl Membership {
                 out.put_u64_le(node.get());
             }
         }
+        out.put_u16_le(u16::try_from(self.promotions.len()).expect("learners are bounded"));
+        for (learner, replaced) in &self.promotions {
+            out.put_u64_le(learner.get());
+            out.put_u64_le(replaced.map_or(0, NodeId::get));
+        }
+        out.put_u16_le(u16::try_from(self.addresses.len()).expect("members are bounded"));
+        for (node, address) in &self.addresses {
+            assert!(address.len() <= ADDRESS_BYTES_MAX, "the length of an address is bounded");
+            out.put_u64_le(node.get());
+            out.put_u16_le(u16::try_from(address.len()).expect("the bound fits 16 bits"));
+            out.put_slice(address.as_bytes());
+        }
+        out.put_u64_le(self.id_given);
     }
 
     /// Takes one membership from the front of `bytes`. Does not look at what follows.
     ///
     /// # Errors
-    /// If the bytes do not begin with a membership: too short, a list too long or not rising, no voter, or a learner that
-    /// is a voter.
+    /// If the bytes do not begin with a membership: too short, a list too long or not rising, no voter, a learner that
+    /// is a voter, or something said of a node that is no member.
     pub fn decode(bytes: &mut Bytes) -> Result<Membership, DecodeError> {
         let voters = take_nodes(bytes)?;
         let voters_outgoing = take_nodes(bytes)?;
@@ -146,7 +169,15 @@ impl Membership {
         if !learners.is_disjoint(&voters) || !learners.is_disjoint(&voters_outgoing) {
             return Err(DecodeError::Invalid("the set of learners"));
         }
-        Ok(Membership { voters, voters_outgoing, learners })
+        let promotions = take_promotions(bytes)?;
+        let addresses = take_addresses(bytes)?;
+        let id_given = take_number(bytes, "the highest id given")?;
+        let membership = Membership { voters, voters_outgoing, learners, promotions, addresses, id_given };
+        if membership.is_sound() {
+            Ok(membership)
+        } else {
+            Err(DecodeError::Invalid("what is said of members"))
+        }
     }
 }
 
@@ -327,11 +358,7 @@ fn take_node(bytes: &mut Bytes) -> Result<NodeId, DecodeError> {
 }
 
 fn take_nodes(bytes: &mut Bytes) -> Result<BTreeSet<NodeId>, DecodeError> {
-    need(bytes, 2)?;
-    let count = usize::from(bytes.get_u16_le());
-    if count > MEMBERS_LEN_MAX {
-        return Err(DecodeError::Invalid("the number of members"));
-    }
+    let count = take_count(bytes)?;
     let mut nodes = BTreeSet::new();
     for _ in 0..count {
         let node = take_node(bytes)?;
@@ -341,6 +368,48 @@ fn take_nodes(bytes: &mut Bytes) -> Result<BTreeSet<NodeId>, DecodeError> {
         nodes.insert(node);
     }
     Ok(nodes)
+}
+
+fn take_promotions(bytes: &mut Bytes) -> Result<BTreeMap<NodeId, Option<NodeId>>, DecodeError> {
+    let mut promotions = BTreeMap::new();
+    for _ in 0..take_count(bytes)? {
+        let learner = take_rising(bytes, &promotions)?;
+        need(bytes, 8)?;
+        promotions.insert(learner, NodeId::checked(bytes.get_u64_le()));
+    }
+    Ok(promotions)
+}
+
+fn take_addresses(bytes: &mut Bytes) -> Result<BTreeMap<NodeId, String>, DecodeError> {
+    let mut addresses = BTreeMap::new();
+    for _ in 0..take_count(bytes)? {
+        let node = take_rising(bytes, &addresses)?;
+        need(bytes, 2)?;
+        let len = usize::from(bytes.get_u16_le());
+        if len > ADDRESS_BYTES_MAX {
+            return Err(DecodeError::Invalid("the length of an address"));
+        }
+        need(bytes, len)?;
+        let text = std::str::from_utf8(&bytes[..len]).map_err(|_| DecodeError::Invalid("an address"))?;
+        addresses.insert(node, text.to_owned());
+        bytes.advance(len);
+    }
+    Ok(addresses)
+}
+
+fn take_count(bytes: &mut Bytes) -> Result<usize, DecodeError> {
+    need(bytes, 2)?;
+    let count = usize::from(bytes.get_u16_le());
+    if count > MEMBERS_LEN_MAX { Err(DecodeError::Invalid("the number of members")) } else { Ok(count) }
+}
+
+/// A node that follows all those that were read before it.
+fn take_rising<T>(bytes: &mut Bytes, before: &BTreeMap<NodeId, T>) -> Result<NodeId, DecodeError> {
+    let node = take_node(bytes)?;
+    match before.last_key_value() {
+        Some((last, _)) if *last >= node => Err(DecodeError::Invalid("the order of members")),
+        Some(_) | None => Ok(node),
+    }
 }
 
 fn take_bool(bytes: &mut Bytes) -> Result<bool, DecodeError> {

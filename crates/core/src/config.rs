@@ -1,5 +1,7 @@
 //! Every limit of the protocol with its unit, and the check that they fit together.
 
+use std::collections::BTreeMap;
+
 use crate::types::NodeId;
 
 /// The settings of one node's protocol. [`Config::validate`] says which combinations make sense.
@@ -7,6 +9,8 @@ use crate::types::NodeId;
 pub struct Config {
     /// This node.
     pub node: NodeId,
+    /// Where members are reached, as this node's settings say: noted in each membership that it makes as the leader.
+    pub addresses: BTreeMap<NodeId, String>,
     /// Seed of the generator that spreads election timeouts.
     pub seed: u64,
     /// An election starts after this many ticks without a leader, plus a random share up to as many again (thesis 3.4).
@@ -49,6 +53,7 @@ impl Config {
     pub fn new(node: NodeId) -> Config {
         Config {
             node,
+            addresses: BTreeMap::new(),
             seed: node.get(),
             election_timeout_ticks: 1_000,
             heartbeat_ticks: 100,

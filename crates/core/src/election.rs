@@ -3,16 +3,18 @@
 //! Pre-vote and check-quorum stand together: a cut-off node raises no terms, and a leader that is cut off stops being one,
 //! so that nodes which still hear it elect another (Howard and Abraham 2020).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::changes::Changing;
 use crate::entry::{Entry, HardState, Membership, Payload};
 use crate::message::Message;
 use crate::planted::{self, Bug};
-use crate::progress::Progress;
 use crate::quorum::{self, PollResult};
 use crate::raft::Raft;
-use crate::ready::{Fact, Refusal, TransferEnd};
+use crate::ready::{ChangeEnd, Fact, Refusal, TransferEnd};
 use crate::role::{Candidate, Follower, Leader, PreCandidate, RoleState};
+use crate::transfer::Transfer;
 use crate::types::{EntryId, NodeId, Term, WriteNumber};
 
 impl Raft {
@@ -49,19 +51,20 @@ impl Raft {
         }
     }
 
-    /// Whether this node is a voter of the newest membership in its log.
-    fn may_campaign(&self) -> bool {
-        self.log.membership().is_some_and(|membership| membership.is_voter(self.config.node))
+    /// Whether this node is a voter of the newest membership in its log, or of the one before it while the newest is not known to be
+    /// committed (thesis 4.2.2): a leader that was removed may hold that entry alone, and nobody else could be elected over its log.
+    pub(crate) fn may_campaign(&self) -> bool {
+        let newest = self.newest_membership();
+        let is_voter = |membership: &Membership| membership.is_voter(self.config.node);
+        newest.is_some_and(|(index, membership)| {
+            let before = self.log.memberships().iter().rev().find(|(other, _)| *other < index);
+            is_voter(membership) || index > self.commit && before.is_some_and(|(_, before)| is_voter(before))
+        })
     }
 
-    /// The members by the newest membership in the log. A node that leads or stands for election has one.
-    ///
-    /// # Panics
-    /// If the log holds no membership; a node that was set up as a member always has one.
+    /// The members by the newest membership in the log; nobody at a node that joins and has heard of none yet.
     pub fn membership(&self) -> Arc<Membership> {
-        Arc::clone(
-            self.log.membership().expect("who leads or stands for election found itself in a membership"),
-        )
+        self.newest_membership().map(|(_, membership)| Arc::clone(membership)).unwrap_or_default()
     }
 
     /// The voters but this node.
@@ -100,10 +103,12 @@ impl Raft {
             assert!(leader.is_none(), "a term has one leader");
             let reads = role.reads.drain();
             self.out.refused.extend(reads.into_iter().map(|ticket| (ticket, Refusal::NotLeader { leader })));
-            if let Some(transfer) = role.transfer {
-                self.out
-                    .transfers
-                    .push((transfer.ticket, TransferEnd::SteppedDown { from: self.hard_state.term }));
+            if let Some((ticket, _)) = role.changing.asker {
+                self.out.changes.push((ticket, ChangeEnd::LeadershipLost));
+            }
+            if let Some(Transfer { ticket: Some(ticket), .. }) = role.transfer {
+                let end = TransferEnd::SteppedDown { from: self.hard_state.term };
+                self.out.transfers.push((ticket, end));
             }
             self.out.facts.push(Fact::SteppedDown { term: self.hard_state.term, reason });
             self.restart_election_timer();
@@ -264,16 +269,17 @@ impl Raft {
         assert!(matches!(self.role, RoleState::Candidate(_)), "only a candidate becomes leader");
         assert!(self.hard_state.vote == Some(self.config.node), "a leader has voted for itself");
         let last = self.log.last().index;
-        let others = self.membership().members().into_iter().filter(|node| *node != self.config.node);
         self.role = RoleState::Leader(Box::new(Leader {
-            peers: others.map(|node| (node, Progress::new(last))).collect(),
+            peers: BTreeMap::new(),
             heartbeat_elapsed_ticks: 0,
             disk_silent_ticks: 0,
             round: 0,
             reads: crate::read_index::Reads::default(),
             term_first: last.next(),
             transfer: None,
+            changing: Changing::default(),
         }));
+        self.sync_peers();
         self.out.facts.push(Fact::BecameLeader(self.hard_state.term));
         let noop = self.append_own(Payload::Noop, self.wall_ms);
         assert!(noop.term == self.hard_state.term, "the first entry of a leader is of its own term");

@@ -1,6 +1,6 @@
 //! What the log is made of: entries, and the hard state that is persisted beside them (thesis 3.4, figure 3.1).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -39,6 +39,12 @@ pub struct Membership {
     pub voters_outgoing: BTreeSet<NodeId>,
     /// Nodes that receive the log but never count. Invariant: disjoint from both voter sets.
     pub learners: BTreeSet<NodeId>,
+    /// Learners that become voters by themselves once they have caught up, each with the voter whose place it takes, if any.
+    pub promotions: BTreeMap<NodeId, Option<NodeId>>,
+    /// Where members are reached, as far as a change has said so. The initial members know each other from their settings.
+    pub addresses: BTreeMap<NodeId, String>,
+    /// The highest id that was given by a change; see [`Membership::id_last`].
+    pub id_given: u64,
 }
 
 /// What a node must remember besides its log: a vote forgotten is a term with two leaders (thesis 3.4).

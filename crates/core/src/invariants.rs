@@ -33,6 +33,7 @@ pub(crate) fn check_watermarks(raft: &Raft) {
 pub fn check(raft: &Raft) {
     check_watermarks(raft);
     check_log(&raft.log, raft.commit);
+    check_memberships(&raft.log);
     for promise in &raft.out.promises {
         assert!(promise.term == raft.hard_state.term, "promises are made in the current term only");
     }
@@ -91,7 +92,24 @@ fn check_log(log: &Log, commit: Index) {
     );
 }
 
+/// Each membership is sound, and follows from the one before it (thesis 4.3).
+fn check_memberships(log: &Log) {
+    let memberships = log.memberships();
+    assert!(memberships.iter().all(|(_, membership)| membership.is_sound()), "memberships are sound");
+    for pair in memberships.windows(2) {
+        let (before, after) = (&pair[0].1, &pair[1].1);
+        let enters = after.is_joint() && after.voters_outgoing == before.voters && !before.is_joint();
+        let leaves = before.is_joint() && !after.is_joint() && after.voters == before.voters;
+        let keeps = !before.is_joint() && !after.is_joint() && after.voters == before.voters;
+        assert!(enters || leaves || keeps, "voters change through a joint membership only");
+        assert!(after.id_last() >= before.id_last(), "ids are given once");
+    }
+}
+
 fn check_leader(raft: &Raft, leader: &Leader) {
+    let uncommitted = raft.log.memberships().iter().filter(|(index, _)| *index > raft.commit).count();
+    let begun = raft.log.memberships().last().is_some_and(|(index, _)| *index >= leader.term_first);
+    assert!(!begun || uncommitted <= 1, "a leader begins a change only when the one before it is committed");
     let last = raft.log.last();
     assert!(last.term == raft.hard_state.term, "a leader's last entry is its own: the no-op or a later one");
     assert!(
@@ -101,6 +119,16 @@ fn check_leader(raft: &Raft, leader: &Leader) {
     assert!(!leader.peers.contains_key(&raft.config.node), "a leader is no peer of itself");
     assert!(leader.reads.len() <= raft.config.reads_len_max, "the number of waiting reads is bounded");
     assert!(raft.successor() != Some(raft.config.node), "nobody hands over to itself");
+    let members = raft.membership().members();
+    let departing = &leader.changing.departing;
+    assert!(
+        members.iter().all(|node| *node == raft.config.node || leader.peers.contains_key(node)),
+        "a leader knows all members"
+    );
+    assert!(
+        leader.peers.keys().all(|node| members.contains(node) != departing.contains_key(node)),
+        "a leader knows nobody but members and those who are going"
+    );
     let rounds = leader.reads.rounds();
     assert!(rounds.iter().all(|read| read.round <= leader.round), "reads wait for rounds that began");
     assert!(
@@ -170,8 +198,9 @@ pub fn check_step(before: &Raft, after: &Raft) {
         );
         for (node, progress) in &leader.peers {
             let matched = later.peers.get(node).map(Progress::matched);
+            let is_gone = matched.is_none() && !after.membership().members().contains(node);
             assert!(
-                matched >= Some(progress.matched()),
+                is_gone || matched >= Some(progress.matched()),
                 "what a peer holds is never unlearned within a term"
             );
         }

@@ -116,6 +116,7 @@ impl Raft {
             if due {
                 self.broadcast_heartbeat();
             }
+            self.on_changes_tick(elapsed);
             self.on_transfer_tick(elapsed);
         }
     }
@@ -199,7 +200,7 @@ impl Raft {
     /// and still be replaced (figure 3.7). It is committed by the first own entry behind it (thesis 3.6.2). The leader is
     /// one of the quorum like any other: with what is on its disk.
     pub(crate) fn advance_commit(&mut self) {
-        let membership = self.membership();
+        let membership = self.deciding_membership();
         let RoleState::Leader(leader) = &self.role else { unreachable!("only a leader counts copies") };
         let (node, mut persisted, peers) = (self.config.node, self.log.persisted(), &leader.peers);
         if planted::is(Bug::OwnEntriesCountedUnsynced) {

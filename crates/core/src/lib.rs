@@ -34,6 +34,10 @@
 //! *Handing over (3.10).* A leader that is to be stopped, or that an operator wants elsewhere, takes no more proposals, brings its
 //! successor up to date and tells it to stand for election at once. After an election timeout it gives up and goes on.
 //!
+//! *Members (chapter 4).* A membership is an entry, in force as soon as it stands in a log. Voters change through a joint membership in
+//! which the old and the new set must both agree; one change at a time, and none before an entry of the own term is committed.
+//! Learners receive the log and never count; one that has caught up is promoted. Ids are given once.
+//!
 //! *Durability (3.8).* [`ready::Ready`] separates messages that promise nothing from those that rest on a write. The latter
 //! sit in the write's [`ready::Barrier`], and only the proof of its fsync lets them out. Writes are numbered, because a term
 //! and an index do not name a write: the same index may be written, cut away and written again.
@@ -82,6 +86,10 @@ mod follower;
 mod log;
 
 pub mod quorum;
+
+pub mod membership;
+
+mod changes;
 
 // Beside it: binary forms, what a node tells of itself, what must hold, and chance.
 pub mod codec;

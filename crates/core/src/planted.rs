@@ -56,6 +56,18 @@ pub enum Bug {
     ProposalsTakenWhileHandingOver,
     /// A leader whose successor does not take over waits for it for ever.
     TransferNeverGivenUp,
+    /// A membership is in force only when it is committed.
+    MembershipUsedWhenCommitted,
+    /// A node that starts forgets the memberships behind the first one.
+    MembershipLostOnRestart,
+    /// A membership is changed before an entry of the own term is committed.
+    ChangeBeforeOwnCommit,
+    /// Learners count like voters.
+    LearnerCounted,
+    /// A node that was removed goes on counting.
+    RemovedNodeCounted,
+    /// In a joint membership the new voters decide alone.
+    OldVotersNotAsked,
     /// The term has three bits, so that a run reaches its end.
     TermWraps,
     /// The log's sync does nothing and says that it did.

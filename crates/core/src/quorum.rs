@@ -1,9 +1,11 @@
 //! Who decides, as pure functions over a membership: a majority of the voters, and while a change is under way a majority
 //! of each of the two voter sets (joint consensus, thesis 4.3). Learners never count.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::entry::Membership;
+use crate::planted::{self, Bug};
 use crate::types::{Index, NodeId};
 
 /// How a poll stands.
@@ -20,11 +22,12 @@ pub enum PollResult {
 /// Whether the nodes for which `holds` are a quorum.
 pub fn has_quorum(membership: &Membership, holds: impl Fn(NodeId) -> bool) -> bool {
     let majority = |voters: &BTreeSet<NodeId>| {
+        let voters = &*counted(membership, voters);
         let yes = voters.iter().filter(|voter| holds(**voter)).count();
         yes > voters.len() / 2
     };
     majority(&membership.voters)
-        && (membership.voters_outgoing.is_empty() || majority(&membership.voters_outgoing))
+        && (is_decided_by_one_set(membership) || majority(&membership.voters_outgoing))
 }
 
 /// How a poll stands in which `answer` gives what each node said so far.
@@ -43,15 +46,30 @@ pub fn poll_result(membership: &Membership, answer: impl Fn(NodeId) -> Option<bo
 /// Quadratic in the number of voters, which is small, and free of allocation: it runs for every acknowledgement.
 pub fn commit_index(membership: &Membership, matched: impl Fn(NodeId) -> Index) -> Index {
     let of_majority = |voters: &BTreeSet<NodeId>| {
+        let voters = &*counted(membership, voters);
         let held_by_majority = |index: &Index| {
             voters.iter().filter(|voter| matched(**voter) >= *index).count() > voters.len() / 2
         };
         voters.iter().map(|voter| matched(*voter)).filter(held_by_majority).max().unwrap_or_default()
     };
     let incoming = of_majority(&membership.voters);
-    if membership.voters_outgoing.is_empty() {
+    if is_decided_by_one_set(membership) {
         incoming
     } else {
         incoming.min(of_majority(&membership.voters_outgoing))
+    }
+}
+
+/// Whether no second set of voters has to agree.
+fn is_decided_by_one_set(membership: &Membership) -> bool {
+    membership.voters_outgoing.is_empty() || planted::is(Bug::OldVotersNotAsked)
+}
+
+/// Those who count where these are the voters: nobody else.
+fn counted<'a>(membership: &Membership, voters: &'a BTreeSet<NodeId>) -> Cow<'a, BTreeSet<NodeId>> {
+    if planted::is(Bug::LearnerCounted) {
+        Cow::Owned(voters.union(&membership.learners).copied().collect())
+    } else {
+        Cow::Borrowed(voters)
     }
 }

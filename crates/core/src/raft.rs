@@ -10,7 +10,7 @@ use crate::log::Log;
 use crate::message::{Envelope, Message};
 use crate::planted::{self, Bug};
 use crate::quorum;
-use crate::ready::{Barrier, Fact, Fetch, Input, Ready, Refusal, TransferEnd, Write};
+use crate::ready::{Barrier, ChangeEnd, Fact, Fetch, Input, Ready, Refusal, TransferEnd, Write};
 use crate::rng::Rng;
 use crate::role::{Follower, RoleState};
 use crate::status::{PeerState, PeerStatus, Role, Status};
@@ -45,6 +45,8 @@ pub struct Raft {
     pub(crate) write_number: WriteNumber,
     /// Whether the state machine waits for entries that are being read back.
     pub(crate) reading_back: bool,
+    /// The index of the membership that was told last. Between turns that of the newest one.
+    pub(crate) members_told: Index,
     pub(crate) out: Outbox,
 }
 
@@ -61,6 +63,7 @@ pub(crate) struct Outbox {
     pub(crate) reads: Vec<(u64, Index)>,
     pub(crate) fetches: Vec<Fetch>,
     pub(crate) transfers: Vec<(u64, TransferEnd)>,
+    pub(crate) changes: Vec<(u64, ChangeEnd)>,
     pub(crate) facts: Vec<Fact>,
 }
 
@@ -90,9 +93,11 @@ impl Raft {
             wall_ms: 0,
             write_number: WriteNumber(0),
             reading_back: false,
+            members_told: Index(0),
             out: Outbox::default(),
             config,
         };
+        raft.members_told = raft.newest_membership().map_or(Index(0), |(index, _)| index);
         raft.restart_election_timer();
         invariants::check_watermarks(&raft);
         raft
@@ -114,19 +119,22 @@ impl Raft {
             Input::Dropped { peer } => self.on_dropped(peer),
             Input::Campaign => self.on_campaign(),
             Input::Transfer { ticket, to } => self.on_transfer(ticket, to),
+            Input::Change { ticket, change } => self.on_change(ticket, &change),
         }
         invariants::check_watermarks(self);
     }
 
     /// What the world must do after the inputs of this turn.
     pub fn ready(&mut self) -> Ready {
+        self.drive_changes();
+        self.tell_members();
         self.begin_read_round();
         self.send_appends();
         if planted::is(Bug::PromiseBeforeFsync) {
             self.out.send.append(&mut self.out.promises);
         }
         let promises = std::mem::take(&mut self.out.promises);
-        let Outbox { mut send, promises: _, accepted, refused, reads, fetches, transfers, facts } =
+        let Outbox { mut send, promises: _, accepted, refused, reads, fetches, transfers, changes, facts } =
             std::mem::take(&mut self.out);
         let write = if self.hard_state_is_new || self.log.has_unwritten() {
             Some(self.begin_write(promises))
@@ -140,7 +148,7 @@ impl Raft {
         };
         invariants::check_watermarks(self);
         let apply_through = self.apply_through();
-        Ready { write, send, accepted, refused, reads, apply_through, fetches, transfers, facts }
+        Ready { write, send, accepted, refused, reads, apply_through, fetches, transfers, changes, facts }
     }
 
     /// Hands out all that is not on its way to the disk, with the messages that wait for it.
@@ -406,7 +414,8 @@ impl Raft {
 
     fn peer_statuses(&self) -> Vec<PeerStatus> {
         let RoleState::Leader(leader) = &self.role else { return Vec::new() };
-        let voter = |node| self.log.membership().is_some_and(|membership| membership.is_voter(node));
+        let membership = self.membership();
+        let voter = |node| membership.is_voter(node);
         let status = |(node, progress): (&NodeId, &crate::progress::Progress)| PeerStatus {
             node: *node,
             voter: voter(*node),

@@ -1,9 +1,12 @@
 //! The two synchronous interfaces of the core: `Input` goes in, `Ready` comes out.
 //! The output type keeps every message that promises durability behind the write that makes it true (thesis 3.8, 10.2.1).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
-use crate::entry::{Entry, HardState};
+use crate::entry::{Entry, HardState, Membership};
+use crate::membership::{Change, ChangeRefusal};
 use crate::message::Envelope;
 use crate::types::{EntryId, Index, NodeId, Term, WriteNumber};
 
@@ -61,6 +64,13 @@ pub enum Input {
         /// Who shall lead; nobody in particular leaves the choice to the leader.
         to: Option<NodeId>,
     },
+    /// Change the members, if this node leads (thesis chapter 4).
+    Change {
+        /// Comes back in [`Ready::changes`].
+        ticket: u64,
+        /// What is wanted.
+        change: Change,
+    },
 }
 
 /// What the world must do after a turn of inputs. Everything in it is the caller's to carry out.
@@ -83,6 +93,8 @@ pub struct Ready {
     pub fetches: Vec<Fetch>,
     /// Transfers of the leadership that have ended, each exactly once.
     pub transfers: Vec<(u64, TransferEnd)>,
+    /// Changes of the membership that have ended, each exactly once.
+    pub changes: Vec<(u64, ChangeEnd)>,
     /// What happened, in words for the log and the metrics; carries no duty.
     pub facts: Vec<Fact>,
 }
@@ -191,6 +203,20 @@ pub enum TransferEnd {
     Refused(TransferRefusal),
 }
 
+/// How a change of the membership ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ChangeEnd {
+    /// It is complete and committed, or all was as wanted already. A node that is to be a voter becomes one later, by itself.
+    Done {
+        /// The node that was added.
+        node: Option<NodeId>,
+    },
+    /// Nothing was begun.
+    Refused(ChangeRefusal),
+    /// This node leads no more: if the change stands in the next leader's log, that one completes it.
+    LeadershipLost,
+}
+
 /// Why a transfer of the leadership was not begun.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum TransferRefusal {
@@ -202,7 +228,10 @@ pub enum TransferRefusal {
     /// The node that shall lead does.
     LeadsAlready,
     /// The node that shall lead is no voter of the membership in force.
-    NotVoter,
+    NotVoter {
+        /// Which one.
+        to: NodeId,
+    },
     /// Another transfer is under way.
     UnderWay {
         /// To whom.
@@ -234,6 +263,13 @@ pub enum Fact {
         term: Term,
         /// The leader.
         leader: NodeId,
+    },
+    /// The membership in force at this node is another one, committed or not.
+    Members {
+        /// Where it stands in the log.
+        index: Index,
+        /// Which one.
+        members: Arc<Membership>,
     },
     /// The leader hands its leadership over.
     HandsOver {

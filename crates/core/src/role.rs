@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::changes::Changing;
 use crate::progress::Progress;
 use crate::read_index::Reads;
 use crate::status::Role;
@@ -65,6 +66,8 @@ pub(crate) struct Leader {
     pub(crate) term_first: Index,
     /// The transfer of the leadership that is under way.
     pub(crate) transfer: Option<Transfer>,
+    /// What it knows of changes of the membership.
+    pub(crate) changing: Changing,
 }
 
 impl RoleState {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 
+use crate::changes::Changing;
 use crate::entry::{Entry, HardState, Membership, Payload};
 use crate::log::Log;
 use crate::message::{Envelope, Message};
@@ -53,6 +54,10 @@ impl Raft {
                 if let Some(transfer) = &mut leader.transfer {
                     transfer.elapsed_ticks = 0;
                 }
+                leader.changing.departing.values_mut().for_each(|ticks| *ticks = 0);
+                for round in leader.changing.catching_up.values_mut() {
+                    in_two_steps(&mut round.elapsed_ticks);
+                }
                 leader.peers.values_mut().for_each(|peer| in_two_steps(&mut peer.silent_ticks));
             }
         }
@@ -95,8 +100,15 @@ impl Raft {
         let Raft {
             mut config, rng, hard_state, hard_state_is_new, mut log, commit, applied, role: _, ..
         } = self.clone();
-        let Raft { election_elapsed_ticks, election_due_ticks, wall_ms, write_number, reading_back, .. } =
-            *self;
+        let Raft {
+            election_elapsed_ticks,
+            election_due_ticks,
+            wall_ms,
+            write_number,
+            reading_back,
+            members_told,
+            ..
+        } = *self;
         config.node = name(config.node);
         log.rename(name);
         Raft {
@@ -113,6 +125,7 @@ impl Raft {
             wall_ms,
             write_number,
             reading_back,
+            members_told,
             out: Outbox::default(),
         }
     }
@@ -192,10 +205,13 @@ impl Membership {
     /// The same under other names.
     #[must_use]
     pub fn renamed(&self, name: Name<'_>) -> Membership {
-        let Membership { voters, voters_outgoing, learners } = self;
+        let Membership { voters, voters_outgoing, learners, promotions, addresses, id_given } = self;
+        let promotions = keys_renamed(promotions, name);
+        let promotions = promotions.into_iter().map(|(node, replaced)| (node, replaced.map(name))).collect();
+        let addresses = keys_renamed(addresses, name);
         let [voters, voters_outgoing, learners] =
             [voters, voters_outgoing, learners].map(|nodes| nodes.iter().copied().map(name).collect());
-        Membership { voters, voters_outgoing, learners }
+        Membership { voters, voters_outgoing, learners, promotions, addresses, id_given: *id_given }
     }
 }
 
@@ -224,11 +240,17 @@ impl Envelope {
 
 fn leader_renamed(leader: &Leader, name: Name<'_>) -> Leader {
     // Every field is named here, so that one which is new cannot be forgotten.
-    let Leader { peers, heartbeat_elapsed_ticks, disk_silent_ticks, round, reads, term_first, transfer } =
-        leader.clone();
+    let Leader { peers, disk_silent_ticks, round, reads, transfer, changing, .. } = leader.clone();
+    let Leader { heartbeat_elapsed_ticks, term_first, .. } = *leader;
+    let Changing { asker, catching_up, departing } = changing;
+    let changing = Changing {
+        asker: asker.map(|(ticket, node)| (ticket, node.map(name))),
+        catching_up: keys_renamed(&catching_up, name),
+        departing: keys_renamed(&departing, name),
+    };
     let transfer = transfer.map(|transfer| Transfer { to: name(transfer.to), ..transfer });
     let peers = keys_renamed(&peers, name);
-    Leader { peers, heartbeat_elapsed_ticks, disk_silent_ticks, round, reads, term_first, transfer }
+    Leader { peers, heartbeat_elapsed_ticks, disk_silent_ticks, round, reads, term_first, transfer, changing }
 }
 
 fn keys_renamed<T: Clone>(map: &BTreeMap<NodeId, T>, name: Name<'_>) -> BTreeMap<NodeId, T> {
@@ -280,11 +302,12 @@ fn put_leader(out: &mut BytesMut, leader: &Leader) {
     let transfer = leader.transfer;
     for number in [
         transfer.map_or(0, |transfer| transfer.to.get()),
-        transfer.map_or(0, |transfer| transfer.ticket),
+        transfer.and_then(|transfer| transfer.ticket).unwrap_or(0),
         transfer.map_or(0, |transfer| transfer.elapsed_ticks),
     ] {
         out.put_u64_le(number);
     }
+    put_changing(out, &leader.changing);
     put_len(out, leader.reads.held().len());
     for ticket in leader.reads.held() {
         out.put_u64_le(*ticket);
@@ -302,6 +325,25 @@ fn put_leader(out: &mut BytesMut, leader: &Leader) {
     for (node, progress) in &leader.peers {
         out.put_u64_le(node.get());
         put_progress(out, progress);
+    }
+}
+
+fn put_changing(out: &mut BytesMut, changing: &Changing) {
+    put_len(out, usize::from(changing.asker.is_some()));
+    if let Some((ticket, node)) = changing.asker {
+        out.put_u64_le(ticket);
+        out.put_u64_le(node.map_or(0, NodeId::get));
+    }
+    put_len(out, changing.catching_up.len());
+    for (learner, round) in &changing.catching_up {
+        for number in [learner.get(), round.goal.0, round.elapsed_ticks] {
+            out.put_u64_le(number);
+        }
+    }
+    put_len(out, changing.departing.len());
+    for (node, ticks) in &changing.departing {
+        out.put_u64_le(node.get());
+        out.put_u64_le(*ticks);
     }
 }
 

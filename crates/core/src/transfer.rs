@@ -15,8 +15,8 @@ use crate::types::NodeId;
 /// A transfer that is under way.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Transfer {
-    /// Who waits for its end.
-    pub(crate) ticket: u64,
+    /// Who waits for its end; nobody when a leader goes because it was removed.
+    pub(crate) ticket: Option<u64>,
     /// Who shall lead.
     pub(crate) to: NodeId,
     /// For how many ticks it has been under way.
@@ -32,7 +32,7 @@ impl Raft {
                 let RoleState::Leader(leader) = &mut self.role else {
                     unreachable!("only a leader finds somebody to hand over to")
                 };
-                leader.transfer = Some(Transfer { ticket, to, elapsed_ticks: 0 });
+                leader.transfer = Some(Transfer { ticket: Some(ticket), to, elapsed_ticks: 0 });
                 self.out.facts.push(Fact::HandsOver { to });
                 self.urge_successor();
             }
@@ -52,7 +52,7 @@ impl Raft {
         match to {
             Some(node) if node == self.config.node => Err(TransferRefusal::LeadsAlready),
             // Whoever is leaving would have to go again at once, and whoever only learns may not stand for election.
-            Some(node) if !membership.voters.contains(&node) => Err(TransferRefusal::NotVoter),
+            Some(node) if !membership.voters.contains(&node) => Err(TransferRefusal::NotVoter { to: node }),
             Some(node) => Ok(node),
             None => {
                 let timeout = self.config.election_timeout_ticks;
@@ -78,6 +78,10 @@ impl Raft {
         let holds_all = leader.peers.get(&to).is_some_and(|progress| progress.matched() == last);
         if holds_all || planted::is(Bug::TransferToLaggingNode) {
             self.send(to, Message::TimeoutNow);
+            if !self.may_campaign() {
+                // Nobody asks a node that was removed for its vote, so it would not notice that it is replaced.
+                self.become_follower(None, "it was removed and has handed over");
+            }
         }
     }
 
@@ -98,8 +102,12 @@ impl Raft {
         if transfer.elapsed_ticks >= timeout && !planted::is(Bug::TransferNeverGivenUp) {
             let Transfer { ticket, to, elapsed_ticks: _ } = *transfer;
             leader.transfer = None;
-            self.out.transfers.push((ticket, TransferEnd::GivenUp { to }));
-            self.out.facts.push(Fact::LeadsOn { to });
+            self.out.transfers.extend(ticket.map(|ticket| (ticket, TransferEnd::GivenUp { to })));
+            if self.may_campaign() {
+                self.out.facts.push(Fact::LeadsOn { to });
+            } else {
+                self.become_follower(None, "it was removed");
+            }
         }
     }
 

@@ -404,8 +404,11 @@ impl<S> Node<S> {
             Some(Some(node)) => Some(node),
             None => None,
         };
-        let ClusterDone::Leads(leader) = self.ask_cluster(ClusterRequest::Transfer { to }).await?;
-        Ok(leader.get())
+        match self.ask_cluster(ClusterRequest::Transfer { to }).await? {
+            ClusterDone::Leads(leader) => Ok(leader.get()),
+            // Not an answer to this question: a leader of another version.
+            ClusterDone::Members { .. } => Err(ClusterError::TimedOut),
+        }
     }
 
     async fn ask_cluster(&self, request: ClusterRequest) -> Result<ClusterDone, ClusterError> {

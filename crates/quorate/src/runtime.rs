@@ -281,6 +281,14 @@ impl Loop {
             Fact::Follows { term, leader } => {
                 tracing::info!(node, term = term.0, leader = leader.get(), "follows")
             }
+            Fact::Members { index, members } => {
+                let names = |nodes: &std::collections::BTreeSet<NodeId>| -> Vec<u64> {
+                    nodes.iter().map(|node| node.get()).collect()
+                };
+                let (voters, learners) = (names(&members.voters), names(&members.learners));
+                let leaving = names(&members.voters_outgoing);
+                tracing::info!(node, term, index = index.0, ?voters, ?leaving, ?learners, "members");
+            }
             Fact::HandsOver { to } => tracing::info!(node, term, to = to.get(), "hands its leadership over"),
             Fact::LeadsOn { to } => {
                 tracing::warn!(node, term, to = to.get(), "leads on: the other has not taken over");

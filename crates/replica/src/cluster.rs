@@ -1,5 +1,6 @@
 //! What an operator may ask of the cluster as a whole, and how it is answered.
 
+use quorate_core::membership::{Change, ChangeRefusal};
 use quorate_core::types::NodeId;
 
 use crate::error::Fate;
@@ -12,6 +13,8 @@ pub enum ClusterRequest {
         /// Which one; without a name the leader chooses who is most likely to take over quickly.
         to: Option<NodeId>,
     },
+    /// Other members (thesis chapter 4).
+    Change(Change),
 }
 
 /// What came of it.
@@ -19,6 +22,11 @@ pub enum ClusterRequest {
 pub enum ClusterDone {
     /// This node leads now.
     Leads(NodeId),
+    /// The members are as wanted, and that is committed. A node that is to vote becomes a voter once it has caught up.
+    Members {
+        /// The node that was added.
+        node: Option<NodeId>,
+    },
 }
 
 /// Why it was not done.
@@ -50,6 +58,9 @@ pub enum ClusterError {
 /// Why a leader does not do what it was asked.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ClusterRefusal {
+    /// The members cannot be changed so.
+    #[error("{0}")]
+    Change(ChangeRefusal),
     /// The node that shall lead is no voter.
     #[error("node {} is no voter, and only a voter can lead", .0.get())]
     NotVoter(NodeId),

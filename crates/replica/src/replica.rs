@@ -387,6 +387,9 @@ impl Replica {
         for (number, end) in ready.transfers {
             self.on_transfer_end(number, end);
         }
+        for (number, end) in ready.changes {
+            self.on_change_end(number, end);
+        }
         self.apply.on_apply_through(ready.apply_through);
         self.effects.extend(ready.facts.into_iter().map(Effect::Fact));
     }

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use quorate_core::ready::{self, TransferEnd, TransferRefusal};
+use quorate_core::membership::ChangeRefusal;
+use quorate_core::ready::{self, ChangeEnd, TransferEnd, TransferRefusal};
 use quorate_core::types::{NodeId, Term};
 
 use crate::cluster::{ClusterDone, ClusterError, ClusterRefusal, ClusterRequest};
@@ -98,8 +99,13 @@ impl Replica {
             match (leader, pending.asker) {
                 (Some(leader), _) if leader == node => {
                     pending.stage = Stage::Begun;
-                    let ClusterRequest::Transfer { to } = pending.request;
-                    self.raft.step(ready::Input::Transfer { ticket: number, to });
+                    let input = match &pending.request {
+                        ClusterRequest::Transfer { to } => ready::Input::Transfer { ticket: number, to: *to },
+                        ClusterRequest::Change(change) => {
+                            ready::Input::Change { ticket: number, change: change.clone() }
+                        }
+                    };
+                    self.raft.step(input);
                 }
                 (leader, Asker::Peer(..)) => self.end_cluster(number, Err(ClusterError::NoLeader { leader })),
                 (Some(leader), Asker::Local(_)) => {
@@ -148,12 +154,26 @@ impl Replica {
             TransferEnd::GivenUp { to } => ClusterRefusal::NotTakenOver { to },
             TransferEnd::Refused(TransferRefusal::UnderWay { to }) => ClusterRefusal::TransferUnderWay { to },
             TransferEnd::Refused(TransferRefusal::NobodyElse) => ClusterRefusal::NobodyElse,
-            TransferEnd::Refused(TransferRefusal::NotVoter) => {
-                let ClusterRequest::Transfer { to } = pending.request;
-                ClusterRefusal::NotVoter(to.expect("without a name only voters are chosen from"))
-            }
+            TransferEnd::Refused(TransferRefusal::NotVoter { to }) => ClusterRefusal::NotVoter(to),
         };
         self.end_cluster(number, Err(ClusterError::Refused(refusal)));
+    }
+
+    /// The own protocol has ended a change of the members.
+    pub(crate) fn on_change_end(&mut self, number: u64, end: ChangeEnd) {
+        let not_before = self.pause_until();
+        let Some(pending) = self.steering.pending.get_mut(&number) else { return };
+        let result = match end {
+            ChangeEnd::Done { node } => Ok(ClusterDone::Members { node }),
+            ChangeEnd::Refused(ChangeRefusal::NotLeader { .. } | ChangeRefusal::NotYet) => {
+                pending.stage = Stage::Queued { not_before };
+                return;
+            }
+            ChangeEnd::Refused(refusal) => Err(ClusterError::Refused(ClusterRefusal::Change(refusal))),
+            // The next leader may hold it and complete it, or hold nothing of it.
+            ChangeEnd::LeadershipLost => Err(ClusterError::TimedOut),
+        };
+        self.end_cluster(number, result);
     }
 
     /// Answers those who wait to hear who leads now.

@@ -225,6 +225,7 @@ fn leader_hint(id: u64, members: &[MemberSettings]) -> LeaderHint {
 /// What to do when the leader has refused.
 fn refusal_hint(refusal: &ClusterRefusal) -> &'static str {
     match refusal {
+        ClusterRefusal::Change(_) => "`GET /v1/cluster` lists the members",
         ClusterRefusal::NotVoter(_) => "`GET /v1/cluster` lists the voters",
         ClusterRefusal::TransferUnderWay { .. } => "it ends within an election timeout: try again then",
         ClusterRefusal::NobodyElse => {

@@ -5,11 +5,12 @@ pub mod class;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use quorate_core::membership::Change;
 use quorate_core::types::NodeId;
 use quorate_replica::cluster::ClusterRequest;
 
 use self::class::{CLASSES, Class};
-use crate::disk::Fault;
+use crate::disk::{Fault, SimDisk};
 use crate::healing::isolate;
 use crate::member::{Member, Store, WALL_START_MS};
 use crate::network::MESSAGE_KINDS;
@@ -97,7 +98,7 @@ impl Faults {
             Class::PowerLossOfLeader => self.crash(scene, members, target, true),
             Class::PowerLossOfAll | Class::KillOfAll => {
                 let power = class == Class::PowerLossOfAll;
-                for node in scene.voters.clone() {
+                for node in scene.nodes.clone() {
                     self.crash(scene, members, node, power);
                 }
                 true
@@ -141,6 +142,7 @@ impl Faults {
             | Class::MisdirectedRead
             | Class::LostWrite
             | Class::Wipe => self.act_on_disk(scene, members, class, anyone),
+            Class::Members => self.change_members(scene, members, anyone, target),
             Class::Transfer => {
                 let to = if self.rng.chance(500) { Some(self.pick(scene)) } else { None };
                 let asked = if self.rng.chance(500) { target } else { anyone };
@@ -148,6 +150,50 @@ impl Faults {
                 member.on_cluster(scene, ClusterRequest::Transfer { to })
             }
         }
+    }
+
+    /// An operator asks some node for other members. A node that is added begins with an empty log, at about the same time.
+    fn change_members(
+        &mut self,
+        scene: &mut Scene,
+        members: &mut BTreeMap<NodeId, Member>,
+        anyone: NodeId,
+        target: NodeId,
+    ) -> bool {
+        if members.values().any(|member| member.store() != Store::Sound) {
+            return false;
+        }
+        let asked = if self.rng.chance(500) { target } else { anyone };
+        if !members[&asked].is_running() {
+            return false;
+        }
+        scene.members_change = true;
+        let change = match self.rng.below(10) {
+            0..5 if scene.nodes.len() < NODES_MAX => {
+                let node = self.new_node(scene, members);
+                let voter = self.rng.chance(700);
+                let replaces = if voter && self.rng.chance(300) { Some(self.pick(scene)) } else { None };
+                Change::Add { node: Some(node), address: node.to_string(), voter, replaces }
+            }
+            0..6 => Change::Promote { node: self.pick(scene) },
+            6..8 => Change::Remove { node: self.pick(scene) },
+            _ => Change::Remove { node: target },
+        };
+        let asked = members.get_mut(&asked).expect("it was looked at just now");
+        asked.on_cluster(scene, ClusterRequest::Change(change))
+    }
+
+    /// A node that is there from now on, and that nobody knows yet.
+    fn new_node(&mut self, scene: &mut Scene, members: &mut BTreeMap<NodeId, Member>) -> NodeId {
+        let last = scene.nodes.last().expect("there are nodes");
+        let node = NodeId::new(last.get() + 1);
+        let drift = scene.profile.faults.clock_rate_per_mille;
+        let clock_per_mille = self.rng.between(1000 - drift, 1000 + drift);
+        let disk = SimDisk::new(Rng::new(self.rng.next_u64()));
+        members.insert(node, Member::new(node, disk, clock_per_mille));
+        scene.nodes.push(node);
+        scene.after(self.rng.below(SECOND_US), Event::Restart(node));
+        node
     }
 
     fn draw_class(&mut self, scene: &Scene) -> Class {
@@ -163,7 +209,7 @@ impl Faults {
     }
 
     fn pick(&mut self, scene: &Scene) -> NodeId {
-        *self.rng.pick(&scene.voters).expect("a cluster has members")
+        *self.rng.pick(&scene.nodes).expect("a cluster has members")
     }
 
     fn crash(
@@ -206,7 +252,7 @@ impl Faults {
                 scene.network.slow(anyone, other, extra_us);
             }
             Class::Reset => {
-                for other in scene.voters.clone() {
+                for other in scene.nodes.clone() {
                     scene.network.reset(now_us, anyone, other);
                     scene.network.reset(now_us, other, anyone);
                 }
@@ -218,12 +264,12 @@ impl Faults {
             Class::LargeLost => scene.network.limit_len(LARGE_BYTES),
             _ => return false,
         }
-        scene.voters.len() > 1
+        scene.nodes.len() > 1
     }
 
     /// Two groups, chosen node by node. With a bridge, one node hears and is heard by both.
     fn partition(&mut self, scene: &mut Scene, class: Class) {
-        let mut nodes = scene.voters.clone();
+        let mut nodes = scene.nodes.clone();
         if class == Class::Bridge {
             let bridge = *self.rng.pick(&nodes).expect("a cluster has members");
             nodes.retain(|node| *node != bridge);
@@ -287,7 +333,8 @@ impl Faults {
         node: NodeId,
     ) -> bool {
         let early = scene.now_us < scene.profile.faults.damage_from_us;
-        if class.damages() && (early || !may_damage(members, node)) {
+        // What damage may strike is counted by the first members: with others the count would be another one.
+        if class.damages() && (early || scene.members_change || !may_damage(members, node)) {
             return false;
         }
         let known = members.values().filter(|member| member.knows(node)).count();
@@ -320,7 +367,7 @@ impl Faults {
                 disk.inject(Fault::SyncLie, self.rng.below(10));
             }
             // A peer that never met the old store could not tell it from the new one: it trusts the first that it meets.
-            _ if known + 1 == scene.voters.len() => {
+            _ if known + 1 == scene.nodes.len() => {
                 member.wipe(scene, Rng::new(self.rng.next_u64()));
                 scene.after(self.rng.below(SECOND_US), Event::Restart(node));
             }
@@ -339,8 +386,8 @@ fn may_damage(members: &BTreeMap<NodeId, Member>, node: NodeId) -> bool {
 
 /// Cuts every directed link that is not to be kept.
 fn keep_links(scene: &mut Scene, keep: impl Fn(NodeId, NodeId) -> bool) {
-    for from in scene.voters.clone() {
-        for to in scene.voters.clone() {
+    for from in scene.nodes.clone() {
+        for to in scene.nodes.clone() {
             if from != to && !keep(from, to) {
                 scene.network.cut(from, to);
             }
@@ -354,3 +401,6 @@ const HOUR_MS: u64 = 3_600_000;
 
 /// What passes a path that loses large messages: heartbeats and votes, but no entry with a command.
 const LARGE_BYTES: usize = 100;
+
+/// How many nodes there are at most, those that were removed included.
+const NODES_MAX: usize = 9;

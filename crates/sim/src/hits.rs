@@ -46,7 +46,7 @@ const DISK_FAULTS: [(Fault, &str); 9] = [
 ];
 
 /// What faults that last for a run, or that wait for their moment, must have caused.
-const CONSEQUENCES: [&str; 31] = [
+const CONSEQUENCES: [&str; 35] = [
     "client gave up a request",
     "client repeated a request",
     "crash loop: process died again",
@@ -60,6 +60,10 @@ const CONSEQUENCES: [&str; 31] = [
     "left broken: frozen",
     "left broken: hears nothing",
     "left broken: is not heard",
+    "members: changed",
+    "members: joint",
+    "members: leader removed",
+    "members: refused",
     "message lost in a reset",
     "message lost",
     "message met a cut",
@@ -69,13 +73,13 @@ const CONSEQUENCES: [&str; 31] = [
     "message straggled",
     "message too large to pass",
     "node stopped by its disk",
+    "operator: not answered by a leader",
     "power lost between write and sync",
     "slow disk",
     "start refused by a failing disk",
     "start refused on a damaged disk",
     "transfer: another leads",
     "transfer: given up",
-    "transfer: not answered by a leader",
     "transfer: refused",
     "wiped node refused",
 ];

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use quorate_core::message::Message;
 use quorate_core::raft::Raft;
-use quorate_core::ready::Write;
+use quorate_core::ready::{Fact, Write};
 use quorate_core::status::Role;
 use quorate_core::types::NodeId;
 use quorate_log::{Content, Identity, Log, LogError, ReadPlan};
@@ -91,8 +91,10 @@ impl Running {
     ) -> Result<Running, NotStarted> {
         let node = life.node;
         let limits = &scene.profile.limits;
+        // A node that joins knows nobody, and its log is empty.
+        let voters = if scene.voters.contains(&node) { scene.voters.as_slice() } else { &[] };
         let opened =
-            store::open_folder(&disk, node, incarnation, &scene.voters, limits).map_err(NotStarted::Disk)?;
+            store::open_folder(&disk, node, incarnation, voters, limits).map_err(NotStarted::Disk)?;
         let store::Opened { log, stored, entries, identity } = opened;
         scene.checks.on_start(node, stored.hard_state, &entries).map_err(NotStarted::Broken)?;
         scene.mark(node, || {
@@ -269,7 +271,10 @@ impl Running {
                 scene.line(node, || format!("{ticket:?}: {result:?}"));
                 scene.count(describe_answer(&result));
             }
-            Effect::Fact(fact) => scene.line(node, || format!("{fact:?}")),
+            Effect::Fact(fact) => {
+                count_fact(scene, &fact);
+                scene.line(node, || format!("{fact:?}"));
+            }
         }
         Ok(())
     }
@@ -478,10 +483,21 @@ fn kind_of(message: &PeerMessage) -> MessageKind {
     }
 }
 
+/// Counts what must happen at least once in many runs.
+fn count_fact(scene: &mut Scene, fact: &Fact) {
+    if matches!(fact, Fact::Members { members, .. } if members.is_joint()) {
+        scene.count("members: joint");
+    } else if matches!(fact, Fact::SteppedDown { reason, .. } if reason.starts_with("it was removed")) {
+        scene.count("members: leader removed");
+    }
+}
+
 /// What an operator was told, as it is counted.
 fn describe_answer(result: &Result<ClusterDone, ClusterError>) -> &'static str {
     match result {
         Ok(ClusterDone::Leads(_)) => "transfer: another leads",
+        Ok(ClusterDone::Members { .. }) => "members: changed",
+        Err(ClusterError::Refused(ClusterRefusal::Change(_))) => "members: refused",
         Err(ClusterError::Refused(ClusterRefusal::NotTakenOver { .. })) => "transfer: given up",
         Err(ClusterError::Refused(
             ClusterRefusal::NotVoter(_)
@@ -493,7 +509,7 @@ fn describe_answer(result: &Result<ClusterDone, ClusterError>) -> &'static str {
             | ClusterError::Overloaded
             | ClusterError::TimedOut
             | ClusterError::Stopped { .. },
-        ) => "transfer: not answered by a leader",
+        ) => "operator: not answered by a leader",
     }
 }
 

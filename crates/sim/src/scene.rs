@@ -118,8 +118,13 @@ pub struct Scene {
     pub now_us: u64,
     /// The settings of the run.
     pub profile: Profile,
-    /// All members, in order.
+    /// The initial voters, in order.
     pub voters: Vec<NodeId>,
+    /// All nodes that there are, in order: members, those who were, and those who may become such.
+    pub nodes: Vec<NodeId>,
+    /// Whether the members have been asked to change: from then on nothing is damaged for good, since nobody can say beforehand
+    /// how many of those who decide in the end that would strike.
+    pub members_change: bool,
     /// The network.
     pub network: Network,
     /// The checks.
@@ -163,9 +168,11 @@ impl Scene {
         let voters: Vec<NodeId> = (1..=profile.nodes).map(NodeId::new).collect();
         Scene {
             now_us: 0,
-            checks: Checks::new(&voters),
+            checks: Checks::default(),
             guests: None,
             recorder: Recorder::default(),
+            nodes: voters.clone(),
+            members_change: false,
             voters,
             profile,
             network,

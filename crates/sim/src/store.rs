@@ -20,7 +20,8 @@ pub(crate) struct Opened {
     pub(crate) identity: Identity<SimDisk>,
 }
 
-/// Opens the data folder of a node of a cluster that began with `voters`. A new folder gets this incarnation.
+/// Opens the data folder of a node of a cluster that began with `voters`, or of one that joins: it names none. A new folder gets this
+/// incarnation.
 pub(crate) fn open_folder(
     disk: &SimDisk,
     node: NodeId,
@@ -35,7 +36,8 @@ pub(crate) fn open_folder(
     Ok(Opened { log, stored, entries, identity })
 }
 
-/// Opens the log of a node of a cluster that began with `voters`. The third part is all that the log holds.
+/// Opens the log of a node of a cluster that began with `voters`, or of one that joins: it names none. The third part is all that the
+/// log holds.
 pub(crate) fn open(
     disk: &SimDisk,
     voters: &[NodeId],
@@ -57,8 +59,8 @@ fn held(log: &Log<SimDisk>, disk: &SimDisk, stored: &Stored) -> Result<Vec<Entry
 }
 
 fn options(voters: &[NodeId], window_bytes_max: usize, segment_bytes: u64) -> LogOptions {
-    let bootstrap = Membership { voters: voters.iter().copied().collect(), ..Membership::default() };
-    LogOptions { segment_bytes, window_bytes_max, ..LogOptions::new(CLUSTER, Some(bootstrap)) }
+    let bootstrap = (!voters.is_empty()).then(|| Membership::of_voters(voters.iter().copied()));
+    LogOptions { segment_bytes, window_bytes_max, ..LogOptions::new(CLUSTER, bootstrap) }
 }
 
 /// Reads entries back, all of them.

@@ -318,7 +318,7 @@ impl Client {
         let name = RequestName { client: self.id, operation: self.operation };
         let copies = if self.rng.chance(50) { 2 } else { 1 };
         for _ in 0..copies {
-            let node: NodeId = *self.rng.pick(&scene.voters).expect("a cluster has members");
+            let node: NodeId = *self.rng.pick(&scene.nodes).expect("a cluster has members");
             scene.tell(self.id, || {
                 format!("-> {node} operation {} {}", name.operation, self.doing.in_words())
             });

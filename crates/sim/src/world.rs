@@ -288,19 +288,25 @@ impl World {
         let whole =
             |node: &NodeId| self.members[node].is_running() && self.scene.checks.applied(*node) == committed;
         self.clients.iter().all(Client::is_done)
-            && self.core.iter().all(whole)
+            && self.core_members().iter().all(whole)
             && self.members.values().any(Member::leads)
     }
 
+    /// The nodes of the core that are members: who was removed, or never became one, is owed nothing.
+    fn core_members(&self) -> Vec<NodeId> {
+        let members = self.scene.checks.members();
+        self.core.iter().copied().filter(|node| members.contains(node)).collect()
+    }
+
     fn check_final(&mut self) -> Result<(), Violation> {
-        for node in &self.core {
+        let core = self.core_members();
+        for node in &core {
             let state = self.members[node].state().expect("a converged node runs");
             for client in &self.clients {
                 client.check_final(*node, state)?;
             }
         }
-        let state =
-            self.core.iter().find_map(|node| self.members[node].state()).expect("a converged node runs");
+        let state = core.iter().find_map(|node| self.members[node].state()).expect("a converged node runs");
         let repeats = state.repeats().len() as u64;
         if repeats > 0 {
             *self.scene.counters.entry("key forgotten, its command applied again").or_default() += repeats;

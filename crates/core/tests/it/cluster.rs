@@ -9,8 +9,9 @@ use quorate_core::config::Config;
 use quorate_core::entry::{Entry, HardState, Membership, Payload};
 use quorate_core::invariants;
 use quorate_core::message::{Envelope, Message};
+use quorate_core::quorum;
 use quorate_core::raft::Raft;
-use quorate_core::ready::{Durable, Fact, Fetch, Input, Ready, Refusal, TransferEnd, Write};
+use quorate_core::ready::{ChangeEnd, Durable, Fact, Fetch, Input, Ready, Refusal, TransferEnd, Write};
 use quorate_core::status::Role;
 use quorate_core::stored::Stored;
 use quorate_core::types::{EntryId, Index, NodeId, Term};
@@ -68,6 +69,7 @@ pub(crate) struct Node {
     pub(crate) refused: Vec<(u64, Refusal)>,
     pub(crate) reads: Vec<(u64, Index)>,
     pub(crate) transfers: Vec<(u64, TransferEnd)>,
+    pub(crate) changes: Vec<(u64, ChangeEnd)>,
     pub(crate) facts: Vec<Fact>,
 }
 
@@ -127,6 +129,7 @@ impl Cluster {
                 refused: Vec::new(),
                 reads: Vec::new(),
                 transfers: Vec::new(),
+                changes: Vec::new(),
                 facts: Vec::new(),
             };
             (node.config.node, node)
@@ -143,6 +146,12 @@ impl Cluster {
             votes: BTreeMap::new(),
             read_floors: BTreeMap::new(),
         }
+    }
+
+    /// Starts a node that is no member yet: its log is empty, and it knows nobody.
+    pub(crate) fn join(&mut self, number: u64) {
+        let joined = Cluster::of_logs([(small_config(number), HardState::default(), Vec::new())]);
+        self.nodes.extend(joined.nodes);
     }
 
     /// A cluster whose node n holds, behind the bootstrap entry, entries of the terms in `logs[n - 1]`. Each node's term is
@@ -237,6 +246,7 @@ impl Cluster {
         node.refused.extend(ready.refused);
         node.reads.extend(ready.reads);
         node.transfers.extend(ready.transfers);
+        node.changes.extend(ready.changes);
         node.facts.extend(ready.facts);
         node.writes.extend(ready.write);
         node.fetches.extend(ready.fetches);
@@ -259,8 +269,12 @@ impl Cluster {
         }
         let entry =
             self.node(number).written.entries.get(place(raft.commit_index())).expect("it was handed out").id;
-        let holders = self.nodes.values().filter(|node| node.disk.holds(entry)).count();
-        assert!(holders > self.nodes.len() / 2, "{entry} is committed and on {holders} disks only");
+        let holds = |node| self.nodes.get(&node).is_some_and(|node| node.disk.holds(entry));
+        let membership = raft.membership();
+        assert!(
+            quorum::has_quorum(&membership, holds),
+            "{entry} is committed without a quorum of {membership:?}"
+        );
     }
 
     /// Puts messages on the network, after a look at what they promise.

@@ -16,6 +16,9 @@ fn membership() -> Membership {
         voters: [id(1), id(2), id(3)].into(),
         voters_outgoing: [id(2), id(9)].into(),
         learners: [id(4)].into(),
+        promotions: [(id(4), Some(id(9)))].into(),
+        addresses: [(id(1), "one:1".to_owned()), (id(4), "four:1".to_owned())].into(),
+        id_given: 12,
     }
 }
 
@@ -149,6 +152,17 @@ fn values_that_cannot_be_are_refused_by_name() {
         Membership::decode(&mut learner_votes.freeze()),
         Err(DecodeError::Invalid("the set of learners"))
     );
+    let strangers = [
+        Membership { promotions: [(id(3), None)].into(), ..membership() },
+        Membership { promotions: [(id(4), Some(id(7)))].into(), ..membership() },
+        Membership { addresses: [(id(8), "x:1".to_owned())].into(), ..membership() },
+    ];
+    for said_of_strangers in strangers {
+        let mut bytes = BytesMut::new();
+        said_of_strangers.encode(&mut bytes);
+        let decoded = Membership::decode(&mut bytes.freeze());
+        assert_eq!(decoded, Err(DecodeError::Invalid("what is said of members")), "{said_of_strangers:?}");
+    }
 }
 
 /// A count or a length that claims more than there is is refused before memory is taken: this test would not survive it

@@ -6,6 +6,7 @@ mod codec;
 mod golden;
 mod late_messages;
 mod limits;
+mod members;
 mod properties;
 mod quorum_exhaustive;
 mod thesis;

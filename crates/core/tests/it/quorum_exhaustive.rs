@@ -18,6 +18,7 @@ fn for_each_membership(check: impl Fn(&Membership, &[usize], &[usize], usize)) {
                     voters: voters.iter().map(|place| node(*place)).collect(),
                     voters_outgoing: leaving.iter().map(|place| node(*place)).collect(),
                     learners: [node(count)].into(),
+                    ..Membership::default()
                 };
                 check(&membership, &voters, &leaving, count);
             }

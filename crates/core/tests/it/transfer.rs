@@ -96,7 +96,7 @@ fn s3_10_a_transfer_that_cannot_be_is_refused_with_the_reason() {
     let not_leader = TransferRefusal::NotLeader { leader: Some(id(1)) };
     assert_eq!(refused(&mut cluster, 2, Some(3)), not_leader);
     assert_eq!(refused(&mut cluster, 1, Some(1)), TransferRefusal::LeadsAlready);
-    assert_eq!(refused(&mut cluster, 1, Some(4)), TransferRefusal::NotVoter);
+    assert_eq!(refused(&mut cluster, 1, Some(4)), TransferRefusal::NotVoter { to: id(4) });
     cluster.cut(3);
     transfer(&mut cluster, 1, Some(3));
     assert_eq!(refused(&mut cluster, 1, Some(2)), TransferRefusal::UnderWay { to: id(3) });

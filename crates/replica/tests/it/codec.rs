@@ -2,6 +2,7 @@
 //! more memory than it brought.
 
 use bytes::Bytes;
+use quorate_core::membership::{Change, ChangeRefusal};
 use quorate_core::message::{Envelope, Message};
 use quorate_core::types::{EntryId, Index, NodeId, Term};
 use quorate_replica::cluster::{ClusterDone, ClusterError, ClusterRefusal, ClusterRequest};
@@ -127,11 +128,31 @@ fn cluster_messages() -> Vec<PeerMessage> {
         Err(ClusterError::Stopped { sent: false }),
     ];
     results.extend(refusals.map(|refusal| Err(ClusterError::Refused(refusal))));
+    results.extend([None, Some(node)].map(|node| Ok(ClusterDone::Members { node })));
+    let reasons = [
+        ChangeRefusal::NotLeader { leader: None },
+        ChangeRefusal::NotYet,
+        ChangeRefusal::UnderWay,
+        ChangeRefusal::IdUsed { node, next: NodeId::new(9) },
+        ChangeRefusal::AlreadyMember(node),
+        ChangeRefusal::AddressUsed { by: node },
+        ChangeRefusal::AddressInvalid,
+        ChangeRefusal::NotMember(node),
+        ChangeRefusal::LastVoter,
+        ChangeRefusal::TooMany,
+        ChangeRefusal::NoQuorum { silent: vec![node, NodeId::new(9)] },
+    ];
+    results.extend(reasons.map(|reason| Err(ClusterError::Refused(ClusterRefusal::Change(reason)))));
     let replies = results.into_iter().map(|result| PeerMessage::ClusterReply { ticket, result });
-    let requests = [None, Some(node)].map(|to| {
-        let request = ClusterRequest::Transfer { to };
-        PeerMessage::ClusterRequest { ticket, request }
-    });
+    let changes = [
+        Change::Add { node: Some(node), address: "żółw:1".into(), voter: true, replaces: Some(node) },
+        Change::Add { node: None, address: String::new(), voter: false, replaces: None },
+        Change::Promote { node },
+        Change::Remove { node },
+    ];
+    let requests = [None, Some(node)].map(|to| ClusterRequest::Transfer { to }).into_iter();
+    let requests = requests.chain(changes.map(ClusterRequest::Change));
+    let requests = requests.map(|request| PeerMessage::ClusterRequest { ticket, request });
     replies.chain(requests).collect()
 }
 

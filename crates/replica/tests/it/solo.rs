@@ -69,7 +69,7 @@ impl Solo {
     }
 
     /// The only voter, which leads, with its own session open.
-    fn leader(change: impl FnOnce(&mut ReplicaConfig)) -> Solo {
+    pub(crate) fn leader(change: impl FnOnce(&mut ReplicaConfig)) -> Solo {
         let mut solo = Solo::new(1, change);
         solo.turn(vec![Input::Campaign]);
         solo.turn(vec![propose(1_000_000, None, 0, false)]);

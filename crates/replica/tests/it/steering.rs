@@ -1,5 +1,6 @@
 //! What operators ask of the cluster: who carries it out, and that each is answered exactly once.
 
+use quorate_core::membership::{Change, ChangeRefusal};
 use quorate_core::message::Message;
 use quorate_core::types::{EntryId, Index, NodeId};
 use quorate_replica::cluster::{ClusterDone, ClusterError, ClusterRefusal, ClusterRequest};
@@ -132,4 +133,29 @@ fn no_more_requests_wait_than_their_bound() {
     let mut solo = Solo::new(3, |_| {});
     solo.turn((1..=65).map(|ticket| ask(ticket, None)).collect());
     assert_eq!(solo.cluster_answers, [(Ticket(65), Err(ClusterError::Overloaded))]);
+}
+
+/// The whole way of a change at the node that leads: it waits until the leader can, and is answered when the change is committed.
+#[test]
+fn a_change_of_the_members_is_answered_when_it_is_committed() {
+    let mut solo = Solo::leader(|_| {});
+    let change = Change::Add { node: None, address: "n2:1".into(), voter: false, replaces: None };
+    solo.turn(vec![Input::Cluster { ticket: Ticket(1), request: ClusterRequest::Change(change) }]);
+    let done = Ok(ClusterDone::Members { node: Some(PEER) });
+    assert_eq!(solo.cluster_answers, [(Ticket(1), done)]);
+    let remove = Change::Remove { node: ME };
+    solo.turn(vec![Input::Cluster { ticket: Ticket(2), request: ClusterRequest::Change(remove) }]);
+    let refused = ClusterError::Refused(ClusterRefusal::Change(ChangeRefusal::LastVoter));
+    assert_eq!(solo.cluster_answers.last(), Some(&(Ticket(2), Err(refused))));
+}
+
+/// A leader that is lost in the middle of a change does not know what becomes of it.
+#[test]
+fn a_change_of_the_members_whose_leader_is_lost_has_an_unknown_outcome() {
+    let mut solo = leader_of_three();
+    let change = Change::Add { node: None, address: "n4:1".into(), voter: false, replaces: None };
+    solo.turn(vec![Input::Cluster { ticket: Ticket(1), request: ClusterRequest::Change(change) }]);
+    assert_eq!(solo.cluster_answers, []);
+    solo.turn(vec![raft(PEER, 2, Message::Heartbeat { commit: Index(0), round: 1 })]);
+    assert_eq!(solo.cluster_answers, [(Ticket(1), Err(ClusterError::TimedOut))]);
 }

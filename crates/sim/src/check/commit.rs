@@ -2,27 +2,25 @@
 //! durable on a quorum, stands in the log of every later leader, and is never cut from a log.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use quorate_core::entry::Membership;
 use quorate_core::ready::Write;
 use quorate_core::types::{EntryId, Index, NodeId, Term};
 
 use super::log_matching::Logs;
+use super::members::is_quorum;
 use super::{Seen, Violation, last_index, position};
 
 /// Every commit of the run.
 #[derive(Debug, Default)]
 pub struct Commits {
-    voters: Vec<NodeId>,
     /// The committed entries from index 1 on, each with the term of the node that committed it first.
     committed: Vec<(EntryId, Term)>,
     seen: BTreeMap<NodeId, Seen>,
 }
 
 impl Commits {
-    pub(super) fn new(voters: &[NodeId]) -> Commits {
-        Commits { voters: voters.to_vec(), ..Commits::default() }
-    }
-
     /// How far the cluster is known to have committed.
     pub(super) fn committed(&self) -> Index {
         last_index(&self.committed)
@@ -70,7 +68,12 @@ impl Commits {
     }
 
     /// What a node counts as committed must be what everybody else does, and must rest on a quorum of disks.
-    pub(super) fn on_turn(&mut self, seen: Seen, logs: &Logs) -> Result<(), Violation> {
+    pub(super) fn on_turn(
+        &mut self,
+        seen: Seen,
+        logs: &Logs,
+        in_force: &[Arc<Membership>],
+    ) -> Result<(), Violation> {
         let before = self.seen.insert(seen.node, seen);
         let commit_before = before.map_or(Index(0), |seen| seen.commit);
         if let Some(before) = before
@@ -110,20 +113,7 @@ impl Commits {
                 format!("{} leads {} and committed {newest}", seen.node, seen.term),
             ));
         }
-        self.check_quorum(seen, newest, logs)
-    }
-
-    /// A new commit: its last entry, and with it all before, is durable on a quorum.
-    fn check_quorum(&self, seen: Seen, id: EntryId, logs: &Logs) -> Result<(), Violation> {
-        let holds = |node: &&NodeId| logs.held(**node, id);
-        let count = self.voters.iter().filter(holds).count();
-        if 2 * count > self.voters.len() {
-            return Ok(());
-        }
-        Err(Violation::safety(
-            "what is committed is durable on a quorum",
-            format!("{} committed {id}, durable on {count} of {}", seen.node, self.voters.len()),
-        ))
+        check_quorum(seen, newest, logs, in_force)
     }
 
     /// Leader completeness: all that was committed in earlier terms stands in the new leader's log. By log matching the
@@ -138,4 +128,18 @@ impl Commits {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// A new commit: its last entry, and with it all before, is durable on a quorum of the members in force.
+fn check_quorum(seen: Seen, id: EntryId, logs: &Logs, in_force: &[Arc<Membership>]) -> Result<(), Violation> {
+    let holds = |node: NodeId| logs.held(node, id);
+    if in_force.iter().any(|membership| is_quorum(membership, holds)) {
+        return Ok(());
+    }
+    let holders: Vec<NodeId> =
+        in_force.iter().flat_map(|membership| membership.members()).filter(|node| holds(*node)).collect();
+    Err(Violation::safety(
+        "what is committed is durable on a quorum of the members in force",
+        format!("{} committed {id}, durable on {holders:?} of {in_force:?}", seen.node),
+    ))
 }

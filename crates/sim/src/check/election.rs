@@ -38,6 +38,11 @@ impl Elections {
         }
     }
 
+    /// Whether this voter is known to have voted so.
+    pub(super) fn voted(&self, voter: NodeId, term: Term, candidate: NodeId) -> bool {
+        self.votes.get(&(voter, term)) == Some(&candidate)
+    }
+
     /// How many leaders there were.
     pub(super) fn leaders(&self) -> u64 {
         u64::try_from(self.leaders.len()).expect("a count of elections fits 64 bits")

@@ -11,6 +11,7 @@ pub mod election;
 pub(crate) mod guests;
 pub mod linearizable;
 pub mod log_matching;
+pub mod members;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -25,6 +26,7 @@ use self::commit::Commits;
 use self::election::Elections;
 use self::linearizable::witness::Witness;
 use self::log_matching::Logs;
+use self::members::Members;
 
 /// A rule that did not hold.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -87,6 +89,7 @@ pub struct Checks {
     elections: Elections,
     logs: Logs,
     commits: Commits,
+    members: Members,
     applied: Applied,
     /// Nodes that lost all that they stored. What they say reaches nobody, so it binds nobody.
     wiped: BTreeSet<NodeId>,
@@ -95,11 +98,6 @@ pub struct Checks {
 }
 
 impl Checks {
-    /// The checks of a cluster with these voters.
-    pub fn new(voters: &[NodeId]) -> Checks {
-        Checks { commits: Commits::new(voters), ..Checks::default() }
-    }
-
     /// A node started with what its disk gave back.
     ///
     /// # Errors
@@ -107,6 +105,7 @@ impl Checks {
     pub fn on_start(&mut self, node: NodeId, hard_state: HardState, log: &[Entry]) -> Result<(), Violation> {
         self.logs.on_start(node, hard_state, log)?;
         self.commits.on_start(node);
+        self.members.on_start(node, log);
         self.applied.on_start(node);
         Ok(())
     }
@@ -124,12 +123,19 @@ impl Checks {
     pub fn on_turn(&mut self, seen: Seen, write: Option<&Write>) -> Result<(), Violation> {
         if let Some(write) = write {
             self.commits.on_write(seen, write, self.logs.written(seen.node))?;
+        }
+        let in_force = self.members.on_write(seen, write, self.logs.written(seen.node))?;
+        if let Some(write) = write {
             self.logs.on_write(seen.node, write)?;
         }
         let new_leader = seen.leads && self.elections.on_leader(seen.node, seen.term)?;
-        self.commits.on_turn(seen, &self.logs)?;
+        self.commits.on_turn(seen, &self.logs, &in_force)?;
         if new_leader {
             self.commits.on_new_leader(seen, self.logs.written(seen.node))?;
+            if !self.wiped.contains(&seen.node) {
+                let voted = |voter| self.elections.voted(voter, seen.term, seen.node);
+                members::check_election(seen.node, seen.term, &in_force, voted)?;
+            }
         }
         Ok(())
     }
@@ -196,6 +202,11 @@ impl Checks {
         self.commits.committed()
     }
 
+    /// The members by the newest membership that is committed.
+    pub(crate) fn members(&self) -> BTreeSet<NodeId> {
+        self.members.committed(|id| self.commits.entry(id.index) == Some(id))
+    }
+
     /// How far this node has applied since it started.
     pub fn applied(&self, node: NodeId) -> Index {
         self.applied.through(node)
@@ -216,12 +227,11 @@ pub(crate) fn fingerprint(entry: &Entry) -> u64 {
     match &entry.payload {
         Payload::Noop => hash_word(start, 1),
         Payload::Command(bytes) => hash_bytes(hash_word(start, 2), bytes),
-        Payload::Membership(membership) => membership
-            .voters
-            .iter()
-            .chain(&membership.voters_outgoing)
-            .chain(&membership.learners)
-            .fold(hash_word(start, 3), |hash, node| hash_word(hash, node.get())),
+        Payload::Membership(membership) => {
+            let mut bytes = bytes::BytesMut::new();
+            membership.encode(&mut bytes);
+            hash_bytes(hash_word(start, 3), &bytes)
+        }
     }
 }
 

@@ -80,10 +80,12 @@ pub enum Class {
     Wipe,
     /// An operator wants another leader, one by name or any.
     Transfer,
+    /// An operator changes the members: a new node, a promotion, a removal.
+    Members,
 }
 
 /// All scheduled classes.
-pub const CLASSES: [Class; 38] = [
+pub const CLASSES: [Class; 39] = [
     Class::PowerLoss,
     Class::Kill,
     Class::PowerLossOfLeader,
@@ -122,6 +124,7 @@ pub const CLASSES: [Class; 38] = [
     Class::LostWrite,
     Class::Wipe,
     Class::Transfer,
+    Class::Members,
 ];
 
 impl Class {
@@ -166,6 +169,7 @@ impl Class {
             Class::LostWrite => "disk: lost write due",
             Class::Wipe => "wipe of a node",
             Class::Transfer => "transfer of the leadership",
+            Class::Members => "change of the members",
         }
     }
 

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use quorate_core::config::Config;
+use quorate_core::entry::Membership;
 use quorate_core::invariants;
 use quorate_core::raft::Raft;
-use quorate_core::ready::{Fact, Input, Ready, TransferEnd, Write};
+use quorate_core::ready::{ChangeEnd, Fact, Input, Ready, TransferEnd, Write};
 use quorate_core::status::Role;
 use quorate_core::types::{Index, NodeId};
 use quorate_log::{Content, Log};
@@ -20,6 +21,9 @@ use crate::store;
 /// The nodes, what is between them, and what has been said of them.
 pub(super) struct Cluster {
     nodes: BTreeMap<NodeId, Node>,
+    /// The initial voters, and the settings of all.
+    voters: Vec<NodeId>,
+    config: Option<Config>,
     pub(super) network: Network,
     pub(super) wire: Wire,
     pub(super) shows_messages: bool,
@@ -54,6 +58,8 @@ impl Default for Cluster {
     fn default() -> Cluster {
         Cluster {
             nodes: BTreeMap::new(),
+            voters: Vec::new(),
+            config: None,
             network: Network::new(NetworkOptions::healthy(), Rng::new(0)),
             wire: Wire::default(),
             shows_messages: false,
@@ -70,19 +76,35 @@ impl Cluster {
     pub(super) fn start(&mut self, count: u64, config: &Config) -> Result<(), String> {
         config.validate().map_err(|error| error.to_string())?;
         let nodes: Vec<NodeId> = (1..=count).map(NodeId::new).collect();
-        self.checks = Checks::new(&nodes);
+        self.voters.clone_from(&nodes);
+        self.checks = Checks::default();
+        self.config = Some(config.clone());
         for node in nodes {
-            let config = Config { node, seed: node.get(), ..config.clone() };
-            let disk = SimDisk::new(Rng::new(node.get()));
-            let state =
-                Node { disk, config, running: None, stalled: false, notes: Vec::new(), line: String::new() };
-            self.nodes.insert(node, state);
+            self.set_up(node, config);
         }
         for node in self.nodes() {
             self.restart(node)?;
         }
         self.forget_notes();
         Ok(())
+    }
+
+    fn set_up(&mut self, node: NodeId, config: &Config) {
+        let config = Config { node, seed: node.get(), ..config.clone() };
+        let disk = SimDisk::new(Rng::new(node.get()));
+        let state =
+            Node { disk, config, running: None, stalled: false, notes: Vec::new(), line: String::new() };
+        self.nodes.insert(node, state);
+    }
+
+    /// Starts a node that is no member yet: its log is empty, and it knows nobody.
+    pub(super) fn join(&mut self, node: NodeId) -> Result<(), String> {
+        let config = self.config.clone().ok_or("there is no cluster to join")?;
+        if self.nodes.contains_key(&node) {
+            return Err(format!("{node} is there already"));
+        }
+        self.set_up(node, &config);
+        self.restart(node)
     }
 
     /// All nodes.
@@ -168,6 +190,9 @@ impl Cluster {
         for (ticket, end) in ready.transfers {
             self.note(id, format!("ticket {ticket}: {}", describe_transfer(end)));
         }
+        for (ticket, end) in ready.changes {
+            self.note(id, format!("ticket {ticket}: {}", describe_change(&end)));
+        }
         self.apply(id, ready.apply_through)?;
         if !stalled {
             self.write(id)?;
@@ -251,7 +276,7 @@ impl Cluster {
 
     /// A node starts with what its disk holds.
     pub(super) fn restart(&mut self, id: NodeId) -> Result<(), String> {
-        let voters = self.nodes();
+        let voters = if self.voters.contains(&id) { self.voters.clone() } else { Vec::new() };
         let node = self.node(id)?;
         let window_bytes_max = node.config.window_bytes_max;
         let (log, stored, entries) = store::open(&node.disk, &voters, window_bytes_max, SEGMENT_BYTES)
@@ -282,7 +307,8 @@ impl Cluster {
     }
 
     fn arrive(&mut self, flying: &Flying) -> Result<(), String> {
-        if !self.network.carries(flying.from, flying.to) || self.node(flying.to)?.running.is_none() {
+        let hears = self.nodes.get(&flying.to).is_some_and(|node| node.running.is_some());
+        if !hears || !self.network.carries(flying.from, flying.to) {
             return Ok(());
         }
         let envelope = flying.arrive()?;
@@ -354,6 +380,7 @@ fn is_empty(ready: &Ready, applied: Index) -> bool {
         && ready.apply_through <= applied
         && ready.fetches.is_empty()
         && ready.transfers.is_empty()
+        && ready.changes.is_empty()
         && ready.facts.is_empty()
 }
 
@@ -365,9 +392,33 @@ fn describe_fact(fact: &Fact) -> String {
         Fact::SteppedDown { term, reason } => format!("steps down from {term}: {reason}"),
         Fact::Follows { term, leader } => format!("follows {leader} in {term}"),
         Fact::Ignored { from, reason } => format!("ignores a message of {from}: {reason}"),
+        Fact::Members { members, .. } => describe_members(members),
         Fact::HandsOver { to } => format!("hands over to {to}"),
         Fact::LeadsOn { to } => format!("leads on: {to} has not taken over"),
         Fact::Truncated { from } => format!("cuts its log from {from}"),
+    }
+}
+
+fn describe_members(members: &Membership) -> String {
+    let names = |nodes: &std::collections::BTreeSet<NodeId>| {
+        nodes.iter().map(NodeId::to_string).collect::<Vec<_>>().join(" ")
+    };
+    let mut text = format!("voters {}", names(&members.voters));
+    if members.is_joint() {
+        text.push_str(&format!(" and {}", names(&members.voters_outgoing)));
+    }
+    if !members.learners.is_empty() {
+        text.push_str(&format!(", learners {}", names(&members.learners)));
+    }
+    text
+}
+
+fn describe_change(end: &ChangeEnd) -> String {
+    match end {
+        ChangeEnd::Done { node: Some(node) } => format!("{node} is a member"),
+        ChangeEnd::Done { node: None } => "the members are as wanted".into(),
+        ChangeEnd::Refused(refusal) => format!("refused: {refusal:?}"),
+        ChangeEnd::LeadershipLost => "the leadership was lost".into(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use quorate_core::config::Config;
+use quorate_core::membership::Change;
 use quorate_core::ready::Input;
 use quorate_core::types::NodeId;
 
@@ -32,10 +33,8 @@ pub(super) fn execute(cluster: &mut Cluster, line: &str) -> Result<(), String> {
             let ticket = cluster.next_ticket();
             cluster.turn(node(name)?, vec![Input::ReadIndex { ticket }])
         }
-        ("transfer", [name, to @ ..]) if to.len() <= 1 => {
-            let to = to.first().map(|to| node(to)).transpose()?;
-            let ticket = cluster.next_ticket();
-            cluster.turn(node(name)?, vec![Input::Transfer { ticket, to }])
+        ("join" | "add" | "learner" | "promote" | "remove" | "replace" | "transfer", words) => {
+            steer(cluster, verb, words)
         }
         ("tick", [who]) => tick(cluster, who, 1),
         ("tick", [who, count]) => tick(cluster, who, number(count)?),
@@ -75,6 +74,48 @@ pub(super) fn execute(cluster: &mut Cluster, line: &str) -> Result<(), String> {
         }
         _ => Err("this is no command of golden scripts".into()),
     }
+}
+
+/// Who is a member, and who leads.
+fn steer(cluster: &mut Cluster, verb: &str, words: &[&str]) -> Result<(), String> {
+    match (verb, words) {
+        ("join", [name]) => cluster.join(node(name)?),
+        ("add" | "learner" | "promote" | "remove", [name, which]) => {
+            change(cluster, verb, node(name)?, which)
+        }
+        ("replace", [name, old, new]) => {
+            let (new, replaces) = (node(new)?, Some(node(old)?));
+            let add = Change::Add { node: Some(new), address: new.to_string(), voter: true, replaces };
+            ask(cluster, node(name)?, add)
+        }
+        ("transfer", [name, to @ ..]) if to.len() <= 1 => {
+            let to = to.first().map(|to| node(to)).transpose()?;
+            let ticket = cluster.next_ticket();
+            cluster.turn(node(name)?, vec![Input::Transfer { ticket, to }])
+        }
+        _ => {
+            Err("join M, add N M, learner N M, promote N M, remove N M, replace N OLD NEW, transfer N [M]"
+                .into())
+        }
+    }
+}
+
+fn change(cluster: &mut Cluster, verb: &str, at: NodeId, which: &str) -> Result<(), String> {
+    let which = node(which)?;
+    let change = match verb {
+        "promote" => Change::Promote { node: which },
+        "remove" => Change::Remove { node: which },
+        _ => {
+            let voter = verb == "add";
+            Change::Add { node: Some(which), address: which.to_string(), voter, replaces: None }
+        }
+    };
+    ask(cluster, at, change)
+}
+
+fn ask(cluster: &mut Cluster, at: NodeId, change: Change) -> Result<(), String> {
+    let ticket = cluster.next_ticket();
+    cluster.turn(at, vec![Input::Change { ticket, change }])
 }
 
 fn start(cluster: &mut Cluster, count: &str, options: &[&str]) -> Result<(), String> {

@@ -9,6 +9,8 @@
 //! | `cluster N [leader=K] [election=T] [heartbeat=T] [append-bytes=B] [inflight=C] [window-bytes=B]` | starts N nodes; K is elected |
 //! | `campaign N` / `elect N` | N stands for election; `elect` also delivers until nothing moves |
 //! | `propose N text` / `burst N COUNT text` / `read N` | a command, COUNT of them with numbers, a linearizable read, at N |
+//! | `join M` | starts node M, which is no member and knows nobody |
+//! | `add N M`, `learner N M`, `promote N M`, `remove N M`, `replace N OLD NEW` | N is asked for this change of the members |
 //! | `transfer N [M]` | N shall hand its leadership over, to M or to whom it likes |
 //! | `tick N [T]` / `tick all [T]` | time passes at N or everywhere, nothing is delivered |
 //! | `run T` | T times: one tick everywhere, then deliver until nothing moves |

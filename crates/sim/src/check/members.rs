@@ -1,0 +1,134 @@
+//! Who decides (thesis chapter 4): the newest membership in a node's log is in force there, also after a restart; one change at a
+//! time, and none before an entry of the own term is committed; voters change through a joint membership only; and no decision
+//! counts a learner or a node that was removed. What a quorum is, is counted here anew and not asked of the code under test.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use quorate_core::entry::{Entry, Membership, Payload};
+use quorate_core::ready::Write;
+use quorate_core::types::{EntryId, NodeId, Term};
+
+use super::{Seen, Violation, position};
+
+/// The memberships of all logs.
+#[derive(Debug, Default)]
+pub struct Members {
+    /// For each node the membership entries of its log, oldest first.
+    logs: BTreeMap<NodeId, Vec<(EntryId, Arc<Membership>)>>,
+}
+
+impl Members {
+    /// A node starts with this log.
+    pub(super) fn on_start(&mut self, node: NodeId, log: &[Entry]) {
+        self.logs.insert(node, memberships(log).collect());
+    }
+
+    /// The members by the newest membership that is committed, as `is_committed` tells.
+    pub(super) fn committed(&self, is_committed: impl Fn(EntryId) -> bool) -> BTreeSet<NodeId> {
+        let newest = |log: &Vec<(EntryId, Arc<Membership>)>| {
+            log.iter().rev().find(|(id, _)| is_committed(*id)).cloned()
+        };
+        let newest = self.logs.values().filter_map(newest).max_by_key(|(id, _)| id.index);
+        newest.map(|(_, membership)| membership.members()).unwrap_or_default()
+    }
+
+    /// A node asks for a write, and has committed up to `seen.commit` by the end of the turn; `log` is what it held before. Gives the
+    /// memberships that were in force in the course of the turn.
+    pub(super) fn on_write(
+        &mut self,
+        seen: Seen,
+        write: Option<&Write>,
+        log: &[EntryId],
+    ) -> Result<Vec<Arc<Membership>>, Violation> {
+        let own = self.logs.entry(seen.node).or_default();
+        let mut in_force: Vec<Arc<Membership>> =
+            own.last().map(|(_, last)| Arc::clone(last)).into_iter().collect();
+        let Some(first) = write.and_then(|write| write.entries.first()) else { return Ok(in_force) };
+        own.retain(|(id, _)| id.index < first.id.index);
+        for (id, membership) in memberships(&write.expect("it has entries").entries) {
+            if seen.leads && id.term == seen.term {
+                check_change(seen, id, own.last(), &membership, log)?;
+            }
+            in_force.push(Arc::clone(&membership));
+            own.push((id, membership));
+        }
+        Ok(in_force)
+    }
+}
+
+fn memberships(log: &[Entry]) -> impl Iterator<Item = (EntryId, Arc<Membership>)> + '_ {
+    log.iter().filter_map(|entry| match &entry.payload {
+        Payload::Membership(membership) => Some((entry.id, Arc::clone(membership))),
+        Payload::Noop | Payload::Command(_) => None,
+    })
+}
+
+/// What a leader may put behind the newest membership of its log.
+fn check_change(
+    seen: Seen,
+    id: EntryId,
+    before: Option<&(EntryId, Arc<Membership>)>,
+    after: &Membership,
+    log: &[EntryId],
+) -> Result<(), Violation> {
+    let Some((known, before)) = before else {
+        return Err(Violation::safety(
+            "a leader is a member",
+            format!("{} made the first membership", seen.node),
+        ));
+    };
+    if known.index > seen.commit {
+        return Err(Violation::safety(
+            "one change of members at a time (thesis 4.1)",
+            format!("{} wrote {id} and had committed {}, before {known}", seen.node, seen.commit),
+        ));
+    }
+    let newest_committed = seen.commit.0.checked_sub(1).and_then(|_| log.get(position(seen.commit)));
+    if newest_committed.is_none_or(|newest| newest.term < seen.term) {
+        return Err(Violation::safety(
+            "no change of members before an entry of the own term is committed (the bug of 2015)",
+            format!("{} wrote {id} with {newest_committed:?} committed", seen.node),
+        ));
+    }
+    let enters = !before.is_joint() && after.is_joint() && after.voters_outgoing == before.voters;
+    let leaves = before.is_joint() && !after.is_joint() && after.voters == before.voters;
+    let keeps = !before.is_joint() && !after.is_joint() && after.voters == before.voters;
+    if !(enters || leaves || keeps) {
+        return Err(Violation::safety(
+            "voters change through a joint membership (thesis 4.3)",
+            format!("{} wrote {id}: {before:?} became {after:?}", seen.node),
+        ));
+    }
+    let reused =
+        after.members().difference(&before.members()).find(|node| node.get() <= before.id_last()).copied();
+    match reused {
+        Some(node) => Err(Violation::safety("an id is given once", format!("{id} gives {node} again"))),
+        None => Ok(()),
+    }
+}
+
+/// Whether the nodes for which `holds` are a majority of the voters, and of the outgoing ones if there are any.
+pub(crate) fn is_quorum(membership: &Membership, holds: impl Fn(NodeId) -> bool) -> bool {
+    let is_majority = |voters: &BTreeSet<NodeId>| {
+        let missing = voters.iter().filter(|voter| !holds(**voter)).count();
+        2 * missing < voters.len()
+    };
+    is_majority(&membership.voters) && (!membership.is_joint() || is_majority(&membership.voters_outgoing))
+}
+
+/// The rule that a new leader was elected by a quorum of a membership that was in force at it.
+pub(super) fn check_election(
+    node: NodeId,
+    term: Term,
+    in_force: &[Arc<Membership>],
+    voted: impl Fn(NodeId) -> bool,
+) -> Result<(), Violation> {
+    if in_force.iter().any(|membership| is_quorum(membership, &voted)) {
+        return Ok(());
+    }
+    Err(Violation::safety(
+        "a leader is elected by a quorum of the members in force",
+        format!("{node} leads {term} without the votes of a quorum of {in_force:?}"),
+    ))
+}

@@ -18,7 +18,7 @@ use crate::error::LogError;
 use crate::identity;
 use crate::index::LogIndex;
 use crate::log::LogOptions;
-use crate::read::{ReadPlan, read_chunk};
+use crate::read::read_chunk;
 use crate::record::{SECTOR, Seed};
 use crate::recovery::{Examined, Expected, SEGMENT_BYTES_MAX, examine, repair};
 use crate::segment::{BESIDE, Position, SEGMENT_DIR, SegmentHeader, create, segment_name, segment_of_name};
@@ -101,7 +101,7 @@ pub(crate) fn open<D: Disk + Clone>(
     if let Meeting::Unfinished(base) = meeting {
         (file, examined) = finish_install(disk, options, &examined, base)?;
     }
-    let stored = stored(disk, options.cluster, &examined, snapshot.map(|(meta, _)| meta))?;
+    let stored = stored(&mut examined, snapshot.map(|(meta, _)| meta));
     let Examined { replay, header, end, .. } = examined;
     let opened = Opened {
         file,
@@ -324,37 +324,22 @@ fn write_bootstrap<D: Disk>(
     disk.sync(file).map_err(failed)
 }
 
-/// What the core starts from. The newest entries are read back, so that their bytes hold no whole segment in memory.
-fn stored<D: Disk>(
-    disk: &D,
-    cluster: ClusterId,
-    examined: &Examined,
-    snapshot: Option<SnapshotMeta>,
-) -> Result<Stored, LogError> {
+/// What the core starts from.
+fn stored(examined: &mut Examined, snapshot: Option<SnapshotMeta>) -> Stored {
+    let tail = examined.take_tail();
     let index = &examined.replay.index;
-    let last = index.last();
-    let mut tail: Vec<Entry> = Vec::new();
-    let mut from = examined.window_from();
-    while from <= last.index && last.index > Index(0) {
-        let extents = index.extents(from, last.index, crate::read::EXTENTS_MAX);
-        let plan = ReadPlan { cluster, extents, from, through: last.index, bytes_max: usize::MAX };
-        tail.extend(plan.read(disk)?);
-        let read_through = tail.last().map(|entry| entry.id.index);
-        assert!(read_through >= Some(from), "a plan reads at least one entry");
-        from = examined.window_from().plus(tail.len() as u64);
-    }
     if let Some(newest) = tail.last() {
-        assert!(newest.id == last, "the newest entry in memory is the last of the log");
+        assert!(newest.id == index.last(), "the newest entry in memory is the last of the log");
     }
-    Ok(Stored {
+    Stored {
         hard_state: examined.replay.hard_state,
         base: index.base(),
         term_starts: index.term_starts().to_vec(),
         memberships: memberships(snapshot.as_ref(), &examined.replay.memberships),
         snapshot,
         tail,
-        last,
-    })
+        last: index.last(),
+    }
 }
 
 /// The membership that the snapshot carries, and those that the log names after it.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use quorate_core::entry::{HardState, Membership};
+use quorate_core::entry::{Entry, HardState, Membership, Payload};
 use quorate_core::types::{ClusterId, EntryId, GroupId, Index, NodeId, Term};
 
 use crate::batch::seal;
@@ -15,7 +15,8 @@ use crate::disk::Disk;
 use crate::error::LogError;
 use crate::index::LogIndex;
 use crate::open::FIRST_SEGMENT;
-use crate::record::{Kind, Record, SECTOR, Seed, is_zero};
+use crate::read::{entry_bytes, entry_of, read_chunk};
+use crate::record::{Head, Kind, SECTOR, Seed, is_zero};
 use crate::scan::{Batch, Case, Scanned, SegmentBytes};
 use crate::segment::{Position, SEGMENT_DIR, SegmentHeader, segment_name};
 use crate::tail;
@@ -60,11 +61,11 @@ pub(crate) struct Replay {
     window: Window,
 }
 
-/// The sizes of the newest entries.
+/// The newest entries.
 struct Window {
     bytes_max: usize,
     bytes: usize,
-    sizes: VecDeque<usize>,
+    entries: VecDeque<Entry>,
 }
 
 /// How a segment ends.
@@ -145,10 +146,11 @@ pub(crate) fn repair<D: Disk>(
 }
 
 impl Examined {
-    /// The index of the first entry that fits the window.
-    pub(crate) fn window_from(&self) -> Index {
-        let kept = self.replay.window.sizes.len() as u64;
-        Index(self.replay.index.last().index.0 + 1 - kept)
+    /// Takes out the newest entries: as many as fit the window, and one at least if there is one.
+    pub(crate) fn take_tail(&mut self) -> Vec<Entry> {
+        let window = &mut self.replay.window;
+        window.bytes = 0;
+        Vec::from(std::mem::take(&mut window.entries))
     }
 }
 
@@ -162,7 +164,7 @@ impl Replay {
             marks: VecDeque::new(),
             batches: 0,
             durable: Position { segment: 0, offset: 0 },
-            window: Window { bytes_max: window_bytes_max, bytes: 0, sizes: VecDeque::new() },
+            window: Window { bytes_max: window_bytes_max, bytes: 0, entries: VecDeque::new() },
         }
     }
 
@@ -240,8 +242,11 @@ impl Replay {
         if batch.head.durable > here {
             return Err(segment.damage(at, "a batch that calls itself durable"));
         }
+        // The entries are slices of this one copy: they hold the bytes of their batch in memory and not those of the segment.
+        let bytes = Bytes::copy_from_slice(&segment.bytes[at..batch.end - SECTOR]);
         for (place, record) in &batch.records {
-            self.apply_record(segment, *place, record)?;
+            let body = bytes.slice(record.body.start - at..record.body.end - at);
+            self.apply_record(segment, *place, &record.head, body)?;
         }
         self.durable = self.durable.max(batch.head.durable);
         self.next_batch += 1;
@@ -253,44 +258,32 @@ impl Replay {
         &mut self,
         segment: &SegmentBytes<'_>,
         at: usize,
-        record: &Record,
+        head: &Head,
+        mut body: Bytes,
     ) -> Result<(), LogError> {
-        let mut body = &segment.bytes[record.body.clone()];
-        let membership = match record.head.kind {
-            Kind::HardState => {
-                if body.len() != HARD_STATE_LEN {
-                    return Err(segment.damage(at, "a hard state of another length"));
-                }
-                let term = Term(body.get_u64_le());
-                self.hard_state = HardState { term, vote: NodeId::checked(body.get_u64_le()) };
-                return Ok(());
+        if head.kind == Kind::HardState {
+            if body.len() != HARD_STATE_LEN {
+                return Err(segment.damage(at, "a hard state of another length"));
             }
-            Kind::Membership => {
-                let mut bytes = Bytes::copy_from_slice(body);
-                let decoded = Membership::decode(&mut bytes)
-                    .map_err(|error| segment.damage(at, format!("a membership: {error}")))?;
-                if !bytes.is_empty() {
-                    return Err(segment.damage(at, "bytes are left over after a membership"));
-                }
-                Some(Arc::new(decoded))
-            }
-            Kind::Noop if !body.is_empty() => return Err(segment.damage(at, "a no-op with a body")),
-            Kind::Noop | Kind::Command | Kind::Start | Kind::Footer | Kind::Seal => None,
-        };
-        let id = EntryId::new(record.head.term, record.head.index);
+            let term = Term(body.get_u64_le());
+            self.hard_state = HardState { term, vote: NodeId::checked(body.get_u64_le()) };
+            return Ok(());
+        }
+        let entry = entry_of(head, body).map_err(|what| segment.damage(at, what))?;
+        let entry = entry.expect("a batch holds entries and hard states only");
+        let id = entry.id;
         if let Some(why) = self.index.refuses(id) {
             return Err(segment.damage(at, why)); // D8
         }
         self.marks.back_mut().expect("a record stands in a segment").note(id.index);
-        let cut_len = self.index.last().index.0 + 1 - id.index.0;
-        self.window.truncate(cut_len);
-        self.window.push(body.len());
+        self.window.truncate(self.index.last().index.0 + 1 - id.index.0);
         while self.memberships.last().is_some_and(|(index, _)| *index >= id.index) {
             self.memberships.pop();
         }
-        if let Some(membership) = membership {
-            self.memberships.push((id.index, membership));
+        if let Payload::Membership(membership) = &entry.payload {
+            self.memberships.push((id.index, Arc::clone(membership)));
         }
+        self.window.push(entry);
         self.index.append(id, Position { segment: segment.segment, offset: at as u64 });
         Ok(())
     }
@@ -299,25 +292,26 @@ impl Replay {
 impl Window {
     /// Forgets the newest `len` entries.
     fn truncate(&mut self, len: u64) {
-        for _ in 0..len.min(self.sizes.len() as u64) {
-            self.bytes -= self.sizes.pop_back().unwrap_or(0);
+        for _ in 0..len.min(self.entries.len() as u64) {
+            let entry = self.entries.pop_back();
+            self.bytes -= entry.map_or(0, |entry| entry_bytes(&entry.payload));
         }
     }
 
     /// Takes in an entry and lets go of the oldest that no longer fit.
-    fn push(&mut self, payload_bytes: usize) {
-        let size = payload_bytes + crate::read::ENTRY_OVERHEAD_BYTES;
-        self.sizes.push_back(size);
-        self.bytes += size;
-        while self.bytes > self.bytes_max && self.sizes.len() > 1 {
-            self.bytes -= self.sizes.pop_front().unwrap_or(0);
+    fn push(&mut self, entry: Entry) {
+        self.bytes += entry_bytes(&entry.payload);
+        self.entries.push_back(entry);
+        while self.bytes > self.bytes_max && self.entries.len() > 1 {
+            let entry = self.entries.pop_front();
+            self.bytes -= entry.map_or(0, |entry| entry_bytes(&entry.payload));
         }
-        assert!(!self.sizes.is_empty(), "the last entry is always in the window");
+        assert!(!self.entries.is_empty(), "the last entry is always in the window");
     }
 }
 
 /// Reads a whole segment file.
-pub(crate) fn read_whole<D: Disk>(disk: &D, file: &str) -> Result<Vec<u8>, LogError> {
+pub(crate) fn read_whole<D: Disk>(disk: &D, file: &str) -> Result<Bytes, LogError> {
     let failed = |error| LogError::io("cannot read", file, error);
     let handle = disk.open(file).map_err(failed)?;
     let len = disk.len(&handle).map_err(failed)?;
@@ -325,8 +319,7 @@ pub(crate) fn read_whole<D: Disk>(disk: &D, file: &str) -> Result<Vec<u8>, LogEr
     let Some(len) = len else {
         return Err(LogError::corrupt(file, 0, "the file is longer than a segment can be"));
     };
-    let chunk = crate::read::read_chunk(disk, &handle, 0, len).map_err(failed)?;
-    Ok(Vec::from(chunk))
+    read_chunk(disk, &handle, 0, len).map_err(failed)
 }
 
 /// D4: the header is that of this segment of this log, and the file has its length.

@@ -174,6 +174,10 @@ impl Contents {
     fn write(&mut self, offset: usize, written: &[u8]) {
         let end = offset + written.len();
         if offset == self.bytes.len() {
+            if self.bytes.len() + written.len() > self.bytes.capacity() {
+                // A segment is made long and filled slowly: it would grow a dozen times.
+                self.bytes.reserve(self.len.min(RESERVED_BYTES_MAX).saturating_sub(self.bytes.len()));
+            }
             self.bytes.extend_from_slice(written);
             self.len = self.len.max(end);
             return;
@@ -216,5 +220,7 @@ pub(crate) fn sectors(offset: usize, bytes: &[u8]) -> Vec<(usize, &[u8])> {
     pieces
 }
 
+/// For how much of a long file memory is taken at once, in bytes.
+const RESERVED_BYTES_MAX: usize = 64 << 10;
 /// What a disk writes whole or not at all, in bytes.
 pub(crate) const SECTOR: usize = 512;

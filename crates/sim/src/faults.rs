@@ -313,10 +313,10 @@ impl Faults {
                 let reach_ms = *self.rng.pick(&WALL_JUMPS_MS).expect("there are jumps of several sizes");
                 member.set_wall(WALL_START_MS - reach_ms + self.rng.below(2 * reach_ms));
             }
-            Class::ClockRate => member.set_clock(now_us, now_us, self.rng.between(500, 1500)),
+            Class::ClockRate => member.set_clock(scene, now_us, self.rng.between(500, 1500)),
             Class::ClockFreeze => {
                 let until_us = now_us + 1 + self.rng.exponential(SECOND_US / 2);
-                member.set_clock(now_us, until_us, member.clock_per_mille());
+                member.set_clock(scene, until_us, member.clock_per_mille());
             }
             _ if member.is_running() => member.campaign(scene),
             _ => return false,

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
+mod clock;
 pub mod corpus;
 pub mod diagram;
 pub mod disk;

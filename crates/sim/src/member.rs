@@ -9,6 +9,7 @@ use quorate_replica::input::{Input, Now};
 use quorate_replica::peer_codec;
 
 use crate::check::Violation;
+use crate::clock::Clock;
 use crate::disk::SimDisk;
 use crate::ledger::Ledger;
 use crate::rng::Rng;
@@ -64,39 +65,15 @@ pub enum Store {
     Wiped,
 }
 
-/// A clock that may run fast or slow, or stand still for a while. It never goes back.
-#[derive(Copy, Clone, Debug)]
-struct Clock {
-    /// It runs at this many thousandths of true time.
-    per_mille: u64,
-    /// What it showed at the true time `since_us`.
-    shown_us: u64,
-    /// From when on it runs; before that, it shows `shown_us`.
-    since_us: u64,
-}
-
-impl Clock {
-    fn shows(&self, now_us: u64) -> u64 {
-        self.shown_us + now_us.saturating_sub(self.since_us) * self.per_mille / 1000
-    }
-
-    /// From `since_us` on it runs at this rate; until then it stands still.
-    fn set(&mut self, now_us: u64, since_us: u64, per_mille: u64) {
-        assert!(since_us >= now_us, "a clock is changed now or later");
-        *self = Clock { per_mille, shown_us: self.shows(now_us), since_us };
-    }
-}
-
 impl Member {
     /// A node that has never been started.
     pub fn new(node: NodeId, disk: SimDisk, clock_per_mille: u64) -> Member {
-        assert!(clock_per_mille > 0, "a clock that stands still never starts an election");
         Member {
             node,
             disk,
             starts: 0,
             running: None,
-            clock: Clock { per_mille: clock_per_mille, shown_us: 0, since_us: 0 },
+            clock: Clock::new(clock_per_mille),
             store: Store::Sound,
             wall_offset_ms: WALL_START_MS,
             paused_until_us: 0,
@@ -140,9 +117,11 @@ impl Member {
     }
 
     /// The clock runs at another rate from `since_us` on, and stands still until then.
-    pub fn set_clock(&mut self, now_us: u64, since_us: u64, per_mille: u64) {
-        assert!(per_mille > 0, "a clock that stands still for good never starts an election");
-        self.clock.set(now_us, since_us, per_mille);
+    pub fn set_clock(&mut self, scene: &mut Scene, since_us: u64, per_mille: u64) {
+        self.clock.set(scene.now_us, since_us, per_mille);
+        if let Some(running) = &mut self.running {
+            running.on_clock(scene, self.clock);
+        }
     }
 
     /// At how many thousandths of true time the clock runs.
@@ -224,10 +203,9 @@ impl Member {
         let life = Life { node, number: self.starts };
         let troubled = self.disk.is_troubled();
         let incarnation = u128::from(node.get()) << 64 | u128::from(self.starts);
-        match Running::start(life, self.disk.clone(), incarnation, scene) {
+        match Running::start(life, self.disk.clone(), incarnation, self.clock, scene) {
             Ok(running) => {
                 self.running = Some(running);
-                scene.after(self.tick_us(), Event::Tick(life));
                 return Ok(());
             }
             Err(NotStarted::Broken(violation)) if !self.disk_lied => return Err(violation),
@@ -293,17 +271,11 @@ impl Member {
         self.stalled_until_us = 0;
     }
 
-    /// The node's clock ticks.
+    /// An alarm of the node's clock rings.
     pub fn on_tick(&mut self, scene: &mut Scene, life: Life) {
-        let tick_us = self.tick_us();
-        let runs_from_us = self.clock.since_us;
-        let Some(running) = self.living(life) else { return };
-        if runs_from_us > scene.now_us {
-            scene.at(runs_from_us, Event::Tick(life));
-            return;
+        if let Some(running) = self.living(life) {
+            running.on_alarm(scene);
         }
-        scene.after(tick_us, Event::Tick(life));
-        running.take(scene, Input::Tick { elapsed: 1 });
     }
 
     /// The node stands for election out of turn.
@@ -404,10 +376,6 @@ impl Member {
         self.running.as_mut().filter(|running| running.life() == life)
     }
 
-    fn tick_us(&self) -> u64 {
-        TICK_US * 1000 / self.clock.per_mille
-    }
-
     fn now(&self, scene: &Scene) -> Now {
         let monotonic_us = self.clock.shows(scene.now_us);
         Now { monotonic_us, wall_ms: self.wall_offset_ms + monotonic_us / 1000 }
@@ -416,9 +384,6 @@ impl Member {
 
 /// What the wall clocks show at the start of a run: a morning in 2026.
 pub const WALL_START_MS: u64 = 1_790_000_000_000;
-
-/// A tick of a clock that runs true.
-const TICK_US: u64 = 10_000;
 
 /// What ends later than this does not end within a run.
 const HOUR_US: u64 = 3_600_000_000;

@@ -20,6 +20,7 @@ use quorate_replica::replica::Replica;
 
 use crate::check::guests::Guests;
 use crate::check::{Seen, Violation};
+use crate::clock::{Clock, Timer};
 use crate::disk::SimDisk;
 use crate::host::Host;
 use crate::ledger::Ledger;
@@ -39,6 +40,7 @@ pub(crate) struct Running {
     applier: Applier<Host>,
     inbox: VecDeque<Input>,
     turn_is_due: bool,
+    timer: Timer,
     /// Writes that wait for the log worker.
     writes: VecDeque<Write>,
     /// Writes that are being written or synced.
@@ -87,6 +89,7 @@ impl Running {
         life: Life,
         disk: SimDisk,
         incarnation: u128,
+        clock: Clock,
         scene: &mut Scene,
     ) -> Result<Running, NotStarted> {
         let node = life.node;
@@ -101,6 +104,8 @@ impl Running {
             let state = words::hard_state(stored.hard_state);
             format!("starts life {} with {state}, last {}", life.number, stored.last)
         });
+        let mut timer = Timer::start(life, clock, scene.now_us);
+        timer.set_deadline(scene, 1);
         let invitation = scene.guests.as_ref().map(Guests::invitation);
         let raft = Raft::new(settings::core_config(life, &scene.profile), stored);
         Ok(Running {
@@ -112,6 +117,7 @@ impl Running {
             applier: Applier::new(Host::new(node, invitation), settings::session_limits()),
             inbox: VecDeque::new(),
             turn_is_due: false,
+            timer,
             writes: VecDeque::new(),
             writing: Vec::new(),
             log_is_busy: false,
@@ -153,12 +159,37 @@ impl Running {
         self.applier.state().ledger()
     }
 
-    /// Puts an input into the inbox and lets a turn come. Ticks that pile up become one, as in a node that was paused.
+    /// Puts an input into the inbox, behind the ticks that passed before it, and lets a turn come.
     pub(crate) fn take(&mut self, scene: &mut Scene, input: Input) {
-        match (self.inbox.back_mut(), &input) {
-            (Some(Input::Tick { elapsed: waiting }), Input::Tick { elapsed }) => *waiting += elapsed,
-            _ => self.inbox.push_back(input),
+        self.take_ticks(scene);
+        self.inbox.push_back(input);
+        self.wake(scene);
+    }
+
+    /// An alarm rings: if a deadline has come, so does a turn.
+    pub(crate) fn on_alarm(&mut self, scene: &mut Scene) {
+        if self.timer.rings(scene) {
+            self.take_ticks(scene);
+            self.wake(scene);
         }
+    }
+
+    /// The node's clock was changed.
+    pub(crate) fn on_clock(&mut self, scene: &mut Scene, clock: Clock) {
+        self.timer.on_clock(scene, clock);
+    }
+
+    /// Puts the ticks that have passed into the inbox. Ticks that pile up become one, as in a node that was paused.
+    fn take_ticks(&mut self, scene: &Scene) {
+        let elapsed = self.timer.take_ticks(scene.now_us);
+        match self.inbox.back_mut() {
+            _ if elapsed == 0 => {}
+            Some(Input::Tick { elapsed: waiting }) => *waiting += elapsed,
+            Some(_) | None => self.inbox.push_back(Input::Tick { elapsed }),
+        }
+    }
+
+    fn wake(&mut self, scene: &mut Scene) {
         if !self.turn_is_due {
             self.turn_is_due = true;
             let delay = scene.delays.between(1, TURN_DELAY_US_MAX);
@@ -191,6 +222,7 @@ impl Running {
     /// Steps what waits, then carries out what comes of it.
     pub(crate) fn turn(&mut self, scene: &mut Scene, now: Now) -> Result<Stopped, Violation> {
         self.turn_is_due = false;
+        self.take_ticks(scene);
         let count = self.inbox.len().min(scene.profile.limits.turn_inputs_max);
         self.replica.begin_turn(now);
         for input in self.inbox.drain(..count) {
@@ -213,6 +245,7 @@ impl Running {
             self.turn_is_due = true;
             scene.after(1, Event::Work(self.life, Work::Turn));
         }
+        self.timer.set_deadline(scene, self.replica.next_deadline_ticks());
         Ok(Stopped::No)
     }
 

@@ -20,7 +20,7 @@ use crate::workload::{ClientId, Request, Response};
 /// One thing that will happen. What belongs to one life of a node names that life, so that nothing of it outlives a crash.
 #[derive(Debug)]
 pub enum Event {
-    /// A node's clock ticks.
+    /// An alarm of a node's clock rings.
     Tick(Life),
     /// A part of a node has something to do.
     Work(Life, Work),

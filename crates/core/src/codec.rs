@@ -18,7 +18,7 @@
 //!             5 append response     matched u64
 //!             6 append rejected     prev u64 | hint term u64 | hint index u64
 //!             7 heartbeat           commit u64 | round u64                8 heartbeat response  round u64
-//!             9 timeout now         nothing
+//!             9 timeout now         nothing                           10 snapshot offer     last term u64 | last index u64
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -209,7 +209,9 @@ impl Envelope {
     pub fn encoded_len(&self) -> usize {
         ENVELOPE_HEADER_BYTES
             + match &self.message {
-                Message::PreVoteRequest { .. } | Message::Heartbeat { .. } => 16,
+                Message::PreVoteRequest { .. }
+                | Message::Heartbeat { .. }
+                | Message::SnapshotOffer { .. } => 16,
                 Message::VoteRequest { .. } => 17,
                 Message::PreVoteResponse { .. } | Message::VoteResponse { .. } => 1,
                 Message::AppendRequest { entries, .. } => {
@@ -230,7 +232,7 @@ impl Envelope {
         out.put_u64_le(self.to.get());
         out.put_u64_le(self.term.0);
         match &self.message {
-            Message::PreVoteRequest { last } => put_id(out, *last),
+            Message::PreVoteRequest { last } | Message::SnapshotOffer { last } => put_id(out, *last),
             Message::VoteRequest { last, forced } => {
                 put_id(out, *last);
                 out.put_u8(u8::from(*forced));
@@ -293,6 +295,7 @@ fn kind(message: &Message) -> u8 {
         Message::Heartbeat { .. } => 7,
         Message::HeartbeatResponse { .. } => 8,
         Message::TimeoutNow => 9,
+        Message::SnapshotOffer { .. } => 10,
     }
 }
 
@@ -322,6 +325,7 @@ fn take_message(kind: u8, bytes: &mut Bytes) -> Result<Message, DecodeError> {
         7 => Message::Heartbeat { commit: index(bytes)?, round: round(bytes)? },
         8 => Message::HeartbeatResponse { round: round(bytes)? },
         9 => Message::TimeoutNow,
+        10 => Message::SnapshotOffer { last: take_id(bytes)? },
         _ => return Err(DecodeError::Invalid("the kind of a message")),
     })
 }

@@ -16,7 +16,7 @@ impl Raft {
     /// # Panics
     /// If another node was known to lead this term: two leaders of one term are a broken election, and going on would let
     /// two logs grow apart.
-    fn hear_leader(&mut self, leader: NodeId) {
+    pub(crate) fn hear_leader(&mut self, leader: NodeId) {
         assert!(self.leader().is_none_or(|known| known == leader), "a term has one leader");
         match &mut self.role {
             RoleState::Candidate(_) if planted::is(Bug::CandidateIgnoresLeader) => {}

@@ -8,12 +8,13 @@ use crate::log::Log;
 use crate::progress::{Progress, Sending};
 use crate::raft::Raft;
 use crate::role::{Leader, RoleState};
-use crate::types::Index;
+use crate::types::{EntryId, Index};
 
 /// What can be seen from a handful of numbers.
 pub(crate) fn check_watermarks(raft: &Raft) {
     let last = raft.log.last();
-    assert!(raft.log.base().index <= raft.applied, "what was compacted was applied");
+    assert!(raft.log.base().index <= raft.snapshot.index, "what was compacted is in a snapshot");
+    assert!(raft.snapshot.index <= raft.applied, "a snapshot covers only what was applied");
     assert!(raft.applied <= raft.commit, "only what is committed is applied");
     assert!(raft.commit <= last.index, "only what is in the log is committed");
     assert!(raft.log.persisted() <= last.index, "only what is in the log is persisted");
@@ -112,10 +113,12 @@ fn check_leader(raft: &Raft, leader: &Leader) {
     assert!(!begun || uncommitted <= 1, "a leader begins a change only when the one before it is committed");
     let last = raft.log.last();
     assert!(last.term == raft.hard_state.term, "a leader's last entry is its own: the no-op or a later one");
-    assert!(
-        raft.log.term_at(leader.term_first) == Some(raft.hard_state.term),
-        "the term began with an own entry"
-    );
+    if leader.term_first > raft.log.base().index {
+        assert!(
+            raft.log.term_at(leader.term_first) == Some(raft.hard_state.term),
+            "the term began with an own entry"
+        );
+    }
     assert!(!leader.peers.contains_key(&raft.config.node), "a leader is no peer of itself");
     assert!(leader.reads.len() <= raft.config.reads_len_max, "the number of waiting reads is bounded");
     assert!(raft.successor() != Some(raft.config.node), "nobody hands over to itself");
@@ -148,6 +151,12 @@ fn check_progress(raft: &Raft, progress: &Progress) {
     assert!(progress.next() <= last.next(), "nothing is sent that is not there");
     match &progress.sending {
         Sending::Probe { .. } => {}
+        Sending::Snapshot { .. } => {
+            assert!(
+                progress.next() <= raft.log.base().index,
+                "a snapshot is for whom lacks what is compacted"
+            );
+        }
         Sending::Replicate { inflight, inflight_bytes } => {
             let mut before = progress.matched();
             for (index, _) in inflight {
@@ -178,13 +187,17 @@ pub fn check_step(before: &Raft, after: &Raft) {
     assert!(after.commit >= before.commit, "the commit index never falls");
     assert!(after.applied >= before.applied, "the applied index never falls");
     assert!(after.write_number >= before.write_number, "numbers of writes only rise");
-    for start in before.log.term_starts().iter().filter(|start| start.index <= before.commit) {
+    assert!(after.log.base().index >= before.log.base().index, "what was compacted does not come back");
+    let kept = |start: &&EntryId| start.index <= before.commit && start.index > after.log.base().index;
+    for start in before.log.term_starts().iter().filter(kept) {
         assert!(after.log.term_at(start.index) == Some(start.term), "what is committed never changes");
     }
-    assert!(
-        after.log.term_at(before.commit) == before.log.term_at(before.commit),
-        "what is committed never changes"
-    );
+    if before.commit >= after.log.base().index {
+        assert!(
+            after.log.term_at(before.commit) == before.log.term_at(before.commit),
+            "what is committed never changes"
+        );
+    }
     let last = after.log.last();
     assert!(
         last.index >= before.log.last().index || before.log.term_at(last.index) != Some(last.term),

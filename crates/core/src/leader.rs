@@ -225,6 +225,7 @@ impl Raft {
             term: self.hard_state.term,
             commit: self.commit,
             round: leader.round,
+            snapshot: self.snapshot,
         };
         for (to, progress) in &mut leader.peers {
             sender.send(*to, progress, &mut self.out);
@@ -258,6 +259,7 @@ impl Raft {
             term: self.hard_state.term,
             commit: self.commit,
             round: leader.round,
+            snapshot: self.snapshot,
         };
         sender.send_entries(peer, progress, entries, &mut self.out);
     }
@@ -270,6 +272,8 @@ struct AppendSender<'a> {
     term: Term,
     commit: Index,
     round: u64,
+    /// The last entry of the newest snapshot.
+    snapshot: EntryId,
 }
 
 impl AppendSender<'_> {
@@ -279,7 +283,16 @@ impl AppendSender<'_> {
         // The loop ends: each message of a stream moves `next` or fills the window, and a question is asked once.
         while progress.has_room(self.config) {
             let (next, first) = (progress.next(), self.log.window_first());
+            if next <= self.log.base().index {
+                progress.on_behind_log();
+            }
             match progress.sending {
+                Sending::Snapshot { offered: true } => return,
+                Sending::Snapshot { offered: false } => {
+                    let message = Message::SnapshotOffer { last: self.snapshot };
+                    out.send.push(Envelope { from: self.config.node, to, term: self.term, message });
+                    progress.on_offered(self.round);
+                }
                 Sending::Probe { bare, .. } => {
                     // Behind the window a question goes without entries: first see whether reading them back is worth it.
                     let entries =

@@ -42,6 +42,10 @@
 //! sit in the write's [`ready::Barrier`], and only the proof of its fsync lets them out. Writes are numbered, because a term
 //! and an index do not name a write: the same index may be written, cut away and written again.
 //!
+//! *Snapshots (5).* What a snapshot of the state covers goes from the log. A peer that lacks it is offered the snapshot; it fetches the
+//! state by other ways, begins its log anew behind it, and replication goes on from there. A snapshot covers only what is
+//! committed, so it is true in every term, and may come from any node.
+//!
 //! *Memory.* The newest entries are in memory, bounded in bytes; of all others the core knows only the terms. A peer that is
 //! further behind is served by reading the log back ([`ready::Fetch`]).
 //!
@@ -82,6 +86,8 @@ mod read_index;
 mod transfer;
 
 mod follower;
+
+mod install;
 
 mod log;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::entry::{Entry, Membership, Payload};
 use crate::planted::{self, Bug};
+use crate::snapshot::SnapshotMeta;
 use crate::stored::Stored;
 use crate::types::{EntryId, Index, Term, WriteNumber};
 
@@ -208,6 +209,57 @@ impl Log {
         for write in self.writes.iter_mut().filter(|_| !planted::is(Bug::OvertakenWriteAcknowledges)) {
             write.through = write.through.min(keep);
         }
+    }
+
+    /// Lets go of all up to `base`: the terms and memberships of what is compacted. The window has let go of its entries before, or does now.
+    ///
+    /// # Panics
+    /// If `base` is not an entry of the log, or not persisted.
+    pub(crate) fn compact(&mut self, base: EntryId) {
+        assert!(
+            base.index >= self.base.index && base.index <= self.persisted,
+            "only what is on disk is compacted"
+        );
+        assert!(self.term_at(base.index) == Some(base.term), "what is compacted stands in the log");
+        while self.window.front().is_some_and(|entry| entry.id.index <= base.index) {
+            let entry = self.window.pop_front().expect("it was looked at just now");
+            self.window_bytes -= entry.window_bytes();
+            self.committed_bytes -= entry.window_bytes();
+        }
+        let first = base.index.next();
+        let runs = self.term_starts.partition_point(|start| start.index <= first);
+        if first <= self.last.index {
+            // The run that goes on behind the base begins there now.
+            let term = self.term_starts[runs - 1].term;
+            self.term_starts.drain(..runs - 1);
+            self.term_starts[0] = EntryId { term, index: first };
+        } else {
+            self.term_starts.clear();
+        }
+        // The members in force at the base are those of the newest entry up to it.
+        let covered = self.memberships.partition_point(|(index, _)| *index <= base.index);
+        self.memberships.drain(..covered.saturating_sub(1));
+        self.base = base;
+        assert!(self.window_first() > base.index, "nothing that is compacted is in memory");
+    }
+
+    /// Begins anew behind a snapshot: all entries go. What was committed up to `commit` counts as on disk no further than that until the
+    /// write that carries the snapshot is durable.
+    pub(crate) fn install(&mut self, meta: &SnapshotMeta, commit: Index) {
+        assert!(meta.last.index > self.base.index, "the log never begins earlier than it did");
+        self.base = meta.last;
+        self.last = meta.last;
+        self.last_timestamp_ms = meta.timestamp_ms;
+        self.term_starts.clear();
+        self.memberships = vec![(meta.membership_index, Arc::clone(&meta.membership))];
+        self.window.clear();
+        (self.window_bytes, self.committed_bytes) = (0, 0);
+        self.persisted = self.persisted.min(commit);
+        self.unwritten = meta.last.index.next();
+        for write in &mut self.writes {
+            write.through = write.through.min(commit);
+        }
+        assert!(!self.has_unwritten(), "nothing is left of what waited for its write");
     }
 
     /// Whether entries wait for a write.

@@ -51,6 +51,12 @@ pub enum Message {
         /// The leader's commit index. The receiver commits up to min(this, last entry that this request covers).
         commit: Index,
     },
+    /// Leader to peer: what the peer lacks is compacted, but a snapshot holds it (thesis 5.2). The peer fetches it outside of the protocol, and
+    /// answers with an `AppendResponse` once it holds what it covers, or at once if it does already.
+    SnapshotOffer {
+        /// The last entry that the snapshot covers.
+        last: EntryId,
+    },
     /// Peer to leader: all up to `matched` is on the peer's disk and equal to the leader's log.
     /// Leaves only once that is durable.
     AppendResponse {

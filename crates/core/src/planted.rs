@@ -88,6 +88,12 @@ pub enum Bug {
     SnapshotNotSynced,
     /// The name of a snapshot is not made durable before the log is cut behind it.
     SnapshotNameNotSynced,
+    /// A received snapshot is installed although it is older than what is committed.
+    OldSnapshotInstalled,
+    /// The term in which a received snapshot was taken is not adopted.
+    SnapshotTermIgnored,
+    /// A snapshot holds the state without the tables of sessions and keys.
+    SnapshotWithoutSessions,
     /// The file LOG names the first segment of a log that begins behind a received snapshot before there is such a segment.
     LogNamedBeforeItsSegment,
     /// A repeated request of a session is applied again.

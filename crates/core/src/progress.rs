@@ -44,6 +44,12 @@ pub(crate) enum Sending {
         /// The sum of their bytes.
         inflight_bytes: usize,
     },
+    /// The next entry is compacted: the peer was offered the snapshot, and fetches it in its own time. Invariant: `next` is at or before
+    /// the base of the log.
+    Snapshot {
+        /// The offer is unanswered. A newer heartbeat round that came through brings another one.
+        offered: bool,
+    },
 }
 
 impl Progress {
@@ -73,7 +79,7 @@ impl Progress {
     /// How many messages with entries are unanswered.
     pub(crate) fn inflight_len(&self) -> usize {
         match &self.sending {
-            Sending::Probe { .. } => 0,
+            Sending::Probe { .. } | Sending::Snapshot { .. } => 0,
             Sending::Replicate { inflight, .. } => inflight.len(),
         }
     }
@@ -96,7 +102,7 @@ impl Progress {
         let news = matched > self.matched;
         self.matched = self.matched.max(matched);
         match &mut self.sending {
-            Sending::Probe { .. } => {
+            Sending::Probe { .. } | Sending::Snapshot { .. } => {
                 self.next = self.matched.next();
                 self.sending = Sending::Replicate { inflight: VecDeque::new(), inflight_bytes: 0 };
             }
@@ -120,6 +126,8 @@ impl Progress {
         let stale = match &self.sending {
             Sending::Probe { .. } => prev.next() != self.next,
             Sending::Replicate { .. } => prev >= self.next,
+            // Where the logs part is not the question any more.
+            Sending::Snapshot { .. } => true,
         };
         if stale || prev <= self.matched {
             return;
@@ -128,6 +136,25 @@ impl Progress {
         self.sending = Sending::Probe { asked: false, bare: false };
         assert!(self.next > self.matched, "what a peer holds is never sent again");
         assert!(self.next <= prev, "each refusal moves the question further back");
+    }
+
+    /// The next entry for the peer is compacted.
+    pub(crate) fn on_behind_log(&mut self) {
+        if !self.wants_snapshot() {
+            self.sending = Sending::Snapshot { offered: false };
+        }
+    }
+
+    /// Whether the peer lacks what is compacted.
+    pub(crate) fn wants_snapshot(&self) -> bool {
+        matches!(self.sending, Sending::Snapshot { .. })
+    }
+
+    /// The snapshot was offered while `round` was under way.
+    pub(crate) fn on_offered(&mut self, round: u64) {
+        assert!(self.wants_snapshot(), "only a peer that lacks what is compacted is offered a snapshot");
+        self.sent_round = round;
+        self.sending = Sending::Snapshot { offered: true };
     }
 
     /// Messages to the peer were dropped, or may have been. The next question waits until the peer is heard again: asking a
@@ -151,6 +178,10 @@ impl Progress {
                 false
             }
             Sending::Replicate { inflight, .. } => overdue && !inflight.is_empty(),
+            Sending::Snapshot { offered } => {
+                *offered &= !overdue;
+                false
+            }
         }
     }
 
@@ -161,6 +192,7 @@ impl Progress {
             Sending::Replicate { inflight, inflight_bytes } => {
                 inflight.len() < config.inflight_appends_max && *inflight_bytes < config.inflight_bytes_max
             }
+            Sending::Snapshot { offered } => !offered,
         }
     }
 
@@ -178,6 +210,7 @@ impl Progress {
                 *inflight_bytes += bytes;
                 self.next = last.next();
             }
+            Sending::Snapshot { .. } => unreachable!("entries that are compacted are not sent"),
         }
     }
 

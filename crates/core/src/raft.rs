@@ -13,6 +13,7 @@ use crate::quorum;
 use crate::ready::{Barrier, ChangeEnd, Fact, Fetch, Input, Ready, Refusal, TransferEnd, Write};
 use crate::rng::Rng;
 use crate::role::{Follower, RoleState};
+use crate::snapshot::SnapshotMeta;
 use crate::status::{PeerState, PeerStatus, Role, Status};
 use crate::stored::Stored;
 use crate::types::{EntryId, Index, NodeId, Term, WriteNumber};
@@ -30,6 +31,10 @@ pub struct Raft {
     /// Whether `hard_state` changed since the last write.
     pub(crate) hard_state_is_new: bool,
     pub(crate) log: Log,
+    /// The last entry that the newest durable snapshot covers. Invariant: between the base of the log and `commit`.
+    pub(crate) snapshot: EntryId,
+    /// The received snapshot behind which the log begins anew with the next write.
+    pub(crate) install: Option<SnapshotMeta>,
     /// Invariant: never falls, at most the last entry.
     pub(crate) commit: Index,
     /// Invariant: never falls, at most `commit`.
@@ -64,6 +69,8 @@ pub(crate) struct Outbox {
     pub(crate) fetches: Vec<Fetch>,
     pub(crate) transfers: Vec<(u64, TransferEnd)>,
     pub(crate) changes: Vec<(u64, ChangeEnd)>,
+    pub(crate) offers: Vec<(NodeId, EntryId)>,
+    pub(crate) refused_snapshot: Option<EntryId>,
     pub(crate) facts: Vec<Fact>,
 }
 
@@ -77,16 +84,27 @@ impl Raft {
         if let Err(error) = config.validate() {
             panic!("the configuration is valid: {error}");
         }
-        let hard_state = stored.hard_state;
+        // The state that this node starts from was committed in the term of its snapshot at the latest, and this node may have seen
+        // that term without having written it down. It must not answer a leader of an older one.
+        let mut hard_state = stored.hard_state;
+        let snapshot_term = stored.snapshot.as_ref().map_or(Term(0), |snapshot| snapshot.term);
+        if snapshot_term > hard_state.term {
+            hard_state = HardState { term: snapshot_term, vote: None };
+        }
+        let hard_state_is_new = hard_state != stored.hard_state;
+        let snapshot = stored.snapshot.as_ref().map_or(EntryId::ZERO, |snapshot| snapshot.last);
+        assert!(snapshot.index >= stored.base.index, "a snapshot holds what the log lacks in front");
+        assert!(snapshot.index <= stored.last.index, "log and snapshot meet");
         assert!(hard_state.term >= stored.last.term, "the term of a node is at least that of its last entry");
-        let base = stored.base;
         let mut raft = Raft {
             rng: Rng::new(config.seed),
             hard_state,
-            hard_state_is_new: false,
+            hard_state_is_new,
             log: Log::new(stored, config.window_bytes_max),
-            commit: base.index,
-            applied: base.index,
+            snapshot,
+            install: None,
+            commit: snapshot.index,
+            applied: snapshot.index,
             role: RoleState::Follower(Follower::default()),
             election_elapsed_ticks: 0,
             election_due_ticks: config.election_timeout_ticks,
@@ -98,6 +116,7 @@ impl Raft {
             config,
         };
         raft.members_told = raft.newest_membership().map_or(Index(0), |(index, _)| index);
+        raft.log.on_committed(raft.log.base().index, raft.commit);
         raft.restart_election_timer();
         invariants::check_watermarks(&raft);
         raft
@@ -116,6 +135,9 @@ impl Raft {
             Input::Applied(index) => self.on_applied(index),
             Input::Fetched { peer, entries } => self.on_fetched(peer, entries),
             Input::ReadingBack(reading) => self.on_reading_back(reading),
+            Input::SnapshotTaken { last } => self.on_snapshot_taken(last),
+            Input::SnapshotReceived(meta) => self.on_snapshot_received(meta),
+            Input::Compacted { base } => self.on_compacted(base),
             Input::Dropped { peer } => self.on_dropped(peer),
             Input::Campaign => self.on_campaign(),
             Input::Transfer { ticket, to } => self.on_transfer(ticket, to),
@@ -134,9 +156,20 @@ impl Raft {
             self.out.send.append(&mut self.out.promises);
         }
         let promises = std::mem::take(&mut self.out.promises);
-        let Outbox { mut send, promises: _, accepted, refused, reads, fetches, transfers, changes, facts } =
-            std::mem::take(&mut self.out);
-        let write = if self.hard_state_is_new || self.log.has_unwritten() {
+        let Outbox {
+            mut send,
+            promises: _,
+            accepted,
+            refused,
+            reads,
+            fetches,
+            offers,
+            refused_snapshot,
+            transfers,
+            changes,
+            facts,
+        } = std::mem::take(&mut self.out);
+        let write = if self.hard_state_is_new || self.install.is_some() || self.log.has_unwritten() {
             Some(self.begin_write(promises))
         } else if !promises.is_empty() && self.log.writes_under_way() > 0 {
             // Nothing new to write, but the promises may rest on a write that is under way. Writes are carried out in
@@ -147,8 +180,20 @@ impl Raft {
             None
         };
         invariants::check_watermarks(self);
-        let apply_through = self.apply_through();
-        Ready { write, send, accepted, refused, reads, apply_through, fetches, transfers, changes, facts }
+        Ready {
+            write,
+            send,
+            accepted,
+            refused,
+            reads,
+            apply_through: self.apply_through(),
+            fetches,
+            transfers,
+            changes,
+            offers,
+            refused_snapshot,
+            facts,
+        }
     }
 
     /// Hands out all that is not on its way to the disk, with the messages that wait for it.
@@ -163,7 +208,8 @@ impl Raft {
             candidate.own_vote_write.get_or_insert(number);
         }
         let entries = self.log.begin_write(number);
-        Write { number, hard_state, entries, barrier: Barrier::new(number, promises) }
+        let install = self.install.take();
+        Write { number, hard_state, install, entries, barrier: Barrier::new(number, promises) }
     }
 
     /// All writes up to `number` are durable: the own vote may count, the leader's own copies may count, more may be applied.
@@ -225,6 +271,7 @@ impl Raft {
             | Message::AppendRequest { .. }
             | Message::AppendResponse { .. }
             | Message::AppendRejected { .. }
+            | Message::SnapshotOffer { .. }
             | Message::Heartbeat { .. }
             | Message::HeartbeatResponse { .. }
             | Message::TimeoutNow => {}
@@ -253,6 +300,7 @@ impl Raft {
             }
             Message::AppendResponse { matched } => self.on_append_response(from, matched),
             Message::AppendRejected { prev, hint } => self.on_append_rejected(from, prev, hint),
+            Message::SnapshotOffer { last } => self.on_snapshot_offer(from, last),
             Message::Heartbeat { commit, round } => self.on_heartbeat(from, commit, round),
             Message::HeartbeatResponse { round } => self.on_heartbeat_response(from, round),
             Message::TimeoutNow => self.on_timeout_now(from),
@@ -266,6 +314,9 @@ impl Raft {
             Message::VoteRequest { .. } => self.send(from, Message::VoteResponse { granted: false }),
             Message::AppendRequest { prev, .. } => {
                 self.send(from, Message::AppendRejected { prev: prev.index, hint: EntryId::ZERO });
+            }
+            Message::SnapshotOffer { .. } => {
+                self.send(from, Message::AppendRejected { prev: Index(0), hint: EntryId::ZERO });
             }
             // Rounds begin anew in each term, and the sender may lead this term too. So the answer names no round: it would
             // confirm the one of the same number, which may not have begun yet.
@@ -382,6 +433,8 @@ impl Raft {
             commit: self.commit,
             persisted: self.log.persisted(),
             applied: self.applied,
+            base: self.log.base(),
+            snapshot: self.snapshot,
             window_bytes: self.log.window_bytes(),
             peers: self.peer_statuses(),
         }
@@ -424,6 +477,7 @@ impl Raft {
             state: match progress.sending {
                 crate::progress::Sending::Probe { .. } => PeerState::Probe,
                 crate::progress::Sending::Replicate { .. } => PeerState::Replicate,
+                crate::progress::Sending::Snapshot { .. } => PeerState::Snapshot,
             },
             inflight: progress.inflight_len(),
             recently_active: progress.silent_ticks < self.config.election_timeout_ticks,

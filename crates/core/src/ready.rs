@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::entry::{Entry, HardState, Membership};
 use crate::membership::{Change, ChangeRefusal};
 use crate::message::Envelope;
+use crate::snapshot::SnapshotMeta;
 use crate::types::{EntryId, Index, NodeId, Term, WriteNumber};
 
 /// Everything that can happen to the protocol.
@@ -50,6 +51,19 @@ pub enum Input {
     /// Whether the state machine waits for entries that are being read back from the log: the disk owes an answer. Said when
     /// such a read begins and when it has ended.
     ReadingBack(bool),
+    /// This node took a snapshot of its own state that ends with this entry, and it is durable.
+    SnapshotTaken {
+        /// The last entry that it covers.
+        last: EntryId,
+    },
+    /// A snapshot from a peer has arrived whole, and is durable beside the log. Answered by [`Write::install`] or
+    /// [`Ready::refused_snapshot`] of the same turn.
+    SnapshotReceived(SnapshotMeta),
+    /// The log let go of all up to this entry, of which a snapshot holds the state.
+    Compacted {
+        /// The entry before the first one that the log still holds.
+        base: EntryId,
+    },
     /// Messages to this peer were dropped before they left (queue overflow, connection lost): probe it.
     Dropped {
         /// Which peer.
@@ -95,6 +109,11 @@ pub struct Ready {
     pub transfers: Vec<(u64, TransferEnd)>,
     /// Changes of the membership that have ended, each exactly once.
     pub changes: Vec<(u64, ChangeEnd)>,
+    /// Snapshots that the leader offers because this node lacks what they cover: who offers, and the last entry. Offered again as long
+    /// as that is so.
+    pub offers: Vec<(NodeId, EntryId)>,
+    /// The received snapshot with this last entry is not wanted: this node has all that it covers.
+    pub refused_snapshot: Option<EntryId>,
     /// What happened, in words for the log and the metrics; carries no duty.
     pub facts: Vec<Fact>,
 }
@@ -106,6 +125,8 @@ pub struct Write {
     pub number: WriteNumber,
     /// Term and vote, if they changed.
     pub hard_state: Option<HardState>,
+    /// The log begins anew behind this received snapshot; all that it holds goes. Comes before the entries.
+    pub install: Option<SnapshotMeta>,
     /// Entries to append. When the first has an index that the log already holds, the log is cut there first.
     /// May be empty: then the write only carries messages that wait for earlier writes.
     pub entries: Vec<Entry>,
@@ -285,6 +306,11 @@ pub enum Fact {
     Truncated {
         /// The first entry that went.
         from: Index,
+    },
+    /// The log began anew behind a received snapshot.
+    Installed {
+        /// The last entry that it covers.
+        last: EntryId,
     },
     /// A message was dropped because no correct peer sends such a one.
     Ignored {

@@ -7,7 +7,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::codec::{DecodeError, done, need, put_id, take_id, take_number};
 use crate::entry::Membership;
-use crate::types::{EntryId, Index};
+use crate::types::{EntryId, Index, Term};
 
 /// What a snapshot covers.
 ///
@@ -17,6 +17,9 @@ use crate::types::{EntryId, Index};
 pub struct SnapshotMeta {
     /// The last entry that it covers.
     pub last: EntryId,
+    /// The term of the node that took it, at least that in which the last entry was committed. Whoever takes the snapshot over, or starts
+    /// from it, adopts this term: in an older one it could answer a leader about other entries under the same indices.
+    pub term: Term,
     /// The timestamp of that entry in milliseconds: time never falls along the log, also where the log begins after it.
     pub timestamp_ms: u64,
     /// The index of the newest membership entry that it covers. Invariant: at most that of `last`.
@@ -43,9 +46,10 @@ impl SnapshotMeta {
         META_FIXED_BYTES + self.membership.encoded_len()
     }
 
-    /// Appends the binary form: last term u64, last index u64, timestamp_ms u64, membership index u64, membership.
+    /// Appends the binary form: last term u64, last index u64, term u64, timestamp_ms u64, membership index u64, membership.
     pub fn encode(&self, out: &mut BytesMut) {
         put_id(out, self.last);
+        out.put_u64_le(self.term.0);
         out.put_u64_le(self.timestamp_ms);
         out.put_u64_le(self.membership_index.0);
         self.membership.encode(out);
@@ -57,6 +61,7 @@ impl SnapshotMeta {
     /// If the bytes are not exactly that.
     pub fn decode(bytes: &mut Bytes) -> Result<SnapshotMeta, DecodeError> {
         let last = take_id(bytes)?;
+        let term = Term(take_number(bytes, "a term")?);
         need(bytes, 8)?;
         let timestamp_ms = bytes.get_u64_le();
         let membership_index = Index(take_number(bytes, "an index")?);
@@ -65,8 +70,11 @@ impl SnapshotMeta {
         if membership_index > last.index || last.index == Index(0) {
             return Err(DecodeError::Invalid("the place of a membership"));
         }
-        Ok(SnapshotMeta { last, timestamp_ms, membership_index, membership })
+        if term < last.term {
+            return Err(DecodeError::Invalid("the term of a snapshot"));
+        }
+        Ok(SnapshotMeta { last, term, timestamp_ms, membership_index, membership })
     }
 }
 
-const META_FIXED_BYTES: usize = 16 + 8 + 8;
+const META_FIXED_BYTES: usize = 16 + 8 + 8 + 8;

@@ -109,6 +109,7 @@ impl Raft {
             members_told,
             ..
         } = *self;
+        assert!(self.install.is_none(), "the state is looked at between turns");
         config.node = name(config.node);
         log.rename(name);
         Raft {
@@ -126,6 +127,8 @@ impl Raft {
             write_number,
             reading_back,
             members_told,
+            snapshot: self.snapshot,
+            install: None,
             out: Outbox::default(),
         }
     }
@@ -152,6 +155,8 @@ impl Raft {
             out.put_u64_le(word);
         }
         out.put_u8(u8::from(self.reading_back));
+        assert!(self.install.is_none(), "the state is looked at between turns");
+        put_id(out, self.snapshot);
         put_log(out, &self.log);
         match &self.role {
             RoleState::Follower(follower) => {
@@ -230,6 +235,7 @@ impl Envelope {
             | Message::VoteResponse { granted: _ }
             | Message::AppendResponse { matched: _ }
             | Message::AppendRejected { prev: _, hint: _ }
+            | Message::SnapshotOffer { last: _ }
             | Message::Heartbeat { commit: _, round: _ }
             | Message::HeartbeatResponse { round: _ }
             | Message::TimeoutNow => {}
@@ -372,6 +378,10 @@ fn put_progress(out: &mut BytesMut, progress: &Progress) {
                 out.put_u64_le(last.0);
                 put_len(out, *bytes);
             }
+        }
+        Sending::Snapshot { offered } => {
+            out.put_u8(2);
+            out.put_u8(u8::from(*offered));
         }
     }
 }

@@ -50,6 +50,10 @@ pub struct Status {
     pub persisted: Index,
     /// All up to here was applied.
     pub applied: Index,
+    /// The entry before the first one in its log: all up to it is compacted.
+    pub base: EntryId,
+    /// The last entry that its newest snapshot covers, or [`EntryId::ZERO`].
+    pub snapshot: EntryId,
     /// How many bytes of recent entries it holds in memory.
     pub window_bytes: usize,
     /// What it knows of each peer, in order of their ids. Empty unless it leads.
@@ -82,6 +86,8 @@ pub enum PeerState {
     Probe,
     /// A stream of messages, bounded by the in-flight window.
     Replicate,
+    /// It lacks what is compacted here: it was offered the snapshot.
+    Snapshot,
 }
 
 impl fmt::Display for Status {

@@ -38,7 +38,7 @@ impl<D: Disk + Clone> Incoming<D> {
                 if front == *first {
                     let mut incoming =
                         Incoming { disk: disk.clone(), file, options, header, next: 1, check: 0 };
-                    incoming.take_stock()?;
+                    incoming.take_stock(first)?;
                     return Ok(incoming);
                 }
                 disk.remove(INCOMING_FILE).map_err(failed)?;
@@ -51,14 +51,18 @@ impl<D: Disk + Clone> Incoming<D> {
         Ok(Incoming { disk: disk.clone(), file, options, header, next: 1, check: 0 })
     }
 
-    /// Counts the pieces at the front of the file that are what they should be.
-    fn take_stock(&mut self) -> Result<(), LogError> {
+    /// Counts the pieces at the front of the file that are what they should be, and writes them once more: after a sync that failed, the
+    /// system may show bytes that never reached the disk, and the next sync would say yes without writing them.
+    fn take_stock(&mut self, first: &Bytes) -> Result<(), LogError> {
+        let failed = |error| LogError::io("cannot write", INCOMING_FILE, error);
+        self.disk.write_at(&self.file, first, 0).map_err(failed)?;
         while let Some((offset, len)) = self.header.place(self.next) {
             let piece = read_chunk(&self.disk, &self.file, offset, len)
                 .map_err(|error| LogError::io("cannot read", INCOMING_FILE, error))?;
             if self.header.check_piece(self.options.cluster, self.next, &piece).is_none() {
                 break;
             }
+            self.disk.write_at(&self.file, &piece, offset).map_err(failed)?;
             self.check = chain(self.check, &piece);
             self.next += 1;
         }

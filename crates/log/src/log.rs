@@ -67,7 +67,12 @@ pub struct Content<'a> {
 
 impl<'a> From<&'a Write> for Content<'a> {
     fn from(write: &'a Write) -> Content<'a> {
-        Content { number: write.number, hard_state: write.hard_state, install: None, entries: &write.entries }
+        Content {
+            number: write.number,
+            hard_state: write.hard_state,
+            install: write.install.as_ref(),
+            entries: &write.entries,
+        }
     }
 }
 

@@ -98,8 +98,8 @@ pub(crate) fn open<D: Disk + Clone>(
         };
         manifest.write(disk)?;
     }
-    if let Meeting::Unfinished(base) = meeting {
-        (file, examined) = finish_install(disk, options, &examined, base)?;
+    if let (Meeting::Unfinished, Some((meta, _))) = (meeting, &snapshot) {
+        (file, examined) = finish_install(disk, options, &examined, meta)?;
     }
     let stored = stored(&mut examined, snapshot.map(|(meta, _)| meta));
     let Examined { replay, header, end, .. } = examined;
@@ -120,8 +120,8 @@ pub(crate) fn open<D: Disk + Clone>(
 enum Meeting {
     /// The log begins at or before the end of the snapshot, and holds the entry with which it ends; or there is no snapshot, and all of the log.
     Meets,
-    /// The snapshot came from a peer and got its name, but a crash came before the log was begun anew behind it, at this entry.
-    Unfinished(EntryId),
+    /// The snapshot came from a peer and got its name, but a crash came before the log was begun anew behind it.
+    Unfinished,
 }
 
 fn newest_snapshot<D: Disk + Clone>(
@@ -130,6 +130,12 @@ fn newest_snapshot<D: Disk + Clone>(
 ) -> Result<Option<(SnapshotMeta, Origin)>, LogError> {
     let options = SnapshotOptions { cluster: options.cluster, group: options.group, piece_bytes: 1 };
     let found = SnapshotFile::newest(disk, &options)?;
+    if found.is_some() {
+        // Its name may be there and not durable: after a sync of the folder that failed, or was cut short. Older snapshots are removed on the
+        // strength of this one.
+        let synced = disk.sync_dir(SNAPSHOT_DIR);
+        synced.map_err(|error| LogError::io("cannot sync", SNAPSHOT_DIR, error))?;
+    }
     Ok(found.map(|snapshot| (snapshot.meta().clone(), snapshot.origin())))
 }
 
@@ -154,7 +160,7 @@ fn meet(snapshot: Option<&(SnapshotMeta, Origin)>, index: &LogIndex) -> Result<M
         return Ok(Meeting::Meets);
     }
     match origin {
-        Origin::Received if last.index > base.index => Ok(Meeting::Unfinished(last)),
+        Origin::Received if last.index > base.index => Ok(Meeting::Unfinished),
         Origin::Received | Origin::Taken => {
             let what = format!(
                 "the log ends with {log_last} and does not hold {last}, of which this node took a snapshot"
@@ -164,16 +170,16 @@ fn meet(snapshot: Option<&(SnapshotMeta, Origin)>, index: &LogIndex) -> Result<M
     }
 }
 
-/// Does again what a crash interrupted: the log begins anew behind the received snapshot. A vote given in an older term than that of the
-/// snapshot's end is void; a term may always rise.
+/// Does again what a crash interrupted: the log begins anew behind the received snapshot. A vote given in an older term than that in
+/// which the snapshot was taken is void; a term may always rise.
 fn finish_install<D: Disk>(
     disk: &D,
     options: &LogOptions,
     examined: &Examined,
-    base: EntryId,
+    meta: &SnapshotMeta,
 ) -> Result<(D::File, Examined), LogError> {
-    let found = examined.replay.hard_state;
-    let hard_state = if found.term >= base.term { found } else { HardState { term: base.term, vote: None } };
+    let (base, found) = (meta.last, examined.replay.hard_state);
+    let hard_state = if found.term >= meta.term { found } else { HardState { term: meta.term, vote: None } };
     let anew =
         Anew { base, segment: examined.end.segment + 1, batch: examined.replay.next_batch, hard_state };
     let (file, _) = begin_anew(disk, options, anew)?;

@@ -37,6 +37,14 @@ pub struct Config {
     pub peer_queue_len_max: usize,
     /// The size of one file of the log, in bytes, reserved when it is begun.
     pub segment_bytes: u64,
+    /// A snapshot of the state is taken after this many bytes of log, or as many as the last snapshot is long if that is more.
+    pub snapshot_log_bytes_min: u64,
+    /// A snapshot is also taken after this many entries, if they make at least a quarter of the last snapshot's bytes.
+    pub snapshot_entries_min: u64,
+    /// How many bytes of snapshots this node sends to its peers in a second, all together.
+    pub snapshot_send_bytes_per_second: u64,
+    /// The piece in which a snapshot is checked and sent, in bytes.
+    pub snapshot_piece_bytes: usize,
 }
 
 impl Default for Config {
@@ -58,6 +66,10 @@ impl Default for Config {
             inflight_bytes_max: 16 << 20,
             peer_queue_len_max: 4 * 1024,
             segment_bytes: 64 << 20,
+            snapshot_log_bytes_min: 64 << 20,
+            snapshot_entries_min: 500_000,
+            snapshot_send_bytes_per_second: 64 << 20,
+            snapshot_piece_bytes: 256 << 10,
         }
     }
 }
@@ -119,6 +131,16 @@ impl Config {
                 self.segment_bytes.is_multiple_of(512) && self.segment_bytes <= SEGMENT_BYTES_CAP,
                 "segment_bytes must be a multiple of 512 and at most 1 GiB",
             ),
+            (self.snapshot_log_bytes_min > 0, "snapshot_log_bytes_min must be at least 1"),
+            (self.snapshot_entries_min > 0, "snapshot_entries_min must be at least 1"),
+            (
+                self.snapshot_send_bytes_per_second >= 1_000,
+                "snapshot_send_bytes_per_second must be at least 1,000, or a snapshot never arrives",
+            ),
+            (
+                (1..=SNAPSHOT_PIECE_BYTES_CAP).contains(&self.snapshot_piece_bytes),
+                "snapshot_piece_bytes must be between 1 and 4 MiB: a piece travels in one frame",
+            ),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
             Some((_, what)) => Err((*what).to_string()),
@@ -129,6 +151,12 @@ impl Config {
     /// Ticks as a duration.
     pub(crate) fn duration_of(&self, ticks: u64) -> Duration {
         self.tick.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX))
+    }
+
+    /// What a rate for a second comes to in a tick, at least one.
+    pub(crate) fn per_tick(&self, per_second: u64) -> u64 {
+        let tick_us = u64::try_from(self.tick.as_micros()).unwrap_or(u64::MAX);
+        (per_second.saturating_mul(tick_us) / 1_000_000).max(1)
     }
 
     /// A duration in ticks, at least one.
@@ -142,6 +170,8 @@ impl Config {
 const COMMAND_BYTES_CAP: usize = 8 << 20;
 /// The largest `uncommitted_bytes_max` and `inflight_bytes_max` that are accepted.
 const WRITE_BYTES_CAP: usize = 256 << 20;
+/// The largest `snapshot_piece_bytes` that is accepted.
+const SNAPSHOT_PIECE_BYTES_CAP: usize = 4 << 20;
 /// The largest `segment_bytes` that is accepted: recovery refuses longer files.
 const SEGMENT_BYTES_CAP: u64 = 1 << 30;
 /// The longest timeout for callers that is accepted: sums of ticks must not wrap.

@@ -43,6 +43,7 @@ mod metrics;
 mod node;
 mod peers;
 mod runtime;
+mod snapshot_workers;
 mod start;
 mod status;
 mod tickets;

@@ -30,6 +30,8 @@ pub(crate) enum Mail {
     Done(Input),
     /// An operator asks something of the cluster as a whole.
     Cluster(ClusterMail),
+    /// The connection for snapshots came up or went down: nothing follows, what is missing is asked for again.
+    BulkLink,
     /// A caller wants to know how the others are.
     AskStatus(StatusAnswers),
 }

@@ -162,6 +162,7 @@ mod export {
                 let metric = ConstCounter::new(value);
                 metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)?;
             }
+            encode_snapshots(&mut encoder, replica)?;
             encode_gauges(&mut encoder, status)?;
             self.encode_outcomes(&mut encoder, replica)?;
             encode_peers(encoder, status)
@@ -193,6 +194,28 @@ mod export {
         }
     }
 
+    fn encode_snapshots(
+        encoder: &mut DescriptorEncoder<'_>,
+        replica: &quorate_replica::status::ReplicaMetrics,
+    ) -> Result<(), std::fmt::Error> {
+        let counters = [
+            ("quorate_snapshots_taken", "snapshots of the own state written", replica.snapshots_taken),
+            ("quorate_snapshots_failed", "snapshots that could not be written", replica.snapshots_failed),
+            ("quorate_snapshots_installed", "snapshots of peers installed", replica.snapshots_installed),
+            ("quorate_snapshot_sent_bytes", "bytes of snapshots for peers", replica.snapshot_bytes_sent),
+            (
+                "quorate_snapshot_received_bytes",
+                "bytes of snapshots of peers",
+                replica.snapshot_bytes_received,
+            ),
+        ];
+        for (name, help, value) in counters {
+            let metric = ConstCounter::new(value);
+            metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)?;
+        }
+        Ok(())
+    }
+
     fn encode_gauges(
         encoder: &mut DescriptorEncoder<'_>,
         status: &NodeStatus,
@@ -205,6 +228,8 @@ mod export {
             ("quorate_persisted_index", "last entry on this node's disk", status.persisted_index),
             ("quorate_commit_index", "last entry known to be on a quorum", status.commit_index),
             ("quorate_applied_index", "last entry given to the state machine", status.applied_index),
+            ("quorate_log_base_index", "all up to here is compacted", status.base_index),
+            ("quorate_snapshot_index", "last entry that the newest snapshot covers", status.snapshot_index),
             ("quorate_pending_proposals", "proposals that wait for an answer here", status.pending),
         ];
         for (name, help, value) in gauges {

@@ -11,6 +11,8 @@ use quorate_transport::{Frame, Link, LinkStatus, SendError};
 /// The links of a node.
 pub(crate) struct Peers {
     links: BTreeMap<NodeId, Link>,
+    /// The links for what is large and may wait.
+    bulk: BTreeMap<NodeId, Link>,
 }
 
 /// A message did not get into the queue of its link; the core must probe the peer.
@@ -19,19 +21,22 @@ pub(crate) struct Lost(pub(crate) NodeId);
 
 impl Peers {
     /// Nodes by their links.
-    pub(crate) fn new(links: BTreeMap<NodeId, Link>) -> Peers {
-        Peers { links }
+    pub(crate) fn new(links: BTreeMap<NodeId, Link>, bulk: BTreeMap<NodeId, Link>) -> Peers {
+        Peers { links, bulk }
     }
 
     /// Queues a message. A link that is down has told so already, so nothing more is reported for it.
     pub(crate) fn send(&self, to: NodeId, message: &PeerMessage) -> Result<(), Lost> {
-        let Some(link) = self.links.get(&to) else {
+        let links = if message.is_bulk() { &self.bulk } else { &self.links };
+        let Some(link) = links.get(&to) else {
             tracing::debug!(%to, "a message to a node that is no member was dropped");
             return Ok(());
         };
         let (kind, body) = peer_codec::encode(message);
         match link.try_send(Frame { kind, body }) {
             Ok(()) | Err(SendError::Down) => Ok(()),
+            // A piece of a snapshot that is lost is asked for again; the protocol need not know.
+            Err(SendError::Full | SendError::TooLarge) if message.is_bulk() => Ok(()),
             Err(error @ (SendError::Full | SendError::TooLarge)) => {
                 tracing::warn!(%to, %error, "a message was dropped");
                 Err(Lost(to))

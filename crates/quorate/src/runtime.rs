@@ -22,9 +22,17 @@ use crate::error::{NodeError, StatusError};
 use crate::mail::{ClusterMail, Mail, ReadMail, StatusAnswers};
 use crate::metrics::Metrics;
 use crate::peers::{Lost, Peers};
+use crate::snapshot_workers::PieceJob;
 use crate::status::{NodeStatus, PeerStatus, Published};
 use crate::tickets::Tickets;
 use crate::workers::{ApplierJob, LogJob};
+
+/// The queues through which the loop gives work to the threads.
+pub(crate) struct Jobs {
+    pub(crate) log: mpsc::Sender<LogJob>,
+    pub(crate) applier: mpsc::Sender<ApplierJob>,
+    pub(crate) pieces: mpsc::Sender<PieceJob>,
+}
 
 /// Everything that the loop owns or reaches.
 pub(crate) struct Loop {
@@ -33,8 +41,7 @@ pub(crate) struct Loop {
     pub(crate) clock: Clock,
     pub(crate) inbox: mpsc::Receiver<Mail>,
     pub(crate) peers: Arc<Peers>,
-    pub(crate) log: mpsc::Sender<LogJob>,
-    pub(crate) applier: mpsc::Sender<ApplierJob>,
+    pub(crate) jobs: Jobs,
     pub(crate) published: watch::Sender<Arc<Published>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) stop: CancellationToken,
@@ -132,6 +139,7 @@ impl Loop {
                 let ticket = self.operators.insert(reply);
                 self.replica.step(Input::Cluster { ticket, request });
             }
+            Mail::BulkLink => {}
             Mail::AskStatus(answers) => self.ask_status(&answers),
         }
         Ok(())
@@ -156,6 +164,10 @@ impl Loop {
             | PeerMessage::ForwardReply { .. }
             | PeerMessage::ForwardRead { .. }
             | PeerMessage::ForwardReadReply { .. }
+            | PeerMessage::SnapshotAsk { .. }
+            | PeerMessage::SnapshotPiece { .. }
+            | PeerMessage::SnapshotGone { .. }
+            | PeerMessage::SnapshotFetching { .. }
             | PeerMessage::StateMarks { .. }
             | PeerMessage::ClusterRequest { .. }
             | PeerMessage::ClusterReply { .. }) => self.replica.step(Input::Received { from, message }),
@@ -199,12 +211,20 @@ impl Loop {
                 let callers =
                     local.map(|waiting| (waiting.ticket, self.take_caller(waiting.ticket))).collect();
                 let job = ApplierJob::Apply { batch, callers };
-                self.applier.try_send(job).map_err(|error| behind("applier", &error))?;
+                self.jobs.applier.try_send(job).map_err(|error| behind("applier", &error))?;
             }
             Effect::Read { ticket, .. } => {
                 let read = self.reads.take(ticket).expect("a read is answered exactly once");
                 self.queue_read(read)?;
             }
+            Effect::Compact { through, keep } => self.queue_for_log(LogJob::Compact { through, keep })?,
+            Effect::TakeSnapshot { term } => self.queue_for_applier(ApplierJob::TakeSnapshot { term })?,
+            Effect::Restore { last } => self.queue_for_applier(ApplierJob::Restore { last })?,
+            Effect::ReadPiece { to, last, piece } => {
+                self.queue_for_pieces(PieceJob::Read { to, last, piece })?;
+            }
+            Effect::StorePiece { piece, bytes } => self.queue_for_pieces(PieceJob::Store { piece, bytes })?,
+            Effect::DiscardSnapshot => self.queue_for_pieces(PieceJob::Discard)?,
             Effect::RefuseProposal { ticket, error } => {
                 self.answer(ticket, Answered { outcome: Err(error), trace: None })
             }
@@ -237,13 +257,21 @@ impl Loop {
         Ok(())
     }
 
+    fn queue_for_applier(&mut self, job: ApplierJob) -> Result<(), NodeError> {
+        self.jobs.applier.try_send(job).map_err(|error| behind("applier", &error))
+    }
+
+    fn queue_for_pieces(&mut self, job: PieceJob) -> Result<(), NodeError> {
+        self.jobs.pieces.try_send(job).map_err(|error| behind("snapshot pieces", &error))
+    }
+
     fn queue_for_log(&mut self, job: LogJob) -> Result<(), NodeError> {
-        self.log.try_send(job).map_err(|error| behind("log", &error))
+        self.jobs.log.try_send(job).map_err(|error| behind("log", &error))
     }
 
     /// Puts a read behind the batches that the applier has been handed.
     fn queue_read(&mut self, read: ReadMail) -> Result<(), NodeError> {
-        match self.applier.try_send(ApplierJob::Read(read)) {
+        match self.jobs.applier.try_send(ApplierJob::Read(read)) {
             Err(mpsc::error::TrySendError::Full(ApplierJob::Read(read))) => {
                 read.refuse(ReadError::Overloaded);
                 Ok(())
@@ -292,6 +320,9 @@ impl Loop {
             Fact::HandsOver { to } => tracing::info!(node, term, to = to.get(), "hands its leadership over"),
             Fact::LeadsOn { to } => {
                 tracing::warn!(node, term, to = to.get(), "leads on: the other has not taken over");
+            }
+            Fact::Installed { last } => {
+                tracing::info!(node, term, last = %last, "begins its log anew behind a peer's snapshot");
             }
             Fact::Truncated { from } => {
                 tracing::warn!(node, term, from = from.0, "entries were replaced by the leader's");

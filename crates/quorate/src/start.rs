@@ -9,9 +9,12 @@ use std::time::{Duration, Instant};
 use quorate_core::config::Config as RaftConfig;
 use quorate_core::entry::Membership;
 use quorate_core::raft::Raft;
+use quorate_core::snapshot::SnapshotName;
 use quorate_core::stored::Stored;
 use quorate_core::types::{ClusterId, GroupId, NodeId};
-use quorate_log::{DataDir, Identity, Log, LogError, LogOptions, RealDisk, Wanted};
+use quorate_log::{
+    DataDir, Identity, Log, LogError, LogOptions, RealDisk, SnapshotFile, SnapshotOptions, Wanted,
+};
 use quorate_replica::applier::Applier;
 use quorate_replica::command_codec::ENVELOPE_BYTES_MAX;
 use quorate_replica::config::ReplicaConfig;
@@ -21,7 +24,7 @@ use quorate_replica::replica::Replica;
 use quorate_replica::session::SessionLimits;
 use quorate_replica::state_machine::StateMachine;
 use quorate_replica::status::Histogram;
-use quorate_transport::{Endpoint, Inbound, Link, LinkEvent, Listener, PeerFault, TransportConfig};
+use quorate_transport::{Endpoint, Inbound, Lane, Link, LinkEvent, Listener, PeerFault, TransportConfig};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -34,10 +37,11 @@ use crate::mail::Mail;
 use crate::metrics::Metrics;
 use crate::node::{Inner, Listen, Node, NodeBuilder};
 use crate::peers::Peers;
-use crate::runtime::Loop;
+use crate::runtime::{Jobs, Loop};
+use crate::snapshot_workers::{PIECE_QUEUE_LEN_MAX, PieceWorker, SnapshotWorker, WRITE_QUEUE_LEN_MAX};
 use crate::status::{NodeStatus, Published};
 use crate::tickets::Tickets;
-use crate::watch::{Parts, Watched};
+use crate::watch::{Parts, Watched, Workers};
 use crate::workers::{
     APPLIER_QUEUE_LEN_MAX, ApplierWorker, LOG_QUEUE_LEN_MAX, LogWorker, READER_QUEUE_LEN_MAX, ReaderWorker,
 };
@@ -101,9 +105,6 @@ async fn wire<S: StateMachine>(
     let opened = open(&builder.directory, &plan, &config)?;
 
     let (inbox, mails) = mpsc::channel(config.inbox_len_max);
-    let (log_jobs, log_queue) = mpsc::channel(LOG_QUEUE_LEN_MAX);
-    let (reader_jobs, reader_queue) = mpsc::channel(READER_QUEUE_LEN_MAX);
-    let (applier_jobs, applier_queue) = mpsc::channel(APPLIER_QUEUE_LEN_MAX);
     let stop = CancellationToken::new();
     let links_stop = CancellationToken::new();
     let tasks = TaskTracker::new();
@@ -111,22 +112,34 @@ async fn wire<S: StateMachine>(
     let clock = Clock::start(config.tick);
 
     let endpoint = Arc::new(endpoint(&plan, &config, opened.identity)?);
-    let links = links(&plan, &endpoint, &inbox, &tasks, &links_stop);
+    let message_links = links(&plan, &endpoint, &inbox, &tasks, &links_stop, Lane::Messages);
+    let bulk_links = links(&plan, &endpoint, &inbox, &tasks, &links_stop, Lane::Bulk);
     listener.serve(endpoint, inbox.clone(), decode, &tasks, links_stop.clone());
-    let peers = Arc::new(Peers::new(links));
+    let peers = Arc::new(Peers::new(message_links, bulk_links));
 
-    let replica = replica(&plan, &config, opened.stored)?;
+    let piece_bytes = config.snapshot_piece_bytes;
+    let options = SnapshotOptions { cluster: plan.cluster, group: GroupId::default(), piece_bytes };
+    let mut applier = Applier::new(machine, SessionLimits::default());
+    let found = restore(&mut applier, &opened.disk, &options);
+    let found = found.map_err(|source| StartError::Data { directory: builder.directory.clone(), source })?;
+    let mut replica = replica(&plan, &config, opened.stored)?;
+    if let Some(name) = found {
+        replica.step(Input::SnapshotTaken { name });
+    }
     let status = first_status(&plan, &replica, peer_address.to_string(), builder.api_address);
     let published = Published { status, replica: replica.status().metrics };
     let (published_sender, published) = watch::channel(Arc::new(published));
+    let (log, disk) = (opened.log, opened.disk);
+    let ground =
+        Ground { log, disk, options, peers: Arc::clone(&peers), inbox: inbox.clone(), clock: clock.clone() };
+    let (workers, jobs) = workers(ground, applier, &metrics);
     let main_loop = Loop {
         replica,
         config: config.clone(),
-        clock: clock.clone(),
+        clock,
         inbox: mails,
-        peers: Arc::clone(&peers),
-        log: log_jobs,
-        applier: applier_jobs,
+        peers,
+        jobs,
         published: published_sender,
         metrics: Arc::clone(&metrics),
         stop: stop.clone(),
@@ -138,21 +151,73 @@ async fn wire<S: StateMachine>(
         published_at: Instant::now(),
         stood_ticks: 0,
     };
-    let log = LogWorker {
-        log: opened.log,
-        jobs: log_queue,
-        reader: reader_jobs,
-        peers,
-        inbox: inbox.clone(),
-        metrics: Arc::clone(&metrics),
-    };
-    let reader = ReaderWorker { disk: opened.disk, jobs: reader_queue, inbox: inbox.clone() };
-    let applier = Applier::new(machine, SessionLimits::default());
-    let applier = ApplierWorker { applier, jobs: applier_queue, inbox: inbox.clone(), clock };
     let (ended_sender, ended) = watch::channel(None);
     let inner = Inner { inbox, config, published, ended, stop: stop.clone(), metrics, members: plan.members };
     let node = plan.node;
-    Ok((Parts { node, main_loop, log, reader, applier, tasks, links_stop, stop, ended: ended_sender }, inner))
+    Ok((Parts { node, main_loop, workers, tasks, links_stop, stop, ended: ended_sender }, inner))
+}
+
+/// What the threads of a node stand on.
+struct Ground {
+    log: Log<RealDisk>,
+    disk: RealDisk,
+    options: SnapshotOptions,
+    peers: Arc<Peers>,
+    inbox: mpsc::Sender<Mail>,
+    clock: Clock,
+}
+
+/// The threads of a node, and the queues through which the loop gives them work.
+fn workers<S: StateMachine>(
+    ground: Ground,
+    applier: Applier<S>,
+    metrics: &Arc<Metrics>,
+) -> (Workers<S>, Jobs) {
+    let Ground { log, disk, options, peers, inbox, clock } = ground;
+    let (log_jobs, log_queue) = mpsc::channel(LOG_QUEUE_LEN_MAX);
+    let (reader_jobs, reader_queue) = mpsc::channel(READER_QUEUE_LEN_MAX);
+    let (applier_jobs, applier_queue) = mpsc::channel(APPLIER_QUEUE_LEN_MAX);
+    let (write_jobs, write_queue) = mpsc::channel(WRITE_QUEUE_LEN_MAX);
+    let (piece_jobs, piece_queue) = mpsc::channel(PIECE_QUEUE_LEN_MAX);
+    let workers = Workers {
+        log: LogWorker {
+            log,
+            jobs: log_queue,
+            reader: reader_jobs,
+            peers,
+            inbox: inbox.clone(),
+            metrics: Arc::clone(metrics),
+        },
+        reader: ReaderWorker { disk: disk.clone(), jobs: reader_queue, inbox: inbox.clone() },
+        applier: ApplierWorker {
+            applier,
+            jobs: applier_queue,
+            inbox: inbox.clone(),
+            clock,
+            disk: disk.clone(),
+            options,
+            writer: write_jobs,
+        },
+        snapshots: SnapshotWorker { disk: disk.clone(), options, jobs: write_queue, inbox: inbox.clone() },
+        pieces: PieceWorker { disk, options, jobs: piece_queue, inbox, arriving: None },
+    };
+    (workers, Jobs { log: log_jobs, applier: applier_jobs, pieces: piece_jobs })
+}
+
+/// Puts the applier behind the newest snapshot, if there is one: then only the log behind it is applied again.
+fn restore<S: StateMachine>(
+    applier: &mut Applier<S>,
+    disk: &RealDisk,
+    options: &SnapshotOptions,
+) -> Result<Option<SnapshotName>, LogError> {
+    let Some(found) = SnapshotFile::newest(disk, options)? else { return Ok(None) };
+    let (name, meta) = (found.name(), found.meta().clone());
+    let restored = applier.restore(&meta, &mut found.into_reader());
+    restored.map_err(|error| {
+        let what = format!("the state cannot be read: {error}");
+        LogError::Corrupt { file: format!("the snapshot up to {}", meta.last), offset: 0, what }
+    })?;
+    Ok(Some(name))
 }
 
 fn check<S>(builder: &NodeBuilder<S>) -> Result<Plan, StartError> {
@@ -272,6 +337,7 @@ fn links(
     inbox: &mpsc::Sender<Mail>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
+    lane: Lane,
 ) -> BTreeMap<NodeId, Link> {
     let others =
         plan.members.iter().filter_map(|(id, address)| Some((NodeId::checked(*id)?, address.clone())));
@@ -279,15 +345,18 @@ fn links(
         .filter(|(peer, _)| *peer != plan.node)
         .map(|(peer, address)| {
             let (endpoint, inbox, stop) = (Arc::clone(endpoint), inbox.clone(), stop.clone());
-            (peer, Link::start(endpoint, peer, address, inbox, on_link_event, tasks, stop))
+            let wrap = move |event| on_link_event(lane, event);
+            (peer, Link::start(endpoint, peer, lane, address, inbox, wrap, tasks, stop))
         })
         .collect()
 }
 
 /// Whether a link came up or went down, what was on its way may be lost: the core probes. The link itself has logged why.
+/// Pieces of snapshots are asked for again by themselves.
 #[allow(clippy::needless_pass_by_value)] // The shape that the link wants.
-fn on_link_event(event: LinkEvent) -> Mail {
+fn on_link_event(lane: Lane, event: LinkEvent) -> Mail {
     match event {
+        LinkEvent::Up { .. } | LinkEvent::Down { .. } if lane == Lane::Bulk => Mail::BulkLink,
         LinkEvent::Up { peer, .. } | LinkEvent::Down { peer, .. } => Mail::Done(Input::Dropped { peer }),
     }
 }
@@ -323,6 +392,11 @@ fn replica(plan: &Plan, config: &Config, stored: Stored) -> Result<Replica, Star
         retry_pause_ticks: config.ticks(RETRY_PAUSE),
         forward_retry_ticks: config.ticks(config.election_timeout),
         pending_bytes_max: config.pending_bytes_max,
+        snapshot_log_bytes_min: config.snapshot_log_bytes_min,
+        snapshot_entries_min: config.snapshot_entries_min,
+        snapshot_retry_ticks: config.ticks(SNAPSHOT_RETRY),
+        snapshot_pin_ticks: config.ticks(SNAPSHOT_PIN),
+        snapshot_send_bytes_per_tick: config.per_tick(config.snapshot_send_bytes_per_second),
         ..ReplicaConfig::new(session.max(1), seed)
     };
     replica.validate().map_err(StartError::Config)?;
@@ -352,6 +426,10 @@ fn random_u128() -> Result<u128, StartError> {
 
 /// A cluster of one has no peers; it listens on any free port of this machine.
 const ALONE: &str = "127.0.0.1:0";
+/// What does not come of a snapshot within this time is asked for again.
+const SNAPSHOT_RETRY: Duration = Duration::from_secs(4);
+/// For so long a snapshot is kept for a peer that has stopped asking: as long as a restart of the peer may take.
+const SNAPSHOT_PIN: Duration = Duration::from_secs(120);
 /// The most members of a cluster.
 const MEMBERS_LEN_MAX: usize = 31;
 /// A refused proposal is tried again after about this time: a few heartbeats of a local network.

@@ -59,6 +59,10 @@ pub struct NodeStatus {
     pub commit_index: u64,
     /// The last entry given to its state machine.
     pub applied_index: u64,
+    /// All up to here is compacted: its log begins after it.
+    pub base_index: u64,
+    /// The last entry that its newest snapshot covers; 0 for none.
+    pub snapshot_index: u64,
     /// Proposals that wait for an answer here.
     pub pending: u64,
     /// Median of its fsyncs since the start, in microseconds (upper bound of the bucket).
@@ -131,6 +135,8 @@ impl NodeStatus {
             persisted_index: replica.raft.persisted.0,
             commit_index: replica.raft.commit.0,
             applied_index: replica.applied_through.0,
+            base_index: replica.raft.base.index.0,
+            snapshot_index: replica.raft.snapshot.index.0,
             pending: replica.pending_len as u64,
             fsync_p50_us: percentile_us(fsync, 50),
             fsync_p99_us: percentile_us(fsync, 99),
@@ -167,7 +173,7 @@ impl NodeStatus {
         out.freeze()
     }
 
-    fn numbers(&self) -> [u64; 12] {
+    fn numbers(&self) -> [u64; 14] {
         [
             self.node,
             role_number(self.role),
@@ -178,6 +184,8 @@ impl NodeStatus {
             self.persisted_index,
             self.commit_index,
             self.applied_index,
+            self.base_index,
+            self.snapshot_index,
             self.pending,
             self.fsync_p50_us,
             self.fsync_p99_us,
@@ -192,13 +200,13 @@ impl NodeStatus {
         }
         let [version, peer_address, api_address] =
             [take_text(&mut bytes)?, take_text(&mut bytes)?, take_text(&mut bytes)?];
-        let mut n = [0; 12];
+        let mut n = [0; 14];
         for number in &mut n {
             *number = take(&mut bytes)?;
         }
         let [node, role, voter, term, leader, last_index, persisted_index, commit_index, applied_index, ..] =
             n;
-        let [.., pending, fsync_p50_us, fsync_p99_us] = n;
+        let [.., base_index, snapshot_index, pending, fsync_p50_us, fsync_p99_us] = n;
         let role = role_from_number(role).ok_or("an unknown role")?;
         let count = take(&mut bytes)?;
         if count > PEERS_LEN_MAX {
@@ -218,6 +226,8 @@ impl NodeStatus {
             persisted_index,
             commit_index,
             applied_index,
+            base_index,
+            snapshot_index,
             pending,
             fsync_p50_us,
             fsync_p99_us,
@@ -290,6 +300,8 @@ mod tests {
             persisted_index: 99,
             commit_index: 98,
             applied_index: 97,
+            base_index: 3,
+            snapshot_index: 5,
             pending: 3,
             fsync_p50_us: 64,
             fsync_p99_us: 512,

@@ -2,7 +2,10 @@
 //! order, the cause is kept, and every caller is told.
 
 use std::any::Any;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::Poll;
 
 use quorate_core::types::NodeId;
 use quorate_replica::state_machine::StateMachine;
@@ -13,15 +16,23 @@ use tokio_util::task::TaskTracker;
 
 use crate::error::{NodeError, StartError};
 use crate::runtime::Loop;
+use crate::snapshot_workers::{PieceWorker, SnapshotWorker};
 use crate::workers::{ApplierWorker, LogWorker, ReaderWorker};
+
+/// What runs on threads of their own.
+pub(crate) struct Workers<S: StateMachine> {
+    pub(crate) log: LogWorker,
+    pub(crate) reader: ReaderWorker,
+    pub(crate) applier: ApplierWorker<S>,
+    pub(crate) snapshots: SnapshotWorker,
+    pub(crate) pieces: PieceWorker,
+}
 
 /// The parts of a node, wired and not yet started.
 pub(crate) struct Parts<S: StateMachine> {
     pub(crate) node: NodeId,
     pub(crate) main_loop: Loop,
-    pub(crate) log: LogWorker,
-    pub(crate) reader: ReaderWorker,
-    pub(crate) applier: ApplierWorker<S>,
+    pub(crate) workers: Workers<S>,
     /// The links and the listener, with all their connections.
     pub(crate) tasks: TaskTracker,
     /// Ends them.
@@ -39,7 +50,7 @@ type Ending = oneshot::Receiver<Result<(), NodeError>>;
 pub(crate) struct Watched {
     node: NodeId,
     main_loop: JoinHandle<Result<(), NodeError>>,
-    threads: [Ending; 3],
+    threads: Vec<(&'static str, Ending)>,
     tasks: TaskTracker,
     links_stop: CancellationToken,
     stop: CancellationToken,
@@ -49,11 +60,14 @@ pub(crate) struct Watched {
 impl Watched {
     /// Starts all parts.
     pub(crate) fn start<S: StateMachine>(parts: Parts<S>) -> Result<Watched, StartError> {
-        let Parts { node, main_loop, log, reader, applier, tasks, links_stop, stop, ended } = parts;
-        let threads = [
-            spawn(node, "log", move || log.run())?,
-            spawn(node, "log reader", move || reader.run())?,
-            spawn(node, "applier", move || applier.run())?,
+        let Parts { node, main_loop, workers, tasks, links_stop, stop, ended } = parts;
+        let Workers { log, reader, applier, snapshots, pieces } = workers;
+        let threads = vec![
+            ("log", spawn(node, "log", move || log.run())?),
+            ("log reader", spawn(node, "log reader", move || reader.run())?),
+            ("applier", spawn(node, "applier", move || applier.run())?),
+            ("snapshots", spawn(node, "snapshots", move || snapshots.run())?),
+            ("pieces", spawn(node, "pieces", move || pieces.run())?),
         ];
         let main_loop = tokio::spawn(main_loop.run());
         Ok(Watched { node, main_loop, threads, tasks, links_stop, stop, ended })
@@ -81,29 +95,41 @@ impl Watched {
 /// finish what waits and end; a thread's end makes the loop's next job for it fail, but an idle loop is told by `stop`.
 async fn run_until_first_end(
     mut main_loop: JoinHandle<Result<(), NodeError>>,
-    [mut log, mut reader, mut applier]: [Ending; 3],
+    mut threads: Vec<(&'static str, Ending)>,
     stop: &CancellationToken,
 ) -> NodeError {
     let mut causes = Vec::new();
-    let (mut loop_ended, mut ended) = (false, [false; 3]);
-    tokio::select! {
-        end = &mut main_loop => { causes.push(end_of_loop(end)); loop_ended = true; }
-        end = &mut log => { causes.push(end_of_thread("log", end)); ended[0] = true; }
-        end = &mut reader => { causes.push(end_of_thread("log reader", end)); ended[1] = true; }
-        end = &mut applier => { causes.push(end_of_thread("applier", end)); ended[2] = true; }
+    let mut loop_ended = false;
+    let (end, place) = tokio::select! {
+        end = &mut main_loop => (end_of_loop(end), None),
+        (end, place) = first_end(&mut threads) => (end, Some(place)),
+    };
+    causes.push(end);
+    match place {
+        Some(place) => drop(threads.remove(place)),
+        None => loop_ended = true,
     }
     stop.cancel();
     if !loop_ended {
         causes.push(end_of_loop(main_loop.await));
     }
-    for ((part, ending), ended) in
-        [("log", log), ("log reader", reader), ("applier", applier)].into_iter().zip(ended)
-    {
-        if !ended {
-            causes.push(end_of_thread(part, ending.await));
-        }
+    for (part, ending) in threads {
+        causes.push(end_of_thread(part, ending.await));
     }
     worst(causes)
+}
+
+/// Waits for the first thread to end: how it ended, and which it was.
+async fn first_end(threads: &mut [(&'static str, Ending)]) -> (Result<(), NodeError>, usize) {
+    std::future::poll_fn(|context| {
+        for (place, (part, ending)) in threads.iter_mut().enumerate() {
+            if let Poll::Ready(end) = Pin::new(ending).poll(context) {
+                return Poll::Ready((end_of_thread(part, end), place));
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// The cause to tell: a failed disk or a panic before an end that only followed from it.

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use quorate_core::entry::Entry;
 use quorate_core::ready::Write;
-use quorate_core::types::Index;
-use quorate_log::{Content, Log, LogError, ReadPlan, RealDisk};
+use quorate_core::types::{EntryId, Index, Term};
+use quorate_log::{Content, Log, LogError, ReadPlan, RealDisk, SnapshotFile, SnapshotOptions};
 use quorate_replica::applier::Applier;
 use quorate_replica::effect::{Answered, ApplyBatch, FetchPurpose};
 use quorate_replica::input::{Input, Ticket};
@@ -21,6 +21,7 @@ use crate::error::NodeError;
 use crate::mail::{Mail, Place, ReadMail};
 use crate::metrics::Metrics;
 use crate::peers::{Lost, Peers};
+use crate::snapshot_workers::WriteJob;
 
 /// What the log's thread is asked for, in order.
 pub(crate) enum LogJob {
@@ -28,6 +29,8 @@ pub(crate) enum LogJob {
     Write(Write),
     /// Read entries back, without holding up the writes behind it.
     Fetch { purpose: FetchPurpose, from: Index, through: Index, bytes_max: usize },
+    /// Let go of what snapshots hold.
+    Compact { through: Index, keep: Vec<EntryId> },
 }
 
 /// What the reader's thread is asked for.
@@ -42,6 +45,10 @@ pub(crate) enum ApplierJob {
     Apply { batch: ApplyBatch, callers: Vec<(Ticket, oneshot::Sender<Answered>)> },
     /// Run a read on what is applied now.
     Read(ReadMail),
+    /// Take a snapshot of what is applied now, to be written elsewhere.
+    TakeSnapshot { term: Term },
+    /// Go on from the snapshot that ends with this entry.
+    Restore { last: EntryId },
 }
 
 /// How many jobs may wait for the log's thread. The budgets of the protocol keep the queue far shorter; a queue this long
@@ -100,6 +107,11 @@ impl LogWorker {
                         self.write(std::mem::take(&mut gathered))?;
                         self.plan(purpose, from, through, bytes_max)?;
                     }
+                    LogJob::Compact { through, keep } => {
+                        self.write(std::mem::take(&mut gathered))?;
+                        let base = self.log.compact(through, &keep).map_err(failed)?;
+                        report(&self.inbox, Mail::Done(Input::Compacted { base }));
+                    }
                 }
                 next = if gathered.is_full() { None } else { self.jobs.try_recv().ok() };
             }
@@ -147,8 +159,13 @@ impl LogWorker {
         through: Index,
         bytes_max: usize,
     ) -> Result<(), NodeError> {
-        // The core asks only for what it has appended, and this thread has written all of that.
-        let plan = self.log.plan(from, through, bytes_max).expect("an entry that is asked for is in the log");
+        // The core asks only for what it has appended, and this thread has written all of that. It may not know yet what was
+        // compacted just now: that report is on its way before this one.
+        let Some(plan) = self.log.plan(from, through, bytes_max) else {
+            assert!(from <= self.log.base().index, "an entry that is asked for is in the log");
+            report(&self.inbox, Mail::Done(Input::Fetched { purpose, entries: Vec::new() }));
+            return Ok(());
+        };
         self.reader.try_send(ReadJob { purpose, plan }).map_err(|_| NodeError::Ended { part: "log reader" })
     }
 }
@@ -164,7 +181,10 @@ impl ReaderWorker {
     /// Runs until the log's thread has ended.
     pub(crate) fn run(mut self) -> Result<(), NodeError> {
         while let Some(ReadJob { purpose, plan }) = self.jobs.blocking_recv() {
-            let entries = plan.read(&self.disk).map_err(failed)?;
+            let entries = match plan.read(&self.disk) {
+                Err(LogError::Compacted { .. }) => Vec::new(),
+                read => read.map_err(failed)?,
+            };
             report(&self.inbox, Mail::Done(Input::Fetched { purpose, entries }));
         }
         Ok(())
@@ -177,6 +197,9 @@ pub(crate) struct ApplierWorker<S: StateMachine> {
     pub(crate) jobs: mpsc::Receiver<ApplierJob>,
     pub(crate) inbox: mpsc::Sender<Mail>,
     pub(crate) clock: Clock,
+    pub(crate) disk: RealDisk,
+    pub(crate) options: SnapshotOptions,
+    pub(crate) writer: mpsc::Sender<WriteJob>,
 }
 
 impl<S: StateMachine> ApplierWorker<S> {
@@ -185,12 +208,31 @@ impl<S: StateMachine> ApplierWorker<S> {
         while let Some(job) = self.jobs.blocking_recv() {
             match job {
                 ApplierJob::Apply { batch, callers } => self.complete(batch, callers),
+                ApplierJob::TakeSnapshot { term } => {
+                    let (meta, write) = self.applier.snapshot(term);
+                    let sent = self.writer.try_send(WriteJob { meta, write });
+                    sent.map_err(|_| NodeError::Ended { part: "snapshots" })?;
+                }
+                ApplierJob::Restore { last } => self.restore(last)?,
                 ApplierJob::Read(read) => {
                     let (applied, timestamp_ms) = (self.applier.applied(), self.applier.timestamp_ms());
                     read.run(self.applier.state() as &dyn Any, Place { applied, timestamp_ms });
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Replaces the state by that of a snapshot from a peer.
+    fn restore(&mut self, last: EntryId) -> Result<(), NodeError> {
+        let found = SnapshotFile::open(&self.disk, &self.options, last).map_err(failed)?;
+        let found = found.expect("a snapshot that was installed is there until a newer one is taken");
+        let meta = found.meta().clone();
+        let restored = self.applier.restore(&meta, &mut found.into_reader());
+        restored
+            .map_err(|error| NodeError::Disk(format!("cannot restore the snapshot up to {last}: {error}")))?;
+        tracing::info!(last = %last, "goes on from a peer's snapshot");
+        report(&self.inbox, Mail::Done(self.applier.restored()));
         Ok(())
     }
 
@@ -209,12 +251,12 @@ impl<S: StateMachine> ApplierWorker<S> {
 }
 
 /// Puts a report into the inbox, waiting for room: the loop always makes some. After the loop has ended nobody wants it.
-fn report(inbox: &mpsc::Sender<Mail>, mail: Mail) {
+pub(crate) fn report(inbox: &mpsc::Sender<Mail>, mail: Mail) {
     let _ = inbox.blocking_send(mail);
 }
 
 #[allow(clippy::needless_pass_by_value)] // The shape that map_err wants.
-fn failed(error: LogError) -> NodeError {
+pub(crate) fn failed(error: LogError) -> NodeError {
     NodeError::Disk(error.to_string())
 }
 

@@ -1,11 +1,13 @@
 //! Gives committed commands to the state machine: in order, each exactly once, alike on every node (thesis 6.3).
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use quorate_core::entry::{Entry, Payload};
+use quorate_core::entry::{Entry, Membership, Payload};
 use quorate_core::planted::{self, Bug};
-use quorate_core::types::EntryId;
+use quorate_core::snapshot::SnapshotMeta;
+use quorate_core::types::{EntryId, Index, Term};
 
 use crate::divergence::{STATE_MARK_EVERY, StateMark};
 use crate::effect::{Answered, ApplyBatch, Outcome};
@@ -16,7 +18,7 @@ use crate::input::{Input, Ticket};
 use crate::request::{CommandEnvelope, CommandKind, RequestId};
 use crate::session::{Kept, Seen, SessionLimits, Sessions};
 use crate::session_codec;
-use crate::state_machine::{Codec, Context, StateMachine};
+use crate::state_machine::{Codec, Context, Snapshot, StateMachine};
 
 /// The state machine with the tables that make it exactly-once. Lives on a thread of its own.
 ///
@@ -28,6 +30,8 @@ pub struct Applier<S: StateMachine> {
     /// The time of the last entry. Invariant: never falls.
     timestamp_ms: u64,
     state_hash: u64,
+    /// The members by the last entry that named them, with its index.
+    membership: Option<(Index, Arc<Membership>)>,
     /// What was noted since the last report.
     marks: Vec<StateMark>,
     /// Where replies are encoded, before each becomes bytes of its own length.
@@ -70,6 +74,7 @@ impl<S: StateMachine> Applier<S> {
             applied: EntryId::ZERO,
             timestamp_ms: 0,
             state_hash: 0,
+            membership: None,
             marks: Vec::new(),
             scratch: Vec::new(),
         }
@@ -143,7 +148,11 @@ impl<S: StateMachine> Applier<S> {
         self.applied = entry.id;
         self.timestamp_ms = entry.timestamp_ms;
         let outcome = match &entry.payload {
-            Payload::Noop | Payload::Membership(_) => None,
+            Payload::Noop => None,
+            Payload::Membership(membership) => {
+                self.membership = Some((entry.id.index, Arc::clone(membership)));
+                None
+            }
             Payload::Command(bytes) => {
                 let outcome = self.apply_command(bytes);
                 self.state_hash = mix_outcome(mix(self.state_hash, entry.id.index.0), &outcome);
@@ -224,47 +233,66 @@ impl<S: StateMachine> Applier<S> {
         }
     }
 
-    /// Writes the state, the tables and where they stand. They belong together: a state without its tables would apply
-    /// again what it has applied.
+    /// A snapshot of the state with its tables, detached from both: it is written elsewhere while more is applied. They belong together: a
+    /// state without its tables would apply again what it has applied. `term` is that of the node.
     ///
-    /// # Errors
-    /// When `out` cannot be written.
-    pub fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
-        session_codec::write_number(out, FORMAT_VERSION)?;
-        session_codec::write_number(out, self.applied.term.0)?;
-        session_codec::write_number(out, self.applied.index.0)?;
-        session_codec::write_number(out, self.timestamp_ms)?;
-        session_codec::write_number(out, self.state_hash)?;
-        session_codec::write(&self.sessions, out)?;
-        (self.machine.snapshot())(out)
+    /// # Panics
+    /// If nothing was applied: the first entry of each log names the members.
+    pub fn snapshot(&self, term: Term) -> (SnapshotMeta, Snapshot) {
+        assert!(term >= self.applied.term, "what is applied was committed in the node's term or before");
+        let (membership_index, membership) =
+            self.membership.clone().expect("the first entry names the members");
+        let meta = SnapshotMeta {
+            last: self.applied,
+            term,
+            timestamp_ms: self.timestamp_ms,
+            membership_index,
+            membership,
+        };
+        let (state_hash, machine) = (self.state_hash, self.machine.snapshot());
+        let sessions = if planted::is(Bug::SnapshotWithoutSessions) {
+            Sessions::new(self.sessions.limits.clone())
+        } else {
+            self.sessions.clone()
+        };
+        let write = move |out: &mut dyn io::Write| {
+            session_codec::write_number(out, FORMAT_VERSION)?;
+            session_codec::write_number(out, state_hash)?;
+            session_codec::write(&sessions, out)?;
+            machine(out)
+        };
+        (meta, Box::new(write))
     }
 
-    /// Reads what [`write`](Self::write) wrote: `machine` is restored from it.
+    /// Replaces state and tables by those of a snapshot that covers `meta`, as [`snapshot`](Self::snapshot) wrote it.
     ///
     /// # Errors
-    /// When the source cannot be read or does not hold a state within the limits.
-    pub fn read(machine: S, limits: SessionLimits, source: &mut dyn io::Read) -> io::Result<Applier<S>> {
+    /// When the source cannot be read, or does not hold a state within the limits, or more than that. Then this applier is worth nothing.
+    pub fn restore(&mut self, meta: &SnapshotMeta, source: &mut dyn io::Read) -> io::Result<()> {
+        assert!(meta.last.index > self.applied.index, "a state is never replaced by an older one");
         let version = session_codec::read_number(source)?;
         if version != FORMAT_VERSION {
             let what = format!("a state of format {version}, this binary knows {FORMAT_VERSION}");
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
-        let term = session_codec::read_number(source)?;
-        let applied = EntryId::new(term, session_codec::read_number(source)?);
-        let timestamp_ms = session_codec::read_number(source)?;
-        let state_hash = session_codec::read_number(source)?;
-        let sessions = session_codec::read(limits, source)?;
-        let mut machine = machine;
-        machine.restore(source)?;
-        Ok(Applier {
-            machine,
-            sessions,
-            applied,
-            timestamp_ms,
-            state_hash,
-            marks: Vec::new(),
-            scratch: Vec::new(),
-        })
+        self.state_hash = session_codec::read_number(source)?;
+        self.sessions = session_codec::read(self.sessions.limits.clone(), source)?;
+        self.machine.restore(source)?;
+        if source.read(&mut [0])? > 0 {
+            let what = "the state machine left a part of its snapshot unread";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        self.applied = meta.last;
+        self.timestamp_ms = meta.timestamp_ms;
+        self.membership = Some((meta.membership_index, Arc::clone(&meta.membership)));
+        self.marks.clear();
+        Ok(())
+    }
+
+    /// What the replica is told when [`restore`](Self::restore) has replaced the state.
+    pub fn restored(&self) -> Input {
+        let through = self.applied.index;
+        Input::Applied { through, forwarded: Vec::new(), unknown_sessions: Vec::new(), marks: Vec::new() }
     }
 }
 

@@ -39,6 +39,23 @@ pub struct ReplicaConfig {
     /// How many committed entries the leader's own applier may be behind before the leader refuses proposals, its own
     /// and those of peers, as `Overloaded`. Heartbeats and replication are never held up.
     pub apply_lag_len_max: u64,
+    /// A snapshot is due after this many bytes of applied entries, or as many as the last snapshot is long if that is more.
+    pub snapshot_log_bytes_min: u64,
+    /// A snapshot is also due after this many entries, if they make at least a quarter of the last snapshot's bytes.
+    pub snapshot_entries_min: u64,
+    /// How many pieces of a snapshot that this node fetches may be asked for and not stored: what it holds in memory of it.
+    pub snapshot_window_len: u64,
+    /// After this many ticks without a piece those that are missing are asked for again; after four times as many another source is tried.
+    /// A snapshot that could not be written is tried again after as many.
+    pub snapshot_retry_ticks: u64,
+    /// How many bytes of snapshots this node sends in a tick, to all peers together; at least one piece is always sent.
+    pub snapshot_send_bytes_per_tick: u64,
+    /// How many pieces peers may ask for before they are sent; more are forgotten, and asked for again.
+    pub snapshot_asks_len_max: usize,
+    /// For how many ticks after it last asked a peer's snapshot is kept, with the log behind it.
+    pub snapshot_pin_ticks: u64,
+    /// How many bytes of log are kept for a peer that fetches a snapshot; beyond, it has to fetch a newer one.
+    pub snapshot_pin_log_bytes_max: u64,
     /// How many proposals may be traced at the same time; more are carried without a trace.
     pub explain_len_max: usize,
 }
@@ -63,6 +80,14 @@ impl ReplicaConfig {
             apply_batch_len_max: 8_192,
             apply_inflight_max: 8,
             apply_lag_len_max: 262_144,
+            snapshot_log_bytes_min: 64 << 20,
+            snapshot_entries_min: 1_000_000,
+            snapshot_window_len: 8,
+            snapshot_retry_ticks: 4_000,
+            snapshot_send_bytes_per_tick: 1 << 20,
+            snapshot_asks_len_max: 1_024,
+            snapshot_pin_ticks: 60_000,
+            snapshot_pin_log_bytes_max: 8 << 30,
             explain_len_max: 256,
         }
     }
@@ -88,6 +113,13 @@ impl ReplicaConfig {
             ("apply_batch_len_max", self.apply_batch_len_max > 0),
             ("apply_inflight_max", self.apply_inflight_max > 0),
             ("apply_lag_len_max", self.apply_lag_len_max > 0),
+            ("snapshot_log_bytes_min", self.snapshot_log_bytes_min > 0),
+            ("snapshot_entries_min", self.snapshot_entries_min > 0),
+            ("snapshot_window_len", self.snapshot_window_len > 0),
+            ("snapshot_retry_ticks", self.snapshot_retry_ticks > 0),
+            ("snapshot_send_bytes_per_tick", self.snapshot_send_bytes_per_tick > 0),
+            ("snapshot_asks_len_max", self.snapshot_asks_len_max > 0),
+            ("snapshot_pin_ticks", self.snapshot_pin_ticks > 0),
         ];
         match positive.iter().find(|(_, holds)| !holds) {
             Some((name, _)) => Err(format!("{name} must be greater than 0")),

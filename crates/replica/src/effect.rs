@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use quorate_core::entry::Entry;
 use quorate_core::ready::{Fact, Write};
-use quorate_core::types::{Index, NodeId};
+use quorate_core::types::{EntryId, Index, NodeId, Term};
 
 use crate::cluster::{ClusterDone, ClusterError};
 use crate::error::{ProposeError, ReadError};
@@ -46,6 +46,43 @@ pub enum Effect {
         /// How many bytes at most; at least one entry.
         bytes_max: usize,
     },
+    /// Take a snapshot behind all batches that were handed over before: detached from the state, written while more is applied, made
+    /// durable. Then feed `Input::SnapshotTaken` or `Input::SnapshotFailed`.
+    TakeSnapshot {
+        /// The term that the snapshot is taken in.
+        term: Term,
+    },
+    /// Let the log go of all up to here, in whole segments, and of all snapshots but the newest and these. Then feed `Input::Compacted`.
+    Compact {
+        /// The last index that may go.
+        through: Index,
+        /// Snapshots that peers fetch.
+        keep: Vec<EntryId>,
+    },
+    /// Replace the state by that of the snapshot that ends with this entry, behind all batches that were handed over before. Then feed
+    /// `Input::Applied`, as the applier reports it.
+    Restore {
+        /// The last entry that it covers.
+        last: EntryId,
+    },
+    /// Read a piece of a snapshot for a peer, off the hot path, then feed `Input::PieceRead`.
+    ReadPiece {
+        /// The peer.
+        to: NodeId,
+        /// The last entry that the snapshot covers.
+        last: EntryId,
+        /// Which piece.
+        piece: u64,
+    },
+    /// Store a piece of the snapshot that this node fetches; the first one begins it. Then feed `Input::PieceStored` or `Input::PieceRefused`.
+    StorePiece {
+        /// Which piece.
+        piece: u64,
+        /// Its bytes.
+        bytes: Bytes,
+    },
+    /// What was stored of a fetched snapshot is not wanted: remove it.
+    DiscardSnapshot,
     /// A local proposal ended without the state machine.
     RefuseProposal {
         /// Whose.

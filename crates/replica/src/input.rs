@@ -1,7 +1,9 @@
 //! Everything that can happen to a member. The one way into a replica.
 
+use bytes::Bytes;
 use quorate_core::entry::Entry;
-use quorate_core::types::{Index, NodeId, WriteNumber};
+use quorate_core::snapshot::{SnapshotMeta, SnapshotName};
+use quorate_core::types::{EntryId, Index, NodeId, WriteNumber};
 
 use crate::cluster::ClusterRequest;
 use crate::divergence::StateMark;
@@ -19,6 +21,24 @@ pub struct Now {
     pub monotonic_us: u64,
     /// The wall clock in milliseconds since 1970.
     pub wall_ms: u64,
+}
+
+/// What was found where a piece of a snapshot should be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Piece {
+    /// The piece.
+    Here {
+        /// The snapshot that it is of.
+        name: SnapshotName,
+        /// Which piece.
+        piece: u64,
+        /// Its bytes.
+        bytes: Bytes,
+    },
+    /// There is no such snapshot, or no such piece of it.
+    Gone,
+    /// The disk no longer holds what was written.
+    Damaged,
 }
 
 /// Everything that can happen to a member.
@@ -68,9 +88,43 @@ pub enum Input {
     Fetched {
         /// For whom they were read.
         purpose: crate::effect::FetchPurpose,
-        /// Consecutive entries; at least one.
+        /// Consecutive entries; none if the log let go of them meanwhile.
         entries: Vec<Entry>,
     },
+    /// A snapshot of this node is durable. Also fed at the start for the one that was found.
+    SnapshotTaken {
+        /// Its name.
+        name: SnapshotName,
+    },
+    /// The snapshot of this node could not be written for want of room, or the state machine could not write its state: nothing has changed.
+    SnapshotFailed,
+    /// The log was compacted.
+    Compacted {
+        /// The entry before the first one that it still holds.
+        base: EntryId,
+    },
+    /// A piece was read for a peer.
+    PieceRead {
+        /// The peer.
+        to: NodeId,
+        /// The last entry that the snapshot covers.
+        last: EntryId,
+        /// What was found.
+        found: Piece,
+    },
+    /// A piece of the fetched snapshot was stored.
+    PieceStored {
+        /// The name that the first piece gives.
+        name: SnapshotName,
+        /// The next piece that is missing.
+        next: u64,
+        /// How many pieces there are.
+        pieces: u64,
+        /// What the snapshot covers, once it is whole and durable.
+        whole: Option<SnapshotMeta>,
+    },
+    /// A piece was not what it should be, or the whole was not what its first piece promised.
+    PieceRefused,
     /// Messages to this peer were dropped before they left.
     Dropped {
         /// Which peer.

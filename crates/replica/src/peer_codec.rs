@@ -9,7 +9,10 @@
 //!  5    ForwardReadReply  ticket u64, known u8, index u64
 //!  6    StatusRequest     ticket u64
 //!  7    StatusReply       ticket u64, all that remains: the status
-//!  8 to 10                reserved: ReadIndex, snapshot
+//!  8, 10                  reserved: ReadIndex
+//!  9    snapshots         tag u8, then: 0 ask: term u64, index u64, piece u64
+//!                         1 piece: term u64, index u64, bytes u64, check u32, piece u64, all that remains: the piece
+//!                         2 gone: term u64, index u64             3 fetching: term u64, index u64
 //! 11    StateMarks        count u32, then for each: index u64, hash u64
 //! 12    ClusterRequest    ticket u64, request
 //! 13    ClusterReply      ticket u64, answer
@@ -26,6 +29,7 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use quorate_core::message::Envelope;
+use quorate_core::snapshot::SnapshotName;
 use quorate_core::types::{EntryId, Index, NodeId};
 
 use crate::cluster_codec::{put_request, put_result, take_request, take_result};
@@ -41,7 +45,6 @@ pub fn encode(message: &PeerMessage) -> (u8, Bytes) {
     let mut out = BytesMut::new();
     let kind = match message {
         PeerMessage::Raft(envelope) => {
-            out.reserve(envelope.encoded_len());
             envelope.encode(&mut out);
             KIND_RAFT
         }
@@ -83,6 +86,10 @@ pub fn encode(message: &PeerMessage) -> (u8, Bytes) {
             out.put_slice(status);
             KIND_STATUS_REPLY
         }
+        PeerMessage::SnapshotAsk { .. }
+        | PeerMessage::SnapshotPiece { .. }
+        | PeerMessage::SnapshotGone { .. }
+        | PeerMessage::SnapshotFetching { .. } => put_snapshot(&mut out, message),
         PeerMessage::StateMarks { marks } => {
             out.put_u32_le(len_u32(marks.len()));
             for mark in marks {
@@ -149,6 +156,7 @@ pub fn decode(kind: u8, body: &Bytes) -> Result<PeerMessage, DecodeError> {
             let status = body.split_off(0);
             PeerMessage::StatusReply { ticket, status }
         }
+        KIND_SNAPSHOT => take_snapshot(&mut body)?,
         KIND_STATE_MARKS => {
             let len = take_len(&mut body, STATE_MARK_BYTES)?;
             let mut marks = Vec::with_capacity(len);
@@ -255,6 +263,62 @@ fn take_error(body: &mut Bytes) -> Result<ProposeError, DecodeError> {
         9 => ProposeError::ReplyMalformed(take_text(body)?),
         _ => return Err(error("an error of an unknown kind")),
     })
+}
+
+/// Writes what is said about snapshots; nothing of any other message.
+fn put_snapshot(out: &mut BytesMut, message: &PeerMessage) -> u8 {
+    if let PeerMessage::SnapshotAsk { last, piece } = message {
+        out.put_u8(0);
+        put_id(out, *last);
+        out.put_u64_le(*piece);
+    } else if let PeerMessage::SnapshotPiece { name, piece, bytes } = message {
+        out.reserve(PIECE_HEAD_BYTES + bytes.len());
+        out.put_u8(1);
+        put_id(out, name.last);
+        put_name_rest(out, *name);
+        out.put_u64_le(*piece);
+        out.put_slice(bytes);
+    } else if let PeerMessage::SnapshotGone { last } = message {
+        out.put_u8(2);
+        put_id(out, *last);
+    } else if let PeerMessage::SnapshotFetching { last } = message {
+        out.put_u8(3);
+        put_id(out, *last);
+    }
+    KIND_SNAPSHOT
+}
+
+fn take_snapshot(body: &mut Bytes) -> Result<PeerMessage, DecodeError> {
+    let tag = take_u8(body)?;
+    let term = take_u64(body)?;
+    let last = EntryId::new(term, take_u64(body)?);
+    Ok(match tag {
+        0 => PeerMessage::SnapshotAsk { last, piece: take_u64(body)? },
+        1 => {
+            let name = take_name_rest(body, last)?;
+            let piece = take_u64(body)?;
+            PeerMessage::SnapshotPiece { name, piece, bytes: body.split_to(body.len()) }
+        }
+        2 => PeerMessage::SnapshotGone { last },
+        3 => PeerMessage::SnapshotFetching { last },
+        _ => return Err(error("a message about snapshots of an unknown kind")),
+    })
+}
+
+fn put_id(out: &mut BytesMut, id: EntryId) {
+    out.put_u64_le(id.term.0);
+    out.put_u64_le(id.index.0);
+}
+
+fn put_name_rest(out: &mut BytesMut, name: SnapshotName) {
+    out.put_u64_le(name.bytes);
+    out.put_u32_le(name.check);
+}
+
+fn take_name_rest(body: &mut Bytes, last: EntryId) -> Result<SnapshotName, DecodeError> {
+    let bytes = take_u64(body)?;
+    let check = body.try_get_u32_le().map_err(|_| error("a cut checksum"))?;
+    Ok(SnapshotName { last, bytes, check })
 }
 
 /// Writes a trace, cut to the length that its count can tell.
@@ -384,13 +448,16 @@ const KIND_FORWARD_READ: u8 = 4;
 const KIND_FORWARD_READ_REPLY: u8 = 5;
 const KIND_STATUS_REQUEST: u8 = 6;
 const KIND_STATUS_REPLY: u8 = 7;
+const KIND_SNAPSHOT: u8 = 9;
 const KIND_STATE_MARKS: u8 = 11;
 const KIND_CLUSTER_REQUEST: u8 = 12;
 const KIND_CLUSTER_REPLY: u8 = 13;
 /// Kinds that belong to what comes: a node that meets one closes the connection, as with any kind that it does not know.
-pub const KINDS_RESERVED: std::ops::RangeInclusive<u8> = 8..=10;
+pub const KINDS_RESERVED: [u8; 2] = [8, 10];
 /// What a forwarded proposal takes at least.
 const FORWARD_BYTES_MIN: usize = 13;
+/// What stands before a piece of a snapshot.
+const PIECE_HEAD_BYTES: usize = 1 + 16 + 12 + 8;
 /// What a note takes.
 const STATE_MARK_BYTES: usize = 16;
 /// What an answer takes at least.

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use quorate_core::message::Envelope;
-use quorate_core::types::{Index, NodeId};
+use quorate_core::snapshot::SnapshotName;
+use quorate_core::types::{EntryId, Index, NodeId};
 
 use crate::cluster::{ClusterDone, ClusterError, ClusterRequest};
 use crate::divergence::StateMark;
@@ -48,6 +49,32 @@ pub enum PeerMessage {
         /// The encoded status.
         status: Bytes,
     },
+    /// Any node to one that has a snapshot: send me a piece of it.
+    SnapshotAsk {
+        /// The last entry that it covers.
+        last: EntryId,
+        /// Which piece.
+        piece: u64,
+    },
+    /// The answer.
+    SnapshotPiece {
+        /// The snapshot.
+        name: SnapshotName,
+        /// Which piece.
+        piece: u64,
+        /// Its bytes, with their checksum.
+        bytes: Bytes,
+    },
+    /// The answer of a node that does not have that snapshot any more.
+    SnapshotGone {
+        /// The last entry that it covers.
+        last: EntryId,
+    },
+    /// Any node to the leader: I fetch this snapshot from another node, keep the log behind it for me.
+    SnapshotFetching {
+        /// The last entry that it covers.
+        last: EntryId,
+    },
     /// Any node to all others: this is what I had done at these indices. To be compared (`divergence`).
     StateMarks {
         /// In the order of their indices.
@@ -67,6 +94,19 @@ pub enum PeerMessage {
         /// What came of it.
         result: Result<ClusterDone, ClusterError>,
     },
+}
+
+impl PeerMessage {
+    /// Whether this is a part of a snapshot's way between nodes: it goes on a connection of its own, so that it never stands in front of a
+    /// heartbeat.
+    pub fn is_bulk(&self) -> bool {
+        matches!(
+            self,
+            PeerMessage::SnapshotAsk { .. }
+                | PeerMessage::SnapshotPiece { .. }
+                | PeerMessage::SnapshotGone { .. }
+        )
+    }
 }
 
 /// What became of a forwarded proposal.

@@ -23,6 +23,7 @@ use crate::input::{Input, Now, Ticket};
 use crate::peer_message::{ForwardAnswer, PeerMessage};
 use crate::proposals::Proposals;
 use crate::reads::{Read, Reads};
+use crate::snapshots::Snapshots;
 use crate::status::{ReplicaMetrics, ReplicaStatus};
 use crate::steering::Steering;
 use crate::waiters::{Forwarded, Place, Waiters};
@@ -48,6 +49,7 @@ pub struct Replica {
     pub(crate) waiters: Waiters,
     reads: Reads,
     pub(crate) apply: ApplyQueue,
+    pub(crate) snapshots: Snapshots,
     /// The numbers of proposals that are traced. May name some that are answered.
     pub(crate) traced: Vec<u64>,
     /// The term that this node led when it last looked.
@@ -65,7 +67,7 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// A member with the protocol as its disk left it. Nothing is applied yet: the applier starts before the first entry.
+    /// A member with the protocol as its disk left it. The applier starts from the newest snapshot, or before the first entry.
     ///
     /// # Panics
     /// If the settings make no sense ([`ReplicaConfig::validate`]).
@@ -78,7 +80,6 @@ impl Replica {
         )]
         let number = config.session as u64 >> 2;
         Replica {
-            raft,
             now: Now::default(),
             tick: 0,
             number,
@@ -87,7 +88,8 @@ impl Replica {
             forwarded: Forwarded::default(),
             waiters: Waiters::default(),
             reads: Reads::default(),
-            apply: ApplyQueue::default(),
+            apply: ApplyQueue::new(raft.snapshot().index),
+            snapshots: Snapshots::default(),
             traced: Vec::new(),
             leading: None,
             leader: None,
@@ -96,6 +98,7 @@ impl Replica {
             steering: Steering::default(),
             effects: Vec::new(),
             metrics: ReplicaMetrics::default(),
+            raft,
             config,
         }
     }
@@ -126,10 +129,19 @@ impl Replica {
                 self.raft.step(ready::Input::Fetched { peer, entries });
             }
             Input::Fetched { purpose: FetchPurpose::Apply, entries } => {
-                self.apply.on_fetched();
                 self.raft.step(ready::Input::ReadingBack(false));
-                self.hand(entries);
+                if self.apply.on_fetched(entries.first().map(|entry| entry.id.index)) {
+                    self.hand(entries);
+                }
             }
+            Input::SnapshotTaken { name } => self.on_snapshot_taken(name),
+            Input::SnapshotFailed => self.on_snapshot_failed(),
+            Input::Compacted { base } => self.raft.step(ready::Input::Compacted { base }),
+            Input::PieceRead { to, last, found } => self.on_piece_read(to, last, found),
+            Input::PieceStored { name, next, pieces, whole } => {
+                self.on_piece_stored(name, next, pieces, whole);
+            }
+            Input::PieceRefused => self.on_piece_refused(),
             Input::Dropped { peer } => self.raft.step(ready::Input::Dropped { peer }),
             Input::Campaign => self.raft.step(ready::Input::Campaign),
             Input::Cluster { ticket, request } => self.on_cluster(ticket, request),
@@ -147,8 +159,11 @@ impl Replica {
         self.carry_out(ready);
         self.notice_replaced();
         self.follow_traces();
+        self.restore();
         self.hand_over();
+        self.take_snapshot();
         self.serve_reads();
+        self.move_pieces();
         self.send_replies();
         self.send_marks();
         std::mem::take(&mut self.effects)
@@ -160,7 +175,7 @@ impl Replica {
             return 1;
         }
         let own = self.proposals.next_tick().into_iter().chain(self.reads.next_tick(self.tick));
-        let own = own.chain(self.steering.next_tick(self.tick)).min();
+        let own = own.chain(self.steering.next_tick(self.tick)).chain(self.next_snapshot_tick()).min();
         let own = own.map_or(u64::MAX, |at| at.saturating_sub(self.tick));
         own.min(self.raft.next_deadline_ticks()).max(1)
     }
@@ -228,6 +243,7 @@ impl Replica {
         self.metrics.proposals_retried += self.proposals.wake(self.tick);
         self.expire_proposals();
         self.expire_cluster_requests();
+        self.on_snapshot_tick(elapsed);
         self.ask_stale_anew(false);
         for ticket in self.reads.expire(self.tick) {
             let error = match self.raft.leader() {
@@ -273,6 +289,14 @@ impl Replica {
                 self.on_cluster_request(from, ticket, request);
             }
             PeerMessage::ClusterReply { ticket, result } => self.on_cluster_reply(from, ticket.0, result),
+            PeerMessage::SnapshotAsk { last, piece } => self.on_snapshot_ask(from, last, piece),
+            PeerMessage::SnapshotPiece { name, piece, bytes } => {
+                self.on_snapshot_piece(from, name, piece, bytes);
+            }
+            PeerMessage::SnapshotGone { last } => self.on_snapshot_gone(from, last),
+            PeerMessage::SnapshotFetching { last } => {
+                self.snapshots.supplier.on_fetching(from, last, self.tick);
+            }
             PeerMessage::StatusRequest { .. } | PeerMessage::StatusReply { .. } => {}
         }
     }
@@ -361,6 +385,15 @@ impl Replica {
         for envelope in ready.send {
             self.send(envelope.to, PeerMessage::Raft(envelope));
         }
+        if let Some(meta) = ready.write.as_ref().and_then(|write| write.install.as_ref()) {
+            self.on_installing(meta.last);
+        }
+        if ready.refused_snapshot.is_some() {
+            self.on_snapshot_refused();
+        }
+        for (from, last) in ready.offers {
+            self.on_snapshot_offered(from, last);
+        }
         self.effects.extend(ready.write.map(Effect::Persist));
         for fetch in ready.fetches {
             self.effects.push(Effect::Fetch {
@@ -417,6 +450,7 @@ impl Replica {
             _ => panic!("a batch for the applier holds at least one entry"),
         };
         self.apply.on_handed(first, last, self.now.monotonic_us);
+        self.snapshots.policy.on_handed(&entries);
         self.metrics.batches_handed += 1;
         self.metrics.entries_handed += entries.len() as u64;
         let mut waiting = Vec::new();

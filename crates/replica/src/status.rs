@@ -59,6 +59,20 @@ pub struct ReplicaMetrics {
     pub entries_handed: u64,
     /// Batches handed to the applier.
     pub batches_handed: u64,
+    /// Snapshots that this node took of its own state, the one found at the start counted.
+    pub snapshots_taken: u64,
+    /// Snapshots that could not be written.
+    pub snapshots_failed: u64,
+    /// Snapshots of peers behind which this node began its log anew.
+    pub snapshots_installed: u64,
+    /// Snapshots of peers that this node began to fetch.
+    pub snapshot_fetches: u64,
+    /// The size of the last snapshot taken, in bytes.
+    pub snapshot_bytes: u64,
+    /// Bytes of snapshots sent to peers.
+    pub snapshot_bytes_sent: u64,
+    /// Bytes of snapshots received from peers.
+    pub snapshot_bytes_received: u64,
     /// From taking in a local proposal to handing its committed entry to the applier.
     pub commit_latency_us: Histogram,
     /// From handing a batch to the applier to its report.

@@ -122,6 +122,18 @@ pub(crate) const SETTINGS: &[Setting] = &[
         get: |config| show_size(config.replication.segment_bytes),
     },
     Setting {
+        key: "limits.snapshot_log_bytes_min",
+        about: "a snapshot is taken after so much log, or as much as the last one is long",
+        set: |config, text| put(&mut config.replication.snapshot_log_bytes_min, size(text)),
+        get: |config| show_size(config.replication.snapshot_log_bytes_min),
+    },
+    Setting {
+        key: "limits.snapshot_send_bytes_per_second",
+        about: "snapshots sent to peers in a second, all together",
+        set: |config, text| put(&mut config.replication.snapshot_send_bytes_per_second, size(text)),
+        get: |config| show_size(config.replication.snapshot_send_bytes_per_second),
+    },
+    Setting {
         key: "timeouts.election",
         about: "without a leader for this long (up to twice), a node stands for election",
         set: |config, text| put(&mut config.replication.election_timeout, duration(text)),

@@ -157,7 +157,15 @@ impl StateMachine for Ledger {
 
     fn snapshot(&self) -> Snapshot {
         let (lists, registry) = (self.lists.clone(), self.registry.snapshot());
+        let (repeats, last, fingerprint) = (self.repeats.clone(), self.last, self.fingerprint);
         Box::new(move |out| {
+            for word in [last.term.0, last.index.0, fingerprint, repeats.len() as u64] {
+                out.write_all(&word.to_le_bytes())?;
+            }
+            for repeat in &repeats {
+                out.write_all(&u64::from(repeat.client).to_le_bytes())?;
+                out.write_all(&repeat.value.to_le_bytes())?;
+            }
             let values: usize = lists.values().map(|list| list.values.len()).sum();
             out.write_all(&(values as u64).to_le_bytes())?;
             for (client, list) in &lists {
@@ -173,15 +181,14 @@ impl StateMachine for Ledger {
 
     fn restore(&mut self, source: &mut dyn io::Read) -> io::Result<()> {
         *self = Ledger::default();
-        let mut word = [0; 8];
-        source.read_exact(&mut word)?;
-        for _ in 0..u64::from_le_bytes(word) {
-            source.read_exact(&mut word)?;
-            let client = u32::try_from(u64::from_le_bytes(word)).map_err(|_| io::ErrorKind::InvalidData)?;
-            source.read_exact(&mut word)?;
-            let value = u64::from_le_bytes(word);
-            source.read_exact(&mut word)?;
-            self.lists.entry(client).or_default().push(client, value, u64::from_le_bytes(word));
+        self.last = EntryId::new(word(source)?, word(source)?);
+        self.fingerprint = word(source)?;
+        for _ in 0..word(source)? {
+            self.repeats.push(Repeat { client: client(source)?, value: word(source)? });
+        }
+        for _ in 0..word(source)? {
+            let (client, value) = (client(source)?, word(source)?);
+            self.lists.entry(client).or_default().push(client, value, word(source)?);
         }
         self.registry.restore(source)
     }
@@ -210,6 +217,16 @@ impl List {
         self.times_ms[place] = time_ms;
         u64::try_from(place).ok()
     }
+}
+
+fn word(source: &mut dyn io::Read) -> io::Result<u64> {
+    let mut word = [0; 8];
+    source.read_exact(&mut word)?;
+    Ok(u64::from_le_bytes(word))
+}
+
+fn client(source: &mut dyn io::Read) -> io::Result<u32> {
+    u32::try_from(word(source)?).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 /// Who appended this value: to its own list each client, to the shared list the one whose number stands in the upper half of the value.

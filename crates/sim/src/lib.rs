@@ -35,6 +35,7 @@ pub mod rng;
 pub mod scene;
 pub mod shrink;
 pub mod simulation;
+mod snapshots;
 pub mod trace;
 pub mod words;
 pub mod workload;

@@ -228,7 +228,7 @@ impl Member {
             Err(NotStarted::Disk(error)) => {
                 return Err(Violation::safety(
                     "a sound disk opens after any crash",
-                    format!("{node}: {error}"),
+                    format!("{node}: {error}; it holds {}", self.disk.names().join(", ")),
                 ));
             }
         }
@@ -341,9 +341,15 @@ impl Member {
         let Some(running) = self.living(life) else { return Ok(()) };
         let wait = match work {
             Work::Turn | Work::Apply => paused,
-            Work::LogWrite | Work::LogSync | Work::FetchPlan(_) | Work::FetchRead { .. } => {
-                paused.max(stalled)
-            }
+            Work::LogWrite
+            | Work::LogSync
+            | Work::FetchPlan(_)
+            | Work::FetchRead { .. }
+            | Work::SnapshotWrite
+            | Work::SnapshotFinish
+            | Work::Compact { .. }
+            | Work::ReadPiece { .. }
+            | Work::StorePiece => paused.max(stalled),
         };
         if wait > scene.now_us {
             scene.at(wait, Event::Work(life, work));
@@ -356,6 +362,11 @@ impl Member {
             Work::FetchPlan(wanted) => running.plan(scene, wanted),
             Work::FetchRead { purpose, plan } => running.read_back(scene, purpose, &plan),
             Work::Apply => running.apply_next(scene)?,
+            Work::SnapshotWrite => running.snapshot_write(scene),
+            Work::SnapshotFinish => running.snapshot_finish(scene),
+            Work::Compact { through, keep } => running.compact(scene, through, &keep),
+            Work::ReadPiece { to, last, piece } => running.read_piece(scene, to, last, piece),
+            Work::StorePiece => running.store_next(scene),
         };
         match stopped {
             Stopped::No => {}

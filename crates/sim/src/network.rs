@@ -76,16 +76,19 @@ pub enum MessageKind {
     AppendAnswer,
     /// Heartbeats and their answers.
     Heartbeat,
+    /// Snapshots: offers, questions and pieces.
+    Snapshot,
     /// Clients' requests that one node hands to another, and their answers.
     Forward,
 }
 
 /// All kinds of message.
-pub const MESSAGE_KINDS: [MessageKind; 5] = [
+pub const MESSAGE_KINDS: [MessageKind; 6] = [
     MessageKind::Vote,
     MessageKind::Append,
     MessageKind::AppendAnswer,
     MessageKind::Heartbeat,
+    MessageKind::Snapshot,
     MessageKind::Forward,
 ];
 

@@ -48,6 +48,10 @@ pub struct Limits {
     pub apply_batch_bytes_max: usize,
     /// How many reads may wait for their heartbeat round.
     pub reads_len_max: usize,
+    /// A snapshot is due after this many bytes of entries.
+    pub snapshot_log_bytes_min: u64,
+    /// Bytes in one piece of a snapshot.
+    pub piece_bytes: usize,
     /// The mean pause of a client between two operations, or two bursts of them, in microseconds.
     pub client_pause_us: u64,
     /// How many operations a client asks for with hardly a pause in between, before it rests. The load of a run decides how long it takes
@@ -97,7 +101,7 @@ impl Profile {
             faulty_us,
             healing_us_max: 60 * SECOND_US,
             operations_max: u64::MAX,
-            limits: Limits::draw(&mut rng),
+            limits: Limits::draw(&mut rng, &mut Rng::stream(seed, "snapshots")),
             faults: Faults::draw(&mut rng, faulty_us),
         }
     }
@@ -144,7 +148,7 @@ impl Profile {
 type Drawn = (&'static str, fn(&Profile) -> bool);
 
 /// What a seed may draw: over many runs all of it must come.
-pub const DRAWN: [Drawn; 28] = [
+pub const DRAWN: [Drawn; 31] = [
     ("cluster of 1", |profile| profile.nodes == 1),
     ("cluster of 2", |profile| profile.nodes == 2),
     ("cluster of 3", |profile| profile.nodes == 3),
@@ -175,6 +179,9 @@ pub const DRAWN: [Drawn; 28] = [
     ("limit: segments of 256 KiB", |profile| profile.limits.segment_bytes == 256 << 10),
     ("limit: one entry a batch", |profile| profile.limits.apply_batch_bytes_max == 1),
     ("limit: one waiting read", |profile| profile.limits.reads_len_max == 1),
+    ("limit: a snapshot of every entry", |profile| profile.limits.snapshot_log_bytes_min == 1),
+    ("limit: no snapshot", |profile| profile.limits.snapshot_log_bytes_min == 1 << 40),
+    ("limit: pieces of 64 bytes", |profile| profile.limits.piece_bytes == PIECE_BYTES_MIN),
 ];
 
 impl Limits {
@@ -192,13 +199,15 @@ impl Limits {
             segment_bytes: 64 << 10,
             apply_batch_bytes_max: 64 << 10,
             reads_len_max: 1 << 16,
+            snapshot_log_bytes_min: 16 << 10,
+            piece_bytes: 4 << 10,
             client_pause_us: 30_000,
             client_burst_len: 1,
             client_timeout_us: 200_000,
         }
     }
 
-    fn draw(rng: &mut Rng) -> Limits {
+    fn draw(rng: &mut Rng, snapshots: &mut Rng) -> Limits {
         let shortest = rng.chance(100);
         let election_timeout_ticks = if shortest { ELECTION_TICKS_MIN } else { rng.between(5, 30) };
         let client_burst_len = if rng.chance(300) { rng.between(5, 50) } else { 1 };
@@ -214,6 +223,8 @@ impl Limits {
             segment_bytes: *rng.pick(&SEGMENTS_BYTES).expect("the list is not empty"),
             apply_batch_bytes_max: small_or(rng, 1, 64 << 10),
             reads_len_max: small_or(rng, 1, 1 << 16),
+            snapshot_log_bytes_min: *snapshots.pick(&SNAPSHOTS_BYTES).expect("the list is not empty"),
+            piece_bytes: small_or(snapshots, PIECE_BYTES_MIN, 4 << 10),
             client_pause_us: client_burst_len * CLIENT_PAUSE_US,
             client_burst_len,
             client_timeout_us: if rng.chance(300) { TIMEOUT_US_SHORT } else { SECOND_US },
@@ -263,6 +274,12 @@ const TIMEOUT_US_SHORT: u64 = 20_000;
 
 /// The sizes of a segment: from the smallest that a log takes to one that few runs fill.
 const SEGMENTS_BYTES: [u64; 5] = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 256 << 10];
+
+/// After how many bytes of entries snapshots are due: from one after each entry to none at all.
+const SNAPSHOTS_BYTES: [u64; 6] = [1, 1, 1 << 10, 4 << 10, 16 << 10, 1 << 40];
+
+/// The shortest piece of a snapshot: a small state has many.
+const PIECE_BYTES_MIN: usize = 64;
 
 /// A second of virtual time.
 pub const SECOND_US: u64 = 1_000_000;

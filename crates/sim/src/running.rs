@@ -8,7 +8,7 @@ use quorate_core::message::Message;
 use quorate_core::raft::Raft;
 use quorate_core::ready::{Fact, Write};
 use quorate_core::status::Role;
-use quorate_core::types::NodeId;
+use quorate_core::types::{EntryId, NodeId, Term};
 use quorate_log::{Content, Identity, Log, LogError, ReadPlan};
 use quorate_replica::applier::Applier;
 use quorate_replica::cluster::{ClusterDone, ClusterError, ClusterRefusal, ClusterRequest};
@@ -26,18 +26,19 @@ use crate::host::Host;
 use crate::ledger::Ledger;
 use crate::network::{MessageKind, Parcel};
 use crate::scene::{Event, Fetch, Life, Scene, Work};
+use crate::snapshots::SnapshotWork;
 use crate::workload::{CLIENT_DELAY_US, Request, RequestKind, Response, ResponseKind};
 use crate::{settings, store, words};
 
 /// What dies in a crash.
 pub(crate) struct Running {
-    life: Life,
+    pub(crate) life: Life,
     replica: Replica,
-    log: Log<SimDisk>,
-    disk: SimDisk,
+    pub(crate) log: Log<SimDisk>,
+    pub(crate) disk: SimDisk,
     /// Which store this is, and which stores of its peers it has met.
     identity: Identity<SimDisk>,
-    applier: Applier<Host>,
+    pub(crate) applier: Applier<Host>,
     inbox: VecDeque<Input>,
     turn_is_due: bool,
     timer: Timer,
@@ -49,9 +50,10 @@ pub(crate) struct Running {
     to_apply: VecDeque<ToApply>,
     applier_is_busy: bool,
     /// How many of the state's fingerprints have been compared with the other nodes'.
-    fingerprints_seen: usize,
+    pub(crate) fingerprints_seen: usize,
     /// How many answers of the user's machine have been compared with the other nodes'.
     told_seen: usize,
+    pub(crate) snapshots: SnapshotWork,
     requests: BTreeMap<Ticket, Request>,
     /// Operators that wait.
     cluster_tickets: BTreeSet<Ticket>,
@@ -81,6 +83,8 @@ pub(crate) enum NotStarted {
 enum ToApply {
     Batch(ApplyBatch),
     Read { ticket: Ticket },
+    TakeSnapshot { term: Term },
+    Restore { last: EntryId },
 }
 
 impl Running {
@@ -99,7 +103,7 @@ impl Running {
         let opened =
             store::open_folder(&disk, node, incarnation, voters, limits).map_err(NotStarted::Disk)?;
         let store::Opened { log, stored, entries, identity } = opened;
-        scene.checks.on_start(node, stored.hard_state, &entries).map_err(NotStarted::Broken)?;
+        scene.checks.on_start(node, &stored, &entries).map_err(NotStarted::Broken)?;
         scene.mark(node, || {
             let state = words::hard_state(stored.hard_state);
             format!("starts life {} with {state}, last {}", life.number, stored.last)
@@ -108,7 +112,7 @@ impl Running {
         timer.set_deadline(scene, 1);
         let invitation = scene.guests.as_ref().map(Guests::invitation);
         let raft = Raft::new(settings::core_config(life, &scene.profile), stored);
-        Ok(Running {
+        let mut running = Running {
             life,
             replica: Replica::new(settings::replica_config(life, &scene.profile), raft),
             log,
@@ -125,11 +129,14 @@ impl Running {
             applier_is_busy: false,
             fingerprints_seen: 0,
             told_seen: 0,
+            snapshots: SnapshotWork::default(),
             requests: BTreeMap::new(),
             cluster_tickets: BTreeSet::new(),
             ticket_last: 0,
             status_line: String::new(),
-        })
+        };
+        running.start_from_snapshot(scene)?;
+        Ok(running)
     }
 
     /// Which store this node runs on.
@@ -287,6 +294,24 @@ impl Running {
                 let wanted = Fetch { purpose, from, through, bytes_max };
                 scene.after(50, Event::Work(self.life, Work::FetchPlan(wanted)));
             }
+            Effect::TakeSnapshot { term } => {
+                self.to_apply.push_back(ToApply::TakeSnapshot { term });
+                self.wake_applier(scene);
+            }
+            Effect::Restore { last } => {
+                self.to_apply.push_back(ToApply::Restore { last });
+                self.wake_applier(scene);
+            }
+            Effect::Compact { through, keep } => {
+                let delay = scene.delays.between(10, 2_000);
+                scene.after(delay, Event::Work(self.life, Work::Compact { through, keep }));
+            }
+            Effect::ReadPiece { to, last, piece } => {
+                let delay = scene.delays.between(20, 500);
+                scene.after(delay, Event::Work(self.life, Work::ReadPiece { to, last, piece }));
+            }
+            Effect::StorePiece { piece, bytes } => self.store_piece(scene, Some((piece, bytes))),
+            Effect::DiscardSnapshot => self.store_piece(scene, None),
             Effect::RefuseProposal { ticket, error } => {
                 self.respond(scene, ticket, ResponseKind::Proposed(Err(error)));
             }
@@ -363,6 +388,10 @@ impl Running {
                 let delay = scene.delays.between(50, 2_000);
                 scene.after(delay, Event::Work(self.life, Work::FetchRead { purpose, plan }));
             }
+            // A snapshot holds what they did.
+            None if from <= self.log.base().index => {
+                self.take(scene, Input::Fetched { purpose, entries: Vec::new() });
+            }
             // The entries wait for the log worker themselves.
             None => scene.after(1_000, Event::Work(self.life, Work::FetchPlan(wanted))),
         }
@@ -376,6 +405,11 @@ impl Running {
                 self.take(scene, Input::Fetched { purpose, entries });
                 Stopped::No
             }
+            Err(LogError::Compacted { .. }) => {
+                scene.count("entries compacted before they were read back");
+                self.take(scene, Input::Fetched { purpose, entries: Vec::new() });
+                Stopped::No
+            }
             Err(error) => {
                 scene.mark(self.life.node, || format!("stops: {error}"));
                 Stopped::Disk
@@ -386,6 +420,7 @@ impl Running {
     /// The applier takes its next piece of work.
     pub(crate) fn apply_next(&mut self, scene: &mut Scene) -> Result<Stopped, Violation> {
         self.applier_is_busy = false;
+        let mut stopped = Stopped::No;
         match self.to_apply.pop_front() {
             Some(ToApply::Batch(batch)) => self.apply(scene, batch)?,
             Some(ToApply::Read { ticket }) => {
@@ -396,10 +431,12 @@ impl Running {
                 };
                 self.respond(scene, ticket, ResponseKind::Read { saw, list_len: len });
             }
+            Some(ToApply::TakeSnapshot { term }) => self.take_snapshot(scene, term)?,
+            Some(ToApply::Restore { last }) => stopped = self.restore(scene, last)?,
             None => {}
         }
         self.wake_applier(scene);
-        Ok(Stopped::No)
+        Ok(stopped)
     }
 
     fn apply(&mut self, scene: &mut Scene, batch: ApplyBatch) -> Result<(), Violation> {
@@ -500,10 +537,15 @@ fn kind_of(message: &PeerMessage) -> MessageKind {
             | Message::PreVoteResponse { .. } => MessageKind::Vote,
             Message::AppendRequest { .. } => MessageKind::Append,
             Message::AppendResponse { .. } | Message::AppendRejected { .. } => MessageKind::AppendAnswer,
+            Message::SnapshotOffer { .. } => MessageKind::Snapshot,
             Message::Heartbeat { .. } | Message::HeartbeatResponse { .. } | Message::TimeoutNow => {
                 MessageKind::Heartbeat
             }
         },
+        PeerMessage::SnapshotAsk { .. }
+        | PeerMessage::SnapshotPiece { .. }
+        | PeerMessage::SnapshotGone { .. }
+        | PeerMessage::SnapshotFetching { .. } => MessageKind::Snapshot,
         PeerMessage::Forward { .. }
         | PeerMessage::ForwardReply { .. }
         | PeerMessage::ForwardRead { .. }

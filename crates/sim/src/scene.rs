@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use bytes::Bytes;
-use quorate_core::types::{Index, NodeId};
+use quorate_core::types::{EntryId, Index, NodeId};
 use quorate_log::ReadPlan;
 use quorate_replica::effect::FetchPurpose;
 
@@ -87,6 +87,28 @@ pub enum Work {
     },
     /// The applier takes its next piece of work.
     Apply,
+    /// A snapshot that was taken is written.
+    SnapshotWrite,
+    /// A snapshot that was written becomes durable.
+    SnapshotFinish,
+    /// The log lets go of what snapshots hold.
+    Compact {
+        /// Up to where.
+        through: Index,
+        /// The snapshots that peers fetch.
+        keep: Vec<EntryId>,
+    },
+    /// A piece of a snapshot is read for a peer.
+    ReadPiece {
+        /// The peer.
+        to: NodeId,
+        /// The snapshot.
+        last: EntryId,
+        /// Which piece.
+        piece: u64,
+    },
+    /// A piece of a snapshot that came is stored.
+    StorePiece,
 }
 
 /// Which entries are wanted back, and why.

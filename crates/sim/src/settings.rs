@@ -36,6 +36,10 @@ pub(crate) fn replica_config(life: Life, profile: &Profile) -> ReplicaConfig {
         read_timeout_ticks: 200,
         forward_retry_ticks: 20,
         apply_batch_bytes_max: profile.limits.apply_batch_bytes_max,
+        snapshot_log_bytes_min: profile.limits.snapshot_log_bytes_min,
+        snapshot_retry_ticks: 50,
+        snapshot_pin_ticks: 500,
+        snapshot_pin_log_bytes_max: 1 << 20,
         ..ReplicaConfig::new(session, seed)
     };
     config.validate().expect("a profile draws limits that fit together");

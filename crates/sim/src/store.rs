@@ -2,8 +2,8 @@
 
 use quorate_core::entry::{Entry, Membership};
 use quorate_core::stored::Stored;
-use quorate_core::types::{ClusterId, Index, NodeId};
-use quorate_log::{DataDir, Identity, Log, LogError, LogOptions, Wanted};
+use quorate_core::types::{ClusterId, GroupId, Index, NodeId};
+use quorate_log::{DataDir, Identity, Log, LogError, LogOptions, SnapshotOptions, Wanted};
 
 use crate::disk::SimDisk;
 use crate::profile::Limits;
@@ -53,7 +53,7 @@ pub(crate) fn open(
 /// All that the log holds: what the core is given of it, and what stands before that.
 fn held(log: &Log<SimDisk>, disk: &SimDisk, stored: &Stored) -> Result<Vec<Entry>, LogError> {
     let before = stored.tail.first().map_or(stored.last.index, |first| first.id.index.prev());
-    let mut entries = read(log, disk, Index(1), before)?;
+    let mut entries = read(log, disk, stored.base.index.next(), before)?;
     entries.extend_from_slice(&stored.tail);
     Ok(entries)
 }
@@ -61,6 +61,15 @@ fn held(log: &Log<SimDisk>, disk: &SimDisk, stored: &Stored) -> Result<Vec<Entry
 fn options(voters: &[NodeId], window_bytes_max: usize, segment_bytes: u64) -> LogOptions {
     let bootstrap = (!voters.is_empty()).then(|| Membership::of_voters(voters.iter().copied()));
     LogOptions { segment_bytes, window_bytes_max, ..LogOptions::new(CLUSTER, bootstrap) }
+}
+
+/// How the snapshots of golden scripts are cut.
+pub(crate) const SNAPSHOTS: SnapshotOptions =
+    SnapshotOptions { cluster: CLUSTER, group: GroupId(0), piece_bytes: 64 };
+
+/// How the snapshots of simulated nodes are cut.
+pub(crate) fn snapshot_options(limits: &Limits) -> SnapshotOptions {
+    SnapshotOptions { piece_bytes: limits.piece_bytes, ..SNAPSHOTS }
 }
 
 /// Reads entries back, all of them.

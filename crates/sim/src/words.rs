@@ -29,6 +29,12 @@ pub fn message(message: &PeerMessage) -> (&'static str, String) {
         PeerMessage::StatusReply { .. } => ("status-reply", String::new()),
         PeerMessage::ClusterRequest { request, .. } => ("cluster", format!("{request:?}")),
         PeerMessage::ClusterReply { result, .. } => ("cluster-reply", format!("{result:?}")),
+        PeerMessage::SnapshotAsk { last, piece } => ("snapshot-ask", format!("up to {last}, piece {piece}")),
+        PeerMessage::SnapshotPiece { name, piece, bytes } => {
+            ("snapshot-piece", format!("up to {}, piece {piece}, {} bytes", name.last, bytes.len()))
+        }
+        PeerMessage::SnapshotGone { last } => ("snapshot-gone", format!("up to {last}")),
+        PeerMessage::SnapshotFetching { last } => ("snapshot-fetching", format!("up to {last}")),
         PeerMessage::StateMarks { marks } => ("state-marks", format!("{} marks", marks.len())),
     }
 }
@@ -49,7 +55,11 @@ fn outcome(answer: &ForwardAnswer) -> String {
 /// A write that the core asks for.
 pub fn write(write: &Write) -> String {
     let state = write.hard_state.map_or_else(String::new, |state| format!(" hard {}", hard_state(state)));
-    format!("write {:?} [{}]{state}", write.number, ids(&write.entries))
+    let install = write
+        .install
+        .as_ref()
+        .map_or_else(String::new, |meta| format!(" behind the snapshot up to {},", meta.last));
+    format!("write {:?}{install} [{}]{state}", write.number, ids(&write.entries))
 }
 
 /// Term and vote.

@@ -37,6 +37,17 @@ pub struct Hello {
     pub from: Identity,
     /// Whom it wants to reach.
     pub to: NodeId,
+    /// What the connection is for. An optional field: a caller that does not send it means messages.
+    pub lane: Lane,
+}
+
+/// What a connection is for. A node opens one of each kind to each peer, so that a large transfer never stands in front of a heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// What must arrive soon.
+    Messages,
+    /// What is large and may wait.
+    Bulk,
 }
 
 /// The called node accepts: frames may follow.
@@ -100,6 +111,11 @@ impl Hello {
         body.extend_from_slice(&self.from.node.get().to_le_bytes());
         body.extend_from_slice(&self.to.get().to_le_bytes());
         body.extend_from_slice(&self.from.incarnation.to_le_bytes());
+        if self.lane == Lane::Bulk {
+            body.extend_from_slice(&TAG_LANE.to_le_bytes());
+            body.extend_from_slice(&1u16.to_le_bytes());
+            body.push(LANE_BULK);
+        }
         seal(KIND_HELLO, &body)
     }
 
@@ -125,13 +141,19 @@ impl Hello {
                 incarnation: 0,
             },
             to: fields.node()?,
+            lane: Lane::Messages,
         };
         let incarnation = u128::from_le_bytes(fields.array()?);
-        fields.skip_optional()?;
+        let mut lane = Lane::Messages;
+        fields.optional(|tag, value| {
+            if tag == TAG_LANE && value == [LANE_BULK] {
+                lane = Lane::Bulk;
+            }
+        })?;
         if hello.version_min > hello.version_max {
             return Err(HandshakeError::Malformed { what: "the oldest version is above the newest" });
         }
-        Ok(Hello { from: Identity { incarnation, ..hello.from }, ..hello })
+        Ok(Hello { from: Identity { incarnation, ..hello.from }, lane, ..hello })
     }
 
     /// What the called node, which is `local`, says to this, short of knowing the peer's incarnation: the version to speak.
@@ -253,7 +275,7 @@ impl Answer {
                 });
             }
         };
-        fields.skip_optional()?;
+        fields.optional(|_, _| {})?;
         Ok(answer)
     }
 }
@@ -411,16 +433,19 @@ impl<'a> Fields<'a> {
     }
 
     /// Walks over the optional fields: this version knows none.
-    fn skip_optional(&mut self) -> Result<(), HandshakeError> {
+    fn optional(&mut self, mut take: impl FnMut(u16, &[u8])) -> Result<(), HandshakeError> {
         while !self.rest.is_empty() {
-            let _tag = self.u16()?;
+            let tag = self.u16()?;
             let length = usize::from(self.u16()?);
-            self.take(length)?;
+            take(tag, self.take(length)?);
         }
         Ok(())
     }
 }
 
+/// The optional field that says what a connection is for, one byte.
+const TAG_LANE: u16 = 1;
+const LANE_BULK: u8 = 1;
 const MAGIC: &[u8; 8] = b"QUORPEER";
 const HEADER_BYTES: usize = 16;
 const BODY_BYTES_MAX: usize = 1024;

@@ -8,8 +8,8 @@
 //! **It knows nothing of** roles, terms, entries, what the kind of a frame means, or who is a member: the caller says whom to
 //! connect to and which incarnations to accept.
 //!
-//! Each node opens one connection to each peer and sends on it; it receives on the connections that its peers opened. So no
-//! rule is needed about which of two crossing connections survives, and a link's health says one thing.
+//! Each node opens one connection to each peer and sends on it, and another one for what is large and may wait ([`Lane`]); it
+//! receives on the connections that its peers opened. So no rule is needed about which of two crossing connections survives, and a link's health says one thing.
 //!
 //! Reading order: `frame` (the bytes), `handshake` (the first bytes), `peer` (the way out), `listener` (the way in).
 
@@ -28,6 +28,6 @@ pub use config::TransportConfig;
 pub use endpoint::{Endpoint, Identity, PeerFault};
 pub use error::{FrameError, HandshakeError, LinkError, SendError};
 pub use frame::{FRAME_HEADER_BYTES, Frame, FrameReader};
-pub use handshake::{Answer, Hello, Refusal, RefusalCode, WIRE_VERSION_MAX, WIRE_VERSION_MIN, Welcome};
+pub use handshake::{Answer, Hello, Lane, Refusal, RefusalCode, WIRE_VERSION_MAX, WIRE_VERSION_MIN, Welcome};
 pub use listener::{Inbound, InboundStatus, Listener, ListenerHandle};
 pub use peer::{Link, LinkEvent, LinkStatus};

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::endpoint::{Endpoint, check_peer};
 use crate::error::{FrameError, LinkError};
 use crate::frame::{Frame, FrameReader};
-use crate::handshake::{Answer, Hello, Refusal, Welcome, read_message};
+use crate::handshake::{Answer, Hello, Lane, Refusal, Welcome, read_message};
 use crate::socket;
 use crate::task::{self, Task};
 
@@ -125,7 +125,12 @@ impl ListenerHandle {
         let counts = &self.shared.counts;
         let state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
         InboundStatus {
-            connected: state.connections.keys().copied().collect(),
+            connected: state
+                .connections
+                .keys()
+                .filter(|(_, lane)| *lane == Lane::Messages)
+                .map(|(peer, _)| *peer)
+                .collect(),
             frames_received: counts.frames_received.load(Ordering::Relaxed),
             bytes_received: counts.bytes_received.load(Ordering::Relaxed),
             handshakes_failed: counts.handshakes_failed.load(Ordering::Relaxed),
@@ -147,8 +152,8 @@ struct Shared {
 /// Which connections there are.
 #[derive(Debug, Default)]
 struct State {
-    /// The one connection of each peer: its number, and what ends it when a newer one comes.
-    connections: BTreeMap<NodeId, (u64, CancellationToken)>,
+    /// The one connection of each kind of each peer: its number, and what ends it when a newer one comes.
+    connections: BTreeMap<(NodeId, Lane), (u64, CancellationToken)>,
     /// The number of the newest connection.
     newest: u64,
     /// The last reason why a handshake failed, so that a peer that tries for ever does not fill the log.
@@ -229,18 +234,18 @@ where
             greeted = handshake => greeted,
         };
         drop(permit);
-        let peer = match greeted {
-            Ok(peer) => peer,
+        let (peer, lane) = match greeted {
+            Ok(greeted) => greeted,
             Err(error) => return shared.note_failed_handshake(address, &error),
         };
-        let (number, replaced) = shared.register(peer);
+        let (number, replaced) = shared.register(peer, lane);
         tracing::info!(%peer, "a peer has connected");
         let error = tokio::select! {
             () = shared.stop.cancelled() => LinkError::Stopping,
             () = replaced.cancelled() => LinkError::Replaced,
             error = self.receive(peer, &mut stream) => error,
         };
-        shared.unregister(peer, number);
+        shared.unregister(peer, lane, number);
         // A peer that is killed while it writes leaves half a frame: that is an end like others, not damage.
         let cut = matches!(error, LinkError::Frame(FrameError::Truncated { .. }));
         if !cut && matches!(error, LinkError::Frame(_) | LinkError::Body(_)) {
@@ -307,7 +312,7 @@ fn take_frames(
 
 impl Shared {
     /// The called side of the handshake: who calls, if it may.
-    async fn shake_hands(&self, stream: &mut TcpStream) -> Result<NodeId, LinkError> {
+    async fn shake_hands(&self, stream: &mut TcpStream) -> Result<(NodeId, Lane), LinkError> {
         socket::prepare(stream, &self.endpoint.config)
             .map_err(|source| LinkError::Io { doing: "setting up the socket", source })?;
         let hello = read_message(stream, Hello::decode).await?;
@@ -321,7 +326,7 @@ impl Shared {
             .await
             .map_err(|source| LinkError::Io { doing: "answering the handshake", source })?;
         match verdict {
-            Ok(_) => Ok(hello.from.node),
+            Ok(_) => Ok((hello.from.node, hello.lane)),
             Err(refusal) => {
                 // Closing while bytes of the caller are unread would reset the connection and could destroy the answer.
                 stream.shutdown().await.map_err(|source| LinkError::Io { doing: "closing", source })?;
@@ -337,23 +342,23 @@ impl Shared {
         Ok(Welcome { version, node: identity.node, incarnation: identity.incarnation })
     }
 
-    /// Makes this the peer's one connection and ends the one before: the peer opens a new one only when it has given up the
+    /// Makes this the peer's one connection of its kind and ends the one before: the peer opens a new one only when it has given up the
     /// old one, which this side may not have noticed.
-    fn register(&self, peer: NodeId) -> (u64, CancellationToken) {
+    fn register(&self, peer: NodeId, lane: Lane) -> (u64, CancellationToken) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.newest += 1;
         let number = state.newest;
         let replaced = CancellationToken::new();
-        if let Some((_, older)) = state.connections.insert(peer, (number, replaced.clone())) {
+        if let Some((_, older)) = state.connections.insert((peer, lane), (number, replaced.clone())) {
             older.cancel();
         }
         (number, replaced)
     }
 
-    fn unregister(&self, peer: NodeId, number: u64) {
+    fn unregister(&self, peer: NodeId, lane: Lane, number: u64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.connections.get(&peer).is_some_and(|(current, _)| *current == number) {
-            state.connections.remove(&peer);
+        if state.connections.get(&(peer, lane)).is_some_and(|(current, _)| *current == number) {
+            state.connections.remove(&(peer, lane));
         }
     }
 

@@ -22,7 +22,7 @@ use crate::endpoint::{Endpoint, check_peer};
 use crate::error::{HandshakeError, LinkError, SendError};
 use crate::frame::Frame;
 use crate::handshake::{
-    Answer, Hello, Refusal, RefusalCode, WIRE_VERSION_MAX, WIRE_VERSION_MIN, Welcome, read_message,
+    Answer, Hello, Lane, Refusal, RefusalCode, WIRE_VERSION_MAX, WIRE_VERSION_MIN, Welcome, read_message,
 };
 use crate::socket;
 use crate::task::{self, Task};
@@ -82,9 +82,11 @@ impl Link {
     /// Starts the link's task on `tasks`. It connects to `address` (`host:port`, looked up again at each attempt), and again
     /// whenever the connection is lost, until `stop` is cancelled or the handle is dropped. What `wrap` makes of an event goes to `inbox`; the task
     /// waits while the inbox is full.
+    #[expect(clippy::too_many_arguments, reason = "what a link needs of its node, each once")]
     pub fn start<M: Send + 'static>(
         endpoint: Arc<Endpoint>,
         peer: NodeId,
+        lane: Lane,
         address: String,
         inbox: mpsc::Sender<M>,
         wrap: impl Fn(LinkEvent) -> M + Send + Sync + 'static,
@@ -95,6 +97,7 @@ impl Link {
         let (queue, waiting) = mpsc::channel(config.peer_queue_len_max);
         let shared = Arc::new(Shared {
             peer,
+            lane,
             address,
             body_bytes_max: config.frame_body_bytes_max,
             queue_bytes_max: config.peer_queue_bytes_max,
@@ -174,6 +177,7 @@ impl Link {
 #[derive(Debug)]
 struct Shared {
     peer: NodeId,
+    lane: Lane,
     address: String,
     body_bytes_max: usize,
     queue_bytes_max: usize,
@@ -294,6 +298,7 @@ impl Worker {
             version_max: WIRE_VERSION_MAX,
             from: self.endpoint.identity,
             to: peer,
+            lane: self.shared.lane,
         };
         stream
             .write_all(&hello.encode())
@@ -390,7 +395,8 @@ impl Worker {
         self.shared.failures.fetch_add(1, Ordering::Relaxed);
         let reason = error.to_string();
         let mut last = self.shared.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.as_deref() == Some(reason.as_str()) {
+        // Both connections of a peer fail alike, and one line is enough.
+        if last.as_deref() == Some(reason.as_str()) || self.shared.lane == Lane::Bulk {
             tracing::debug!(address = %self.shared.address, %reason, "not connected");
         } else {
             tracing::warn!(address = %self.shared.address, %reason, "not connected, trying again");

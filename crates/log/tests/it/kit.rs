@@ -71,7 +71,13 @@ pub(crate) fn snapshot_options(piece_bytes: usize) -> SnapshotOptions {
 /// A snapshot that ends with this entry covers this.
 pub(crate) fn covers(last: EntryId) -> SnapshotMeta {
     let timestamp_ms = last.term.0 * 1000 + last.index.0;
-    SnapshotMeta { last, timestamp_ms, membership_index: Index(1), membership: Arc::new(members()) }
+    SnapshotMeta {
+        last,
+        term: last.term,
+        timestamp_ms,
+        membership_index: Index(1),
+        membership: Arc::new(members()),
+    }
 }
 
 /// The state of `len` bytes that the tests' snapshots hold.

@@ -40,6 +40,8 @@ pub(crate) struct Cluster {
     pub(crate) members: Vec<(u64, String)>,
     /// Bound sockets of nodes that were not started yet: their ports cannot be taken by others.
     listeners: Vec<Option<TcpListener>>,
+    /// The settings of nodes that are started from now on.
+    pub(crate) config: Config,
 }
 
 /// No test waits longer than this for anything: a bound on a hang, not a measure of speed.
@@ -53,7 +55,9 @@ impl Cluster {
         let address = |listener: &TcpListener| listener.local_addr().expect("bound").to_string();
         let members = (1..).zip(listeners.iter().map(address)).collect();
         let dir = tempfile::tempdir().expect("a temporary folder");
-        Cluster { dir, members, listeners: listeners.into_iter().map(Some).collect() }
+        let config = Config { election_timeout: Duration::from_millis(300), ..Config::default() };
+        let config = Config { heartbeat: Duration::from_millis(50), ..config };
+        Cluster { dir, members, listeners: listeners.into_iter().map(Some).collect(), config }
     }
 
     /// The folder of a node.
@@ -68,8 +72,7 @@ impl Cluster {
 
     /// Starts a node with a state machine that holds something before the first command.
     pub(crate) async fn try_start_with(&mut self, id: u64, words: Words) -> Result<Node<Words>, StartError> {
-        let config = Config { election_timeout: Duration::from_millis(300), ..Config::default() };
-        let config = Config { heartbeat: Duration::from_millis(50), ..config };
+        let config = self.config.clone();
         let builder =
             Node::builder(self.folder(id)).id(id).cluster("tests").peers(self.members.clone()).config(config);
         let place = usize::try_from(id - 1).expect("a small id");

@@ -471,6 +471,12 @@ impl Cluster {
             Effect::Diverged { index, from, outvoted } => {
                 panic!("all state machines do the same: {index} {from:?} {outvoted}")
             }
+            Effect::TakeSnapshot { .. }
+            | Effect::Compact { .. }
+            | Effect::Restore { .. }
+            | Effect::ReadPiece { .. }
+            | Effect::StorePiece { .. }
+            | Effect::DiscardSnapshot => unreachable!("so few bytes make no snapshot due"),
             Effect::AnswerCluster { .. } | Effect::Fact(_) => {}
         }
     }

@@ -13,5 +13,6 @@ mod codec;
 mod divergence;
 mod harness;
 mod sessions;
+mod snapshots;
 mod solo;
 mod steering;

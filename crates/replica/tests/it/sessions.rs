@@ -1,8 +1,8 @@
 //! The tables of sessions and keys, through the applier that asks them: exactly once, bounded, and by the log alone.
 
 use bytes::Bytes;
-use quorate_core::entry::{Entry, Payload};
-use quorate_core::types::EntryId;
+use quorate_core::entry::{Entry, Membership, Payload};
+use quorate_core::types::{EntryId, Index, NodeId, Term};
 use quorate_replica::applier::Applier;
 use quorate_replica::effect::{ApplyBatch, Outcome, Waiting};
 use quorate_replica::error::{Fate, ProposeError};
@@ -328,9 +328,11 @@ fn a_key_expires_by_the_time_of_the_log() {
 
 /// Z16, Z21: the tables travel with the state; after a restore every request is answered as before.
 #[test]
-fn the_tables_are_part_of_the_written_state() {
+fn the_tables_are_part_of_the_snapshot() {
     let limits = SessionLimits { sessions_len_max: 3, key_age_ms_max: 100, ..SessionLimits::default() };
     let mut run = Script::new(limits.clone());
+    let members = Membership::of_voters([1, 2, 3].map(NodeId::new));
+    run.applier.apply(ApplyBatch { entries: vec![Entry::bootstrap(members)], waiting: vec![] });
     let asks = [
         Open(1),
         Open(2),
@@ -346,8 +348,15 @@ fn the_tables_are_part_of_the_written_state() {
         let _ = run.ask(step as u64, ask);
     }
     let mut written = Vec::new();
-    run.applier.write(&mut written).unwrap();
-    let applier = Applier::read(Tally::default(), limits.clone(), &mut &written[..]).unwrap();
+    let (meta, write) = run.applier.snapshot(Term(3));
+    assert!((meta.last, meta.term, meta.membership_index) == (run.applier.applied(), Term(3), Index(1)));
+    write(&mut written).unwrap();
+    let restore = |bytes: &[u8]| {
+        let mut applier = Applier::new(Tally::default(), limits.clone());
+        applier.restore(&meta, &mut &*bytes).map(|()| applier)
+    };
+    let applier = restore(&written).unwrap();
+    assert_eq!(applier.snapshot(Term(3)).0, meta);
     assert_eq!(applier.state().sum, run.applier.state().sum);
     assert_eq!(applier.sessions(), run.applier.sessions());
     assert_eq!(applier.applied(), run.applier.applied());
@@ -360,9 +369,8 @@ fn the_tables_are_part_of_the_written_state() {
     }
     assert_eq!(restored.applier.state_hash(), run.applier.state_hash());
     for end in 0..written.len() {
-        assert!(
-            Applier::read(Tally::default(), limits.clone(), &mut &written[..end]).is_err(),
-            "a state cut at byte {end} is refused"
-        );
+        assert!(restore(&written[..end]).is_err(), "a state cut at byte {end} is refused");
     }
+    written.push(0);
+    assert!(restore(&written).is_err(), "a state that is not read to its end is refused");
 }

@@ -24,8 +24,8 @@ use crate::applier::{Tally, envelope};
 
 /// Node 1 of `voters` voters. Its clock moves a millisecond with each turn.
 pub(crate) struct Solo {
-    replica: Replica,
-    applier: Applier<Tally>,
+    pub(crate) replica: Replica,
+    pub(crate) applier: Applier<Tally>,
     now_us: u64,
     /// Batches that the applier has not done yet.
     batches: Vec<ApplyBatch>,
@@ -38,6 +38,8 @@ pub(crate) struct Solo {
     /// What was to be read back for the applier, and was not.
     fetches: Vec<(Index, Index)>,
     pub(crate) diverged: Vec<(Index, Vec<NodeId>, bool)>,
+    /// What is asked for snapshots, in order.
+    pub(crate) snapshots: Vec<Effect>,
 }
 
 pub(crate) const ME: NodeId = NodeId::new(1);
@@ -65,6 +67,7 @@ impl Solo {
             cluster_answers: Vec::new(),
             fetches: Vec::new(),
             diverged: Vec::new(),
+            snapshots: Vec::new(),
         }
     }
 
@@ -139,6 +142,12 @@ impl Solo {
                         self.fetches.push((from, through));
                     }
                     Effect::Diverged { index, from, outvoted } => self.diverged.push((index, from, outvoted)),
+                    effect @ (Effect::TakeSnapshot { .. }
+                    | Effect::Compact { .. }
+                    | Effect::Restore { .. }
+                    | Effect::ReadPiece { .. }
+                    | Effect::StorePiece { .. }
+                    | Effect::DiscardSnapshot) => self.snapshots.push(effect),
                     Effect::AnswerCluster { ticket, result } => self.cluster_answers.push((ticket, result)),
                     Effect::Fact(_) => {}
                 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use quorate_core::entry::Entry;
-use quorate_core::types::{Index, NodeId};
+use quorate_core::types::{EntryId, Index, NodeId};
 
 use super::commit::Commits;
 use super::log_matching::Logs;
@@ -22,6 +22,21 @@ impl Applied {
     /// A node starts with an empty state.
     pub(super) fn on_start(&mut self, node: NodeId) {
         self.through.insert(node, Index(0));
+    }
+
+    /// The state of a snapshot takes the place of what was applied.
+    pub(super) fn on_restore(&mut self, node: NodeId, last: EntryId, logs: &Logs) -> Result<(), Violation> {
+        let through = self.through(node);
+        if last.index <= through {
+            let what = format!("{node} applied {through} and restored {last}");
+            return Err(Violation::safety("a state is never replaced by an older one", what));
+        }
+        if logs.durable(node).get(position(last.index)) != Some(&last) {
+            let what = format!("{node} restored {last}");
+            return Err(Violation::safety("log and snapshot meet before the state is replaced", what));
+        }
+        self.through.insert(node, last.index);
+        Ok(())
     }
 
     /// How far a node has applied since it started.

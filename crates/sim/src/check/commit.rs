@@ -31,6 +31,19 @@ impl Commits {
         self.committed.get(position(index)).map(|(id, _)| *id)
     }
 
+    /// All entries up to `last`, of which a node says that a snapshot covers them.
+    pub(super) fn prefix(&self, node: NodeId, last: EntryId) -> Result<Vec<EntryId>, Violation> {
+        if last == EntryId::ZERO {
+            return Ok(Vec::new());
+        }
+        if self.entry(last.index) != Some(last) {
+            let known = self.entry(last.index);
+            let what = format!("{node} covers up to {last}, committed there is {known:?}");
+            return Err(Violation::safety("a snapshot covers committed entries only", what));
+        }
+        Ok(self.committed[..=position(last.index)].iter().map(|(id, _)| *id).collect())
+    }
+
     /// A node starts anew: its commit index may be behind what it was.
     pub(super) fn on_start(&mut self, node: NodeId) {
         self.seen.remove(&node);
@@ -38,6 +51,9 @@ impl Commits {
 
     /// A write that cuts a log must not cut what is committed, and a leader never cuts.
     pub(super) fn on_write(&self, seen: Seen, write: &Write, log: &[EntryId]) -> Result<(), Violation> {
+        if let Some(meta) = &write.install {
+            return self.on_install(seen, meta.last, log);
+        }
         let Some(first) = write.entries.first().map(|entry| entry.id.index) else {
             return Ok(());
         };
@@ -62,6 +78,26 @@ impl Commits {
             Some(id) => Err(Violation::safety(
                 "a committed entry is never cut from a log",
                 format!("{node} in {} cut {id}", seen.term),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// A log begins anew behind a snapshot: a newer one than what the node knew, and nothing that is committed behind it may go.
+    fn on_install(&self, seen: Seen, last: EntryId, log: &[EntryId]) -> Result<(), Violation> {
+        let node = seen.node;
+        let before = self.seen.get(&node).map_or(Index(0), |before| before.commit);
+        if last.index <= before {
+            return Err(Violation::safety(
+                "a newer snapshot wins, an older one is refused",
+                format!("{node} had committed {before} and installs {last}"),
+            ));
+        }
+        let behind = log.get(position(last.index) + 1..).unwrap_or(&[]);
+        match behind.iter().find(|id| self.entry(id.index) == Some(**id)) {
+            Some(id) => Err(Violation::safety(
+                "a committed entry is never cut from a log",
+                format!("{node} in {} cut {id} behind the snapshot up to {last}", seen.term),
             )),
             None => Ok(()),
         }

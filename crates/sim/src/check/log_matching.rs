@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use quorate_core::entry::{Entry, HardState};
 use quorate_core::message::{Envelope, Message};
 use quorate_core::ready::Write;
-use quorate_core::types::{EntryId, Index, NodeId, WriteNumber};
+use quorate_core::types::{EntryId, Index, NodeId, Term, WriteNumber};
 
 use super::{Violation, fingerprint, last_index, position};
 
@@ -73,6 +73,8 @@ struct Shadow {
 struct SeenWrite {
     number: WriteNumber,
     hard_state: Option<HardState>,
+    /// All entries that the snapshot covers behind which the log begins anew, and the term in which it was taken.
+    install: Option<(Vec<EntryId>, Term)>,
     entries: Vec<EntryId>,
 }
 
@@ -106,8 +108,17 @@ impl Logs {
     }
 
     /// A node asks for a write: each entry must be the one that its id has always named.
-    pub(super) fn on_write(&mut self, node: NodeId, write: &Write) -> Result<(), Violation> {
+    /// `install` are all entries that the snapshot covers behind which the log begins anew.
+    pub(super) fn on_write(
+        &mut self,
+        node: NodeId,
+        write: &Write,
+        install: Option<Vec<EntryId>>,
+    ) -> Result<(), Violation> {
         let shadow = self.shadows.entry(node).or_default();
+        if let Some(covered) = &install {
+            shadow.written.clone_from(covered);
+        }
         let mut prev = match write.entries.first() {
             Some(first) if first.id.index > last_index(&shadow.written).next() => {
                 return Err(Violation::safety(
@@ -125,6 +136,8 @@ impl Logs {
         let seen = SeenWrite {
             number: write.number,
             hard_state: write.hard_state,
+            install: install
+                .map(|covered| (covered, write.install.as_ref().map_or(Term(0), |meta| meta.term))),
             entries: write.entries.iter().map(|entry| entry.id).collect(),
         };
         overwrite(&mut shadow.written, &seen.entries);
@@ -137,6 +150,9 @@ impl Logs {
         let shadow = self.shadows.entry(node).or_default();
         while shadow.pending.front().is_some_and(|write| write.number <= number) {
             let write = shadow.pending.pop_front().expect("the front was just seen");
+            if let Some((covered, _)) = write.install {
+                shadow.durable = covered;
+            }
             overwrite(&mut shadow.durable, &write.entries);
             if let Some(hard_state) = write.hard_state {
                 if goes_back(shadow.hard_state, hard_state) {
@@ -173,6 +189,7 @@ impl Logs {
             | Message::PreVoteResponse { .. }
             | Message::AppendRequest { .. }
             | Message::AppendRejected { .. }
+            | Message::SnapshotOffer { .. }
             | Message::Heartbeat { .. }
             | Message::HeartbeatResponse { .. }
             | Message::TimeoutNow => true,
@@ -198,10 +215,12 @@ impl Logs {
         &mut self,
         node: NodeId,
         hard_state: HardState,
+        compacted: Vec<EntryId>,
         log: &[Entry],
     ) -> Result<(), Violation> {
-        let recovered: Vec<EntryId> = log.iter().map(|entry| entry.id).collect();
-        let mut prev = EntryId::ZERO;
+        let mut prev = compacted.last().copied().unwrap_or(EntryId::ZERO);
+        let mut recovered = compacted;
+        recovered.extend(log.iter().map(|entry| entry.id));
         for entry in log {
             know(&mut self.known, node, prev, entry)?;
             prev = entry.id;
@@ -236,7 +255,20 @@ fn could_recover(shadow: &Shadow, hard_state: HardState, recovered: &[EntryId]) 
     }
     let mut log = shadow.durable.clone();
     let mut hard = shadow.hard_state;
+    // An install is decided when the snapshot has its name: a start finishes it with whatever term and vote the log then gives back.
+    let mut hards = vec![hard];
     for write in &shadow.pending {
+        if let Some((covered, term)) = &write.install {
+            let raised = |hard: &HardState| match hard.term >= *term {
+                true => *hard,
+                false => HardState { term: *term, vote: None },
+            };
+            if *covered == recovered && hards.iter().any(|hard| raised(hard) == hard_state) {
+                return true;
+            }
+            log.clone_from(covered);
+        }
+        hards.extend(write.hard_state);
         let hard_before = hard;
         hard = write.hard_state.unwrap_or(hard);
         for count in 0..=write.entries.len() {

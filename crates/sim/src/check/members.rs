@@ -16,12 +16,22 @@ use super::{Seen, Violation, position};
 pub struct Members {
     /// For each node the membership entries of its log, oldest first.
     logs: BTreeMap<NodeId, Vec<(EntryId, Arc<Membership>)>>,
+    /// Every membership entry that was ever written.
+    known: BTreeMap<EntryId, Arc<Membership>>,
 }
 
 impl Members {
-    /// A node starts with this log.
-    pub(super) fn on_start(&mut self, node: NodeId, log: &[Entry]) {
-        self.logs.insert(node, memberships(log).collect());
+    /// A node starts with this log, behind the entries that are compacted.
+    pub(super) fn on_start(&mut self, node: NodeId, compacted: &[EntryId], log: &[Entry]) {
+        self.known.extend(memberships(log));
+        self.on_install(node, compacted);
+        self.logs.entry(node).or_default().extend(memberships(log));
+    }
+
+    /// A log begins anew behind a snapshot that covers these entries.
+    pub(super) fn on_install(&mut self, node: NodeId, covered: &[EntryId]) {
+        let known = |id: &EntryId| self.known.get(id).map(|membership| (*id, Arc::clone(membership)));
+        self.logs.insert(node, covered.iter().filter_map(known).collect());
     }
 
     /// The members by the newest membership that is committed, as `is_committed` tells.
@@ -51,6 +61,7 @@ impl Members {
                 check_change(seen, id, own.last(), &membership, log)?;
             }
             in_force.push(Arc::clone(&membership));
+            self.known.insert(id, Arc::clone(&membership));
             own.push((id, membership));
         }
         Ok(in_force)

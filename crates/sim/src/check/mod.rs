@@ -16,10 +16,12 @@ pub mod members;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use quorate_core::entry::{Entry, HardState};
+use quorate_core::entry::Entry;
 use quorate_core::message::{Envelope, Message};
 use quorate_core::ready::Write;
-use quorate_core::types::{Index, NodeId, Term, WriteNumber};
+use quorate_core::snapshot::SnapshotMeta;
+use quorate_core::stored::Stored;
+use quorate_core::types::{EntryId, Index, NodeId, Term, WriteNumber};
 
 use self::applied::Applied;
 use self::commit::Commits;
@@ -102,10 +104,14 @@ impl Checks {
     ///
     /// # Errors
     /// When something durable was lost, or something came back that was never written.
-    pub fn on_start(&mut self, node: NodeId, hard_state: HardState, log: &[Entry]) -> Result<(), Violation> {
-        self.logs.on_start(node, hard_state, log)?;
+    pub fn on_start(&mut self, node: NodeId, stored: &Stored, log: &[Entry]) -> Result<(), Violation> {
+        let compacted = self.commits.prefix(node, stored.base)?;
+        if let Some(snapshot) = &stored.snapshot {
+            self.commits.prefix(node, snapshot.last)?;
+        }
+        self.members.on_start(node, &compacted, log);
+        self.logs.on_start(node, stored.hard_state, compacted, log)?;
         self.commits.on_start(node);
-        self.members.on_start(node, log);
         self.applied.on_start(node);
         Ok(())
     }
@@ -124,9 +130,14 @@ impl Checks {
         if let Some(write) = write {
             self.commits.on_write(seen, write, self.logs.written(seen.node))?;
         }
+        let install = write.and_then(|write| write.install.as_ref());
+        let install = install.map(|meta| self.commits.prefix(seen.node, meta.last)).transpose()?;
+        if let Some(covered) = &install {
+            self.members.on_install(seen.node, covered);
+        }
         let in_force = self.members.on_write(seen, write, self.logs.written(seen.node))?;
         if let Some(write) = write {
-            self.logs.on_write(seen.node, write)?;
+            self.logs.on_write(seen.node, write, install)?;
         }
         let new_leader = seen.leads && self.elections.on_leader(seen.node, seen.term)?;
         self.commits.on_turn(seen, &self.logs, &in_force)?;
@@ -175,6 +186,7 @@ impl Checks {
             | Message::AppendRequest { .. }
             | Message::AppendResponse { .. }
             | Message::AppendRejected { .. }
+            | Message::SnapshotOffer { .. }
             | Message::Heartbeat { .. }
             | Message::HeartbeatResponse { .. }
             | Message::TimeoutNow => Ok(()),
@@ -187,6 +199,29 @@ impl Checks {
     /// When they are not the next committed ones, or not on the node's own disk yet.
     pub fn on_apply(&mut self, node: NodeId, entries: &[Entry]) -> Result<(), Violation> {
         self.applied.on_apply(node, entries, &self.commits, &self.logs)
+    }
+
+    /// A node took a snapshot of its state.
+    ///
+    /// # Errors
+    /// When it covers anything but what the node has applied.
+    pub fn on_snapshot(&mut self, node: NodeId, meta: &SnapshotMeta) -> Result<(), Violation> {
+        self.commits.prefix(node, meta.last)?;
+        let applied = self.applied(node);
+        if meta.last.index == applied {
+            return Ok(());
+        }
+        let what = format!("{node} has applied {applied} and covers {}", meta.last);
+        Err(Violation::safety("a snapshot covers what its node has applied", what))
+    }
+
+    /// A node's state was replaced by that of a snapshot.
+    ///
+    /// # Errors
+    /// When that is older than what the node had applied, or not committed, or the node's log does not go on behind it.
+    pub fn on_restore(&mut self, node: NodeId, last: EntryId) -> Result<(), Violation> {
+        self.commits.prefix(node, last)?;
+        self.applied.on_restore(node, last, &self.logs)
     }
 
     /// A node's state after applying all up to `index` has this fingerprint.

@@ -62,7 +62,9 @@ impl Address {
             term: u8::try_from(envelope.term.0).expect("terms are bounded"),
             kind: match &envelope.message {
                 Message::VoteRequest { .. } => Kind::VoteRequest,
-                Message::AppendRequest { .. } | Message::Heartbeat { .. } => Kind::Request,
+                Message::AppendRequest { .. } | Message::SnapshotOffer { .. } | Message::Heartbeat { .. } => {
+                    Kind::Request
+                }
                 Message::VoteResponse { .. } => Kind::VoteResponse,
                 Message::AppendResponse { .. }
                 | Message::AppendRejected { .. }

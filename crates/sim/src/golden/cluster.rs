@@ -8,8 +8,8 @@ use quorate_core::invariants;
 use quorate_core::raft::Raft;
 use quorate_core::ready::{ChangeEnd, Fact, Input, Ready, TransferEnd, Write};
 use quorate_core::status::Role;
-use quorate_core::types::{Index, NodeId};
-use quorate_log::{Content, Log};
+use quorate_core::types::{EntryId, Index, NodeId};
+use quorate_log::{Content, Log, SnapshotFile};
 
 use super::wire::{Filter, Flying, Wire, describe, describe_entries};
 use crate::check::{Checks, Seen, Violation};
@@ -27,14 +27,16 @@ pub(super) struct Cluster {
     pub(super) network: Network,
     pub(super) wire: Wire,
     pub(super) shows_messages: bool,
-    checks: Checks,
+    pub(super) checks: Checks,
+    /// The length of a log segment.
+    pub(super) segment_bytes: u64,
     tickets: u64,
     turns: u64,
     out: String,
 }
 
-struct Node {
-    disk: SimDisk,
+pub(super) struct Node {
+    pub(super) disk: SimDisk,
     config: Config,
     running: Option<Running>,
     stalled: bool,
@@ -44,14 +46,15 @@ struct Node {
     line: String,
 }
 
-struct Running {
-    raft: Raft,
-    log: Log<SimDisk>,
+pub(super) struct Running {
+    pub(super) raft: Raft,
+    pub(super) log: Log<SimDisk>,
     /// Writes that wait for the disk.
     waiting: VecDeque<Write>,
     /// Writes that are written and not synced.
     written: Vec<Write>,
-    applied: Index,
+    /// The last entry applied, with its timestamp.
+    pub(super) applied: (EntryId, u64),
 }
 
 impl Default for Cluster {
@@ -64,6 +67,7 @@ impl Default for Cluster {
             wire: Wire::default(),
             shows_messages: false,
             checks: Checks::default(),
+            segment_bytes: SEGMENT_BYTES,
             tickets: 0,
             turns: 0,
             out: String::new(),
@@ -146,7 +150,7 @@ impl Cluster {
                 leads: status.role == Role::Leader,
                 commit: status.commit,
             };
-            let applied = running.applied;
+            let applied = running.applied.0.index;
             broken(self.checks.on_turn(seen, ready.write.as_ref()))?;
             if is_empty(&ready, applied) {
                 return Ok(());
@@ -170,6 +174,12 @@ impl Cluster {
             let entries = plan.read(&disk).map_err(|error| error.to_string())?;
             running.raft.step(Input::Fetched { peer: fetch.peer, entries });
             self.note(id, format!("reads {}.. back for {}", fetch.from, fetch.peer));
+        }
+        for (from, last) in &ready.offers {
+            self.note(id, format!("is offered the snapshot up to {last} by {from}"));
+        }
+        if let Some(last) = ready.refused_snapshot {
+            self.note(id, format!("refuses the snapshot up to {last}"));
         }
         for fact in &ready.facts {
             self.note(id, describe_fact(fact));
@@ -204,15 +214,25 @@ impl Cluster {
     fn apply(&mut self, id: NodeId, through: Index) -> Result<(), String> {
         let disk = self.node(id)?.disk.clone();
         let running = self.running_node(id)?;
-        if through <= running.applied {
+        if through <= running.applied.0.index {
             return Ok(());
         }
-        let from = running.applied.next();
+        // A snapshot that was installed takes the place of what it covers.
+        let (restored, base) = (running.raft.snapshot(), running.raft.base());
+        if restored.index > running.applied.0.index && restored == base {
+            let found =
+                SnapshotFile::open(&disk, &store::SNAPSHOTS, restored).map_err(|error| error.to_string())?;
+            let found = found.ok_or("the snapshot that was installed is not there")?;
+            running.applied = (restored, found.meta().timestamp_ms);
+            broken(self.checks.on_restore(id, restored))?;
+            return self.apply(id, through);
+        }
+        let from = running.applied.0.index.next();
         let entries = match running.raft.entries(from, through, usize::MAX) {
             Some(entries) => entries,
             None => store::read(&running.log, &disk, from, through).map_err(|error| error.to_string())?,
         };
-        running.applied = through;
+        running.applied = entries.last().map_or(running.applied, |entry| (entry.id, entry.timestamp_ms));
         running.raft.step(Input::Applied(through));
         broken(self.checks.on_apply(id, &entries))?;
         self.note(id, format!("applies {}", describe_entries(&entries)));
@@ -277,15 +297,20 @@ impl Cluster {
     /// A node starts with what its disk holds.
     pub(super) fn restart(&mut self, id: NodeId) -> Result<(), String> {
         let voters = if self.voters.contains(&id) { self.voters.clone() } else { Vec::new() };
+        let segment_bytes = self.segment_bytes;
         let node = self.node(id)?;
         let window_bytes_max = node.config.window_bytes_max;
-        let (log, stored, entries) = store::open(&node.disk, &voters, window_bytes_max, SEGMENT_BYTES)
+        let (log, stored, entries) = store::open(&node.disk, &voters, window_bytes_max, segment_bytes)
             .map_err(|error| error.to_string())?;
-        let hard_state = stored.hard_state;
-        let raft = Raft::new(node.config.clone(), stored);
+        let snapshot = stored.snapshot.as_ref();
+        let applied = snapshot.map_or((EntryId::ZERO, 0), |meta| (meta.last, meta.timestamp_ms));
+        let raft = Raft::new(node.config.clone(), stored.clone());
         let (waiting, written) = (VecDeque::new(), Vec::new());
-        node.running = Some(Running { raft, log, waiting, written, applied: Index(0) });
-        broken(self.checks.on_start(id, hard_state, &entries))?;
+        node.running = Some(Running { raft, log, waiting, written, applied });
+        broken(self.checks.on_start(id, &stored, &entries))?;
+        if applied.0 > EntryId::ZERO {
+            broken(self.checks.on_restore(id, applied.0))?;
+        }
         self.turn(id, Vec::new())
     }
 
@@ -347,17 +372,17 @@ impl Cluster {
         }
     }
 
-    fn note(&mut self, id: NodeId, note: String) {
+    pub(super) fn note(&mut self, id: NodeId, note: String) {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.notes.push(note);
         }
     }
 
-    fn node(&mut self, id: NodeId) -> Result<&mut Node, String> {
+    pub(super) fn node(&mut self, id: NodeId) -> Result<&mut Node, String> {
         self.nodes.get_mut(&id).ok_or_else(|| format!("there is no {id}"))
     }
 
-    fn running_node(&mut self, id: NodeId) -> Result<&mut Running, String> {
+    pub(super) fn running_node(&mut self, id: NodeId) -> Result<&mut Running, String> {
         self.node(id)?.running.as_mut().ok_or_else(|| format!("{id} is down"))
     }
 }
@@ -379,6 +404,8 @@ fn is_empty(ready: &Ready, applied: Index) -> bool {
         && ready.reads.is_empty()
         && ready.apply_through <= applied
         && ready.fetches.is_empty()
+        && ready.offers.is_empty()
+        && ready.refused_snapshot.is_none()
         && ready.transfers.is_empty()
         && ready.changes.is_empty()
         && ready.facts.is_empty()
@@ -395,6 +422,7 @@ fn describe_fact(fact: &Fact) -> String {
         Fact::Members { members, .. } => describe_members(members),
         Fact::HandsOver { to } => format!("hands over to {to}"),
         Fact::LeadsOn { to } => format!("leads on: {to} has not taken over"),
+        Fact::Installed { last } => format!("begins its log anew behind the snapshot up to {last}"),
         Fact::Truncated { from } => format!("cuts its log from {from}"),
     }
 }
@@ -430,7 +458,7 @@ fn describe_transfer(end: TransferEnd) -> String {
     }
 }
 
-fn broken(result: Result<(), Violation>) -> Result<(), String> {
+pub(super) fn broken(result: Result<(), Violation>) -> Result<(), String> {
     result.map_err(|violation| violation.to_string())
 }
 

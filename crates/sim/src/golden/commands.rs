@@ -68,6 +68,8 @@ pub(super) fn execute(cluster: &mut Cluster, line: &str) -> Result<(), String> {
             cluster.shows_messages = words == ["on"];
             Ok(())
         }
+        ("snapshot", [name]) => cluster.take_snapshot(node(name)?),
+        ("fetch", [name, from]) => cluster.fetch_snapshot(node(name)?, node(from)?),
         ("expect", [name, words @ ..]) => cluster.expect(node(name)?, &words.join(" ")),
         ("stall" | "write" | "fsync" | "sync" | "unstall" | "crash" | "restart", [name]) => {
             disk(cluster, verb, node(name)?)
@@ -134,6 +136,7 @@ fn start(cluster: &mut Cluster, count: &str, options: &[&str]) -> Result<(), Str
             "window-bytes" => config.window_bytes_max = size,
             "uncommitted-bytes" => config.uncommitted_bytes_max = size,
             "reads" => config.reads_len_max = size,
+            "segment-bytes" => cluster.segment_bytes = value,
             _ => return Err(format!("no option {name}")),
         }
     }

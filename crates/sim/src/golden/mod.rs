@@ -29,6 +29,7 @@
 
 mod cluster;
 mod commands;
+mod snapshots;
 pub mod wire;
 
 use self::cluster::Cluster;

@@ -137,6 +137,7 @@ pub fn kind(message: &Message) -> &'static str {
         Message::AppendRejected { .. } => "append-rejected",
         Message::Heartbeat { .. } => "heartbeat",
         Message::HeartbeatResponse { .. } => "heartbeat-response",
+        Message::SnapshotOffer { .. } => "snapshot-offer",
         Message::TimeoutNow => "timeout-now",
     }
 }
@@ -152,7 +153,9 @@ pub fn describe(envelope: &Envelope) -> String {
 pub fn details(message: &Message, entries_in_words: impl Fn(&[Entry]) -> String) -> String {
     match message {
         Message::VoteRequest { last, forced: true } => format!("last {last} forced"),
-        Message::PreVoteRequest { last } | Message::VoteRequest { last, forced: false } => {
+        Message::PreVoteRequest { last }
+        | Message::SnapshotOffer { last }
+        | Message::VoteRequest { last, forced: false } => {
             format!("last {last}")
         }
         Message::PreVoteResponse { granted } | Message::VoteResponse { granted } => {

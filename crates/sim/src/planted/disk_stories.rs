@@ -106,8 +106,13 @@ fn an_install_is_all_or_nothing() -> bool {
 fn take(disk: &SimDisk, index: u64) -> Result<(), LogError> {
     let members = Membership::of_voters([1, 2, 3].map(NodeId::new));
     let last = EntryId::new(1, index);
-    let meta =
-        SnapshotMeta { last, timestamp_ms: index, membership_index: Index(1), membership: Arc::new(members) };
+    let meta = SnapshotMeta {
+        last,
+        term: last.term,
+        timestamp_ms: index,
+        membership_index: Index(1),
+        membership: Arc::new(members),
+    };
     let mut writer = SnapshotWriter::begin(disk.clone(), SNAPSHOTS, meta)?;
     writer.write_all(b"the state of the machine").expect("the disk is sound");
     writer.finish().map(|_| ())

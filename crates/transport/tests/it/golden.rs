@@ -7,7 +7,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use quorate_core::types::{ClusterId, GroupId, NodeId};
-use quorate_transport::{Answer, Hello, Identity, Refusal, RefusalCode, Welcome};
+use quorate_transport::{Answer, Hello, Identity, Lane, Refusal, RefusalCode, Welcome};
 
 use crate::support::{bytes_of, frame};
 
@@ -16,7 +16,7 @@ fn the_bytes_of_version_0_are_as_recorded() {
     let cluster = ClusterId(*b"a cluster's name");
     let from =
         Identity { cluster, group: GroupId(0), node: NodeId::new(1), incarnation: 0x0123_4567_89AB_CDEF };
-    let hello = Hello { version_min: 0, version_max: 0, from, to: NodeId::new(2) };
+    let hello = Hello { version_min: 0, version_max: 0, from, to: NodeId::new(2), lane: Lane::Messages };
     let welcome = Welcome { version: 0, node: NodeId::new(2), incarnation: 0xFEDC };
     let refusal = Refusal { code: RefusalCode::WrongNode, text: "this is n3".to_owned() };
     let messages: [(&str, Vec<u8>); 5] = [

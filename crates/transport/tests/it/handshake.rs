@@ -1,7 +1,7 @@
 //! Handshake messages byte by byte, and what a node says to each kind of caller.
 
 use quorate_core::types::{ClusterId, GroupId, NodeId};
-use quorate_transport::{Answer, HandshakeError, Hello, Identity, Refusal, RefusalCode, Welcome};
+use quorate_transport::{Answer, HandshakeError, Hello, Identity, Lane, Refusal, RefusalCode, Welcome};
 
 fn hello() -> Hello {
     let from = Identity {
@@ -10,7 +10,7 @@ fn hello() -> Hello {
         node: NodeId::new(1),
         incarnation: 0xA1,
     };
-    Hello { version_min: 0, version_max: 3, from, to: NodeId::new(2) }
+    Hello { version_min: 0, version_max: 3, from, to: NodeId::new(2), lane: Lane::Messages }
 }
 
 fn answers() -> [Answer; 2] {
@@ -19,6 +19,16 @@ fn answers() -> [Answer; 2] {
         Answer::Welcome(Welcome { version: 0, node: NodeId::new(2), incarnation: u128::MAX }),
         Answer::Refused(Refusal { code: RefusalCode::UnknownNode, text }),
     ]
+}
+
+/// A caller from before there were two kinds says nothing of it, and means messages; a called node from before skips the field.
+#[test]
+fn a_bulk_connection_says_so_in_an_optional_field() {
+    let bulk = Hello { lane: Lane::Bulk, ..hello() };
+    assert_eq!(Hello::decode(&bulk.encode()), Ok(bulk));
+    assert_eq!(Hello::decode(&hello().encode()), Ok(hello()));
+    assert_eq!(bulk.encode(), extend(&hello().encode(), &[1, 0, 1, 0, 1]));
+    assert_eq!(Hello::decode(&extend(&hello().encode(), &[1, 0, 1, 0, 9])), Ok(hello()), "an unknown kind");
 }
 
 /// Appends bytes to the body of a message and makes length and checksum fit.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use quorate_core::types::{ClusterId, GroupId, NodeId};
 use quorate_transport::{
-    Answer, Endpoint, Frame, Hello, Identity, Inbound, Link, LinkEvent, LinkStatus, Listener, ListenerHandle,
-    PeerFault, TransportConfig, WIRE_VERSION_MAX, WIRE_VERSION_MIN, Welcome,
+    Answer, Endpoint, Frame, Hello, Identity, Inbound, Lane, Link, LinkEvent, LinkStatus, Listener,
+    ListenerHandle, PeerFault, TransportConfig, WIRE_VERSION_MAX, WIRE_VERSION_MIN, Welcome,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -91,6 +91,7 @@ impl Node {
         Link::start(
             endpoint,
             peer,
+            Lane::Messages,
             address,
             self.to_inbox.clone(),
             Event::Link,
@@ -175,7 +176,13 @@ pub(crate) fn bytes_of(frames: &[Frame]) -> BytesMut {
 
 /// What `from` says to `to`.
 pub(crate) fn hello(from: Identity, to: u64) -> Hello {
-    Hello { version_min: WIRE_VERSION_MIN, version_max: WIRE_VERSION_MAX, from, to: NodeId::new(to) }
+    Hello {
+        version_min: WIRE_VERSION_MIN,
+        version_max: WIRE_VERSION_MAX,
+        from,
+        to: NodeId::new(to),
+        lane: Lane::Messages,
+    }
 }
 
 /// Calls a listener by hand: the connection and its answer.

@@ -10,6 +10,7 @@ use quorate_core::types::NodeId;
 use quorate_replica::cluster::ClusterRequest;
 
 use self::class::{CLASSES, Class};
+use crate::clock::TICK_US;
 use crate::disk::{Fault, SimDisk};
 use crate::healing::isolate;
 use crate::member::{Member, Store, WALL_START_MS};
@@ -116,6 +117,7 @@ impl Faults {
             | Class::IsolationOfLeader
             | Class::OneWayCut
             | Class::OneWayIsolationOfLeader
+            | Class::LateAnswers
             | Class::QuorumLoss
             | Class::Chain
             | Class::Constrained
@@ -238,6 +240,7 @@ impl Faults {
                 let outward = self.rng.chance(500);
                 isolate(scene, target, outward, !outward);
             }
+            Class::LateAnswers if anyone != target => self.make_answers_late(scene, anyone, target),
             Class::OneWayCut if other != anyone => scene.network.cut(anyone, other),
             Class::QuorumLoss if anyone != target => {
                 keep_links(scene, |from, to| from == anyone || to == anyone)
@@ -265,6 +268,32 @@ impl Faults {
             _ => return false,
         }
         scene.nodes.len() > 1
+    }
+
+    /// What the others say reaches the leader late. Either it is not heard any more and another is elected, while it still gets
+    /// answers to what it said before; or the leadership goes around, and comes back to it before the answers do.
+    fn make_answers_late(&mut self, scene: &mut Scene, anyone: NodeId, leader: NodeId) {
+        let timeout_us = scene.profile.limits.election_timeout_ticks * TICK_US;
+        let comes_back = self.rng.chance(500);
+        // A leader that gets no answer for an election timeout gives up.
+        let extra_us = if comes_back {
+            self.rng.between(timeout_us / 2, 3 * timeout_us)
+        } else {
+            self.rng.between(timeout_us / 4, timeout_us * 9 / 10)
+        };
+        for other in scene.nodes.clone() {
+            scene.network.slow(other, leader, extra_us);
+        }
+        if !comes_back {
+            let after_us = extra_us + self.rng.below(timeout_us);
+            scene.after(after_us, Event::Overthrow { by: anyone, unheard: Some(leader) });
+            return;
+        }
+        for _ in 0..self.rng.between(2, 4) {
+            let (after_us, by) = (self.rng.below(extra_us), self.pick(scene));
+            scene.after(after_us, Event::Overthrow { by, unheard: None });
+        }
+        scene.after(extra_us, Event::Overthrow { by: leader, unheard: None });
     }
 
     /// Two groups, chosen node by node. With a bridge, one node hears and is heard by both.

@@ -61,6 +61,13 @@ pub enum Event {
     Restart(NodeId),
     /// The process of a node dies, and is started again at once.
     Flap(NodeId),
+    /// A node stands for election at once, however lately it heard a leader.
+    Overthrow {
+        /// Who stands.
+        by: NodeId,
+        /// Who is not heard from then on.
+        unheard: Option<NodeId>,
+    },
     /// The disk of a node has space again, and nothing more is due to go wrong with it.
     MendDisk(NodeId),
     /// All links are joined again.
@@ -210,6 +217,17 @@ impl Scene {
             tie: Rng::stream(seed, "schedule"),
             scheduled_len: 0,
         }
+    }
+
+    /// The nodes that clients ask: all; and of members that change, once the faults are over, those that are members now. Who was removed
+    /// cannot know that the others go on without it: an operator takes it from the list.
+    pub fn asked(&self) -> Vec<NodeId> {
+        let members: Vec<NodeId> = if self.members_change && self.now_us >= self.profile.faulty_us {
+            self.checks.members().into_iter().collect()
+        } else {
+            Vec::new()
+        };
+        if members.is_empty() { self.nodes.clone() } else { members }
     }
 
     /// Lets `event` happen after `delay_us`.

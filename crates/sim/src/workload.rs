@@ -317,8 +317,9 @@ impl Client {
         };
         let name = RequestName { client: self.id, operation: self.operation };
         let copies = if self.rng.chance(50) { 2 } else { 1 };
+        let asked = scene.asked();
         for _ in 0..copies {
-            let node: NodeId = *self.rng.pick(&scene.nodes).expect("a cluster has members");
+            let node: NodeId = *self.rng.pick(&asked).expect("a cluster has members");
             scene.tell(self.id, || {
                 format!("-> {node} operation {} {}", name.operation, self.doing.in_words())
             });

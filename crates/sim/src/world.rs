@@ -250,7 +250,13 @@ impl World {
                 member.crash(scene, false);
                 member.start(scene)?;
             }
-            Event::Flap(_) => {}
+            Event::Overthrow { by, unheard } if scene.is_faulty() => {
+                if let Some(unheard) = unheard {
+                    healing::isolate(scene, unheard, true, false);
+                }
+                member(&mut self.members, by).campaign(scene);
+            }
+            Event::Flap(_) | Event::Overthrow { .. } => {}
             Event::MendDisk(node) => member(&mut self.members, node).disk().heal(),
             Event::Heal => {
                 scene.announce("net", || "all links are joined".into());

@@ -26,6 +26,8 @@ pub enum Class {
     OneWayCut,
     /// The leader sends and is not heard, or hears and cannot send.
     OneWayIsolationOfLeader,
+    /// The leader is not heard, and answers to what it said before reach it late, while another one may lead by then.
+    LateAnswers,
     /// Two groups that are joined by one node alone.
     Bridge,
     /// All hear one node that does not lead, and nobody else: the leader has lost its quorum and does not know who has one.
@@ -85,7 +87,7 @@ pub enum Class {
 }
 
 /// All scheduled classes.
-pub const CLASSES: [Class; 39] = [
+pub const CLASSES: [Class; 40] = [
     Class::PowerLoss,
     Class::Kill,
     Class::PowerLossOfLeader,
@@ -97,6 +99,7 @@ pub const CLASSES: [Class; 39] = [
     Class::IsolationOfLeader,
     Class::OneWayCut,
     Class::OneWayIsolationOfLeader,
+    Class::LateAnswers,
     Class::Bridge,
     Class::QuorumLoss,
     Class::Chain,
@@ -142,6 +145,7 @@ impl Class {
             Class::IsolationOfLeader => "isolation of the leader",
             Class::OneWayCut => "one-way cut",
             Class::OneWayIsolationOfLeader => "one-way isolation of the leader",
+            Class::LateAnswers => "late answers to a leader that is not heard",
             Class::Bridge => "bridge",
             Class::QuorumLoss => "shape: quorum loss",
             Class::Chain => "shape: chain",

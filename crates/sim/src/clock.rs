@@ -112,7 +112,7 @@ impl Timer {
 }
 
 /// A tick of a clock that runs true.
-pub const TICK_US: u64 = 10_000;
+pub(crate) const TICK_US: u64 = 10_000;
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,8 @@ use crate::Load;
 use crate::processes::{Process, free_addresses};
 use crate::report::Measured;
 
-/// Bytes that one node may write in a measurement: nothing is compacted yet, so a long run at full speed would fill a disk.
+/// Bytes that one node may write in a measurement: a long run at full speed would fill the log between two snapshots faster than a
+/// small disk is emptied.
 const WRITTEN_BYTES_MAX: f64 = 8e9;
 /// The speed that is assumed for that cap, in proposals a second.
 const FASTEST_PER_S: f64 = 1e6;

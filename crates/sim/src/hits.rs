@@ -46,11 +46,12 @@ const DISK_FAULTS: [(Fault, &str); 9] = [
 ];
 
 /// What faults that last for a run, or that wait for their moment, must have caused.
-const CONSEQUENCES: [&str; 35] = [
+const CONSEQUENCES: [&str; 40] = [
     "client gave up a request",
     "client repeated a request",
     "crash loop: process died again",
     "entries read back from the log",
+    "fetch of a snapshot resumed",
     "healed: all",
     "healed: only a quorum",
     "key forgotten, its command applied again",
@@ -60,6 +61,7 @@ const CONSEQUENCES: [&str; 35] = [
     "left broken: frozen",
     "left broken: hears nothing",
     "left broken: is not heard",
+    "log compacted",
     "members: changed",
     "members: joint",
     "members: leader removed",
@@ -76,6 +78,9 @@ const CONSEQUENCES: [&str; 35] = [
     "operator: not answered by a leader",
     "power lost between write and sync",
     "slow disk",
+    "snapshot installed",
+    "snapshot taken",
+    "start from a snapshot",
     "start refused by a failing disk",
     "start refused on a damaged disk",
     "transfer: another leads",

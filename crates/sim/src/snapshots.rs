@@ -7,7 +7,7 @@ use std::io;
 use bytes::Bytes;
 use quorate_core::snapshot::SnapshotMeta;
 use quorate_core::types::{EntryId, Index, NodeId, Term};
-use quorate_log::{Incoming, LogError, SnapshotFile, SnapshotOptions, SnapshotWriter, incoming};
+use quorate_log::{Incoming, LogError, SnapshotFile, SnapshotReader, SnapshotWriter, incoming};
 use quorate_replica::input::{Input, Piece};
 use quorate_replica::state_machine::Snapshot;
 
@@ -38,9 +38,9 @@ impl Running {
             return Ok(());
         };
         let (name, meta) = (found.name(), found.meta().clone());
-        let restored = self.applier.restore(&meta, &mut found.into_reader());
-        if let Err(error) = restored {
-            return Err(match self.refusal(&options, meta.last, &error) {
+        let mut source = Source { reader: found.into_reader(), failed: false };
+        if let Err(error) = self.applier.restore(&meta, &mut source) {
+            return Err(match source.refusal(self.life.node, &meta, &error) {
                 Some(violation) => NotStarted::Broken(violation),
                 None => NotStarted::Disk(unreadable(error)),
             });
@@ -51,14 +51,6 @@ impl Running {
         scene.count("start from a snapshot");
         self.take(scene, Input::SnapshotTaken { name });
         Ok(())
-    }
-
-    /// The rule that is broken if the state machine does not take a snapshot that is whole.
-    fn refusal(&self, options: &SnapshotOptions, last: EntryId, error: &io::Error) -> Option<Violation> {
-        let found = SnapshotFile::open(&self.disk, options, last).ok().flatten()?;
-        io::copy(&mut found.into_reader(), &mut io::sink()).ok()?;
-        let what = format!("{} does not take the one up to {last}: {error}", self.life.node);
-        Some(Violation::safety("a snapshot can be restored", what))
     }
 
     /// Compares the state with that of the other nodes after the same entries.
@@ -153,8 +145,9 @@ impl Running {
             Err(error) => return Ok(self.stops(scene, &error)),
         };
         let meta = found.meta().clone();
-        if let Err(error) = self.applier.restore(&meta, &mut found.into_reader()) {
-            return match self.refusal(&options, last, &error) {
+        let mut source = Source { reader: found.into_reader(), failed: false };
+        if let Err(error) = self.applier.restore(&meta, &mut source) {
+            return match source.refusal(self.life.node, &meta, &error) {
                 Some(violation) => Err(violation),
                 None => Ok(self.stops(scene, &unreadable(error))),
             };
@@ -258,6 +251,26 @@ impl Running {
     fn stops(&self, scene: &mut Scene, error: &LogError) -> Stopped {
         scene.line(self.life.node, || format!("stops: {error}"));
         Stopped::Disk
+    }
+}
+
+/// A snapshot as the state machine reads it: remembers whether the disk failed.
+struct Source {
+    reader: SnapshotReader<SimDisk>,
+    failed: bool,
+}
+
+impl Source {
+    /// The rule that is broken if the disk gave all that was asked for, and the state machine did not take it.
+    fn refusal(&self, node: NodeId, meta: &SnapshotMeta, error: &io::Error) -> Option<Violation> {
+        let what = format!("{node} does not take the one up to {}: {error}", meta.last);
+        (!self.failed).then(|| Violation::safety("a snapshot can be restored", what))
+    }
+}
+
+impl io::Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buffer).inspect_err(|_| self.failed = true)
     }
 }
 

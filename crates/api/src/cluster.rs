@@ -77,6 +77,43 @@ pub struct LeaderIs {
     pub leader: u64,
 }
 
+/// The body of `POST /v1/cluster/members`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddMember {
+    /// Its id, higher than all that were ever given; without it the next one that is free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    /// Where the other nodes will reach it.
+    pub peer: String,
+    /// Whether it becomes a voter by itself once it has caught up.
+    #[serde(default = "yes")]
+    pub voter: bool,
+    /// The voter whose place it takes then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<u64>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The answer to `POST /v1/cluster/members`: what the new node must know to start.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MemberAdded {
+    /// Its id.
+    pub id: u64,
+    /// The cluster's name: 32 hex digits.
+    pub cluster: String,
+}
+
+/// The answer to a promotion or a removal.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MemberChanged {
+    /// Which member.
+    pub id: u64,
+}
+
 /// The body of `POST /v1/sessions`. Opening a session that is open changes nothing.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -180,6 +180,9 @@ pub(crate) struct ServerArgs {
     /// Where its peers reach it
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) listen_peer: Option<String>,
+    /// Join the running cluster of which a member serves clients at this address; done once, the data remembers it
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) join: Option<String>,
     /// Allow addresses that other machines reach, although nothing is encrypted in this version
     #[arg(long)]
     pub(crate) insecure: bool,
@@ -247,6 +250,31 @@ pub(crate) struct ImportArgs {
 pub(crate) enum ClusterCommand {
     /// Every node: role, term, log, lag, address, disk; and the nodes that were not reached, with the reason
     Status,
+    /// Add a node, to be started with `quorate server --join`; it gets a vote once it has caught up
+    Add {
+        /// Where the other nodes will reach it
+        #[arg(value_name = "HOST:PORT")]
+        peer: String,
+        /// Its id, higher than all that were ever given [default: the next one that is free]
+        #[arg(long, value_name = "N")]
+        id: Option<u64>,
+        /// It only receives the log, and gets a vote when it is promoted
+        #[arg(long)]
+        learner: bool,
+        /// The voter whose place it takes once it has caught up
+        #[arg(long, value_name = "NODE", conflicts_with = "learner")]
+        replaces: Option<u64>,
+    },
+    /// Let a learner become a voter once it has caught up
+    Promote {
+        /// Which node
+        node: u64,
+    },
+    /// Remove a node for good; its id is never given again
+    Remove {
+        /// Which node
+        node: u64,
+    },
     /// Let another node lead; before the leader is taken down this saves an election
     Transfer {
         /// Which one; without it the leader chooses who can take over soonest

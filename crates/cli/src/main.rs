@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
+use quorate_api::cluster::AddMember;
 use quorate_api::meaning::Exit;
 
 use crate::args::{Arguments, ClusterCommand, Command, Common, CompletionShell, ConfigCommand, LogCommand};
@@ -63,6 +64,16 @@ async fn run(common: &Common, command: Command) -> Result<Exit, Failure> {
         }
         Command::Import(arguments) => import::import(&mut context()?, common, arguments).await,
         Command::Cluster(ClusterCommand::Status) => commands::cluster::status(&mut context()?).await,
+        Command::Cluster(ClusterCommand::Add { peer, id, learner, replaces }) => {
+            let add = AddMember { id, peer, voter: !learner, replaces };
+            commands::cluster::add(&mut context()?, &add).await
+        }
+        Command::Cluster(ClusterCommand::Promote { node }) => {
+            commands::cluster::promote(&mut context()?, node).await
+        }
+        Command::Cluster(ClusterCommand::Remove { node }) => {
+            commands::cluster::remove(&mut context()?, node).await
+        }
         Command::Cluster(ClusterCommand::Transfer { node }) => {
             commands::cluster::transfer(&mut context()?, node).await
         }

@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
-use quorate_api::cluster::{ClusterStatus, Health, LeaderIs, OpenSession, SessionOpened, Transfer};
+use quorate_api::cluster::{
+    AddMember, ClusterStatus, Health, LeaderIs, MemberAdded, MemberChanged, OpenSession, SessionOpened,
+    Transfer,
+};
 use quorate_api::definition::{DefinitionApplied, MachineDefinition, MachineList};
 use quorate_api::header::{
     IDEMPOTENCY_KEY, KEY_BYTES_MAX, QUORATE_ACTOR, QUORATE_REQUEST, SessionRequest, format_session,
@@ -217,6 +220,34 @@ impl Client {
         let call =
             Call { body: json(&Transfer { to })?, repeatable: to.is_some(), ..call(Method::POST, path) };
         self.call(&call).await
+    }
+
+    /// `POST /v1/cluster/members`: adds a node. With an id it is repeated: a member that is there already, at this address, is success.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn add_member(&self, add: &AddMember) -> Result<MemberAdded, ClientError> {
+        let path = "/v1/cluster/members".to_owned();
+        let call = Call { body: json(add)?, repeatable: add.id.is_some(), ..call(Method::POST, path) };
+        self.call(&call).await
+    }
+
+    /// `POST /v1/cluster/members/{node}/promote`: lets a learner become a voter once it has caught up. Twice is as good as once.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn promote_member(&self, node: u64) -> Result<MemberChanged, ClientError> {
+        let path = format!("/v1/cluster/members/{node}/promote");
+        let call = Call { repeatable: true, ..call(Method::POST, path) };
+        self.call(&call).await
+    }
+
+    /// `DELETE /v1/cluster/members/{node}`: removes a node for good.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn remove_member(&self, node: u64) -> Result<MemberChanged, ClientError> {
+        self.call(&call(Method::DELETE, format!("/v1/cluster/members/{node}"))).await
     }
 
     /// `GET /livez`: whether the node that answers runs, with each check. One that does not is `NotAccepted` with the reason.

@@ -47,6 +47,8 @@ pub enum ChangeRefusal {
     NotYet,
     /// The change before this one is not complete.
     UnderWay,
+    /// There is no node 0.
+    IdZero,
     /// The id was given before, or is below one that was.
     IdUsed {
         /// The id.
@@ -87,6 +89,7 @@ impl std::fmt::Display for ChangeRefusal {
             ChangeRefusal::UnderWay => {
                 f.write_str("the change before this one is not complete yet: one change at a time")
             }
+            ChangeRefusal::IdZero => f.write_str("ids are numbers from 1"),
             ChangeRefusal::IdUsed { node, next } => write!(
                 f,
                 "the id {} was given before or is below one that was, and ids are never reused: the next free one is {}",

@@ -162,6 +162,14 @@ impl fmt::Debug for EntryId {
     }
 }
 
+impl ClusterId {
+    /// The name that these 32 hex digits are, as they are shown.
+    pub fn parse(text: &str) -> Option<ClusterId> {
+        let number = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32)?;
+        Some(ClusterId(number.to_be_bytes()))
+    }
+}
+
 impl fmt::Display for ClusterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for byte in self.0 {

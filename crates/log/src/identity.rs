@@ -114,6 +114,23 @@ impl<D: Disk + Clone> Identity<D> {
     }
 }
 
+/// Whose folder this is, as its file NODE says; nobody's if there is none. Takes no lock: it is the first question about a folder.
+///
+/// # Errors
+/// If the file is damaged or cannot be read.
+pub fn owner_of<D: Disk + Clone>(disk: &D) -> Result<Option<Wanted>, LogError> {
+    let Some(body) = small_file::read(disk, NODE_FILE, NODE_MAGIC)? else { return Ok(None) };
+    let mut body = body.as_slice();
+    if body.len() < OWNER_LEN {
+        return Err(LogError::corrupt(NODE_FILE, 0, "the file is too short"));
+    }
+    let mut cluster = ClusterId([0; 16]);
+    body.copy_to_slice(&mut cluster.0);
+    let node = NodeId::checked(body.get_u64_le());
+    let node = node.ok_or_else(|| LogError::corrupt(NODE_FILE, 0, "node id zero"))?;
+    Ok(Some(Wanted { cluster, node }))
+}
+
 /// NODE is durable before anything else is made: a log or peers without it are those of a store whose name is lost. Under a new
 /// name its peers would shut it out, or take it for another store.
 fn refuse_without_node<D: Disk>(disk: &D) -> Result<(), LogError> {

@@ -45,7 +45,7 @@ pub mod real_disk;
 
 pub use data_dir::DataDir;
 pub use error::LogError;
-pub use identity::{Identity, Wanted};
+pub use identity::{Identity, Wanted, owner_of};
 pub use incoming::Incoming;
 pub use log::{Content, Log, LogOptions};
 pub use read::ReadPlan;

@@ -37,6 +37,7 @@
 
 mod clock;
 mod config;
+mod directory;
 mod error;
 mod mail;
 mod metrics;
@@ -54,8 +55,9 @@ pub use config::Config;
 pub use error::{NodeError, StartError, StatusError};
 pub use metrics::{Metrics, SharedHistogram};
 pub use node::{Node, NodeBuilder, Proposal, Proposed, Stale};
+pub use quorate_core::membership::ChangeRefusal;
 pub use quorate_core::status::Role;
-pub use quorate_core::types::{EntryId, Index, NodeId, Term};
+pub use quorate_core::types::{ClusterId, EntryId, Index, NodeId, Term};
 pub use quorate_log::error::LogError;
 pub use quorate_replica::cluster::{ClusterError, ClusterRefusal};
 pub use quorate_replica::effect::{Step, StepKind};
@@ -63,4 +65,5 @@ pub use quorate_replica::error::{Fate, ProposeError, ReadError};
 pub use quorate_replica::request::RequestId;
 pub use quorate_replica::state_machine::{Codec, Context, DecodeError, Snapshot, StateMachine};
 pub use quorate_replica::status::Histogram;
+pub use start::identity_in;
 pub use status::{MemberStatus, NodeStatus, PeerStatus};

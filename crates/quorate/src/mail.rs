@@ -32,6 +32,8 @@ pub(crate) enum Mail {
     Cluster(ClusterMail),
     /// The connection for snapshots came up or went down: nothing follows, what is missing is asked for again.
     BulkLink,
+    /// The link to this peer has come up: what was on its way before may be lost.
+    Linked(NodeId),
     /// A caller wants to know how the others are.
     AskStatus(StatusAnswers),
 }

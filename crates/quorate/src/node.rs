@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prometheus_client::registry::Registry;
+use quorate_core::membership::{Change, ChangeRefusal};
 use quorate_core::status::Role;
-use quorate_core::types::{EntryId, NodeId};
+use quorate_core::types::{ClusterId, EntryId, NodeId};
 use quorate_replica::cluster::{ClusterDone, ClusterError, ClusterRefusal, ClusterRequest};
 use quorate_replica::effect::Step;
 use quorate_replica::error::{ProposeError, ReadError};
@@ -36,6 +37,7 @@ pub struct NodeBuilder<S> {
     pub(crate) id: u64,
     pub(crate) cluster: String,
     pub(crate) members: Vec<(u64, String)>,
+    pub(crate) joins: Option<ClusterId>,
     pub(crate) listen: Listen,
     pub(crate) api_address: String,
     pub(crate) config: Config,
@@ -90,6 +92,14 @@ impl<S: StateMachine> NodeBuilder<S> {
         self
     }
 
+    /// This node joins a running cluster: it was added under this id ([`Node::add_member`]), and the members reach it at the address that was
+    /// named then. It needs no list of members: whoever dials it first tells it where all are. To be called at every start of such a node.
+    #[must_use]
+    pub fn joins(mut self, cluster: ClusterId) -> Self {
+        self.joins = Some(cluster);
+        self
+    }
+
     /// Where clients reach this node; told to whoever asks for the status.
     #[must_use]
     pub fn api_address(mut self, address: impl Into<String>) -> Self {
@@ -137,7 +147,7 @@ pub(crate) struct Inner {
     pub(crate) ended: watch::Receiver<Option<NodeError>>,
     pub(crate) stop: tokio_util::sync::CancellationToken,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) members: Vec<(u64, String)>,
+    pub(crate) cluster: ClusterId,
 }
 
 impl Drop for Inner {
@@ -205,6 +215,7 @@ impl<S: StateMachine> Node<S> {
             id: 1,
             cluster: "quorate".to_string(),
             members: Vec::new(),
+            joins: None,
             listen: Listen::OwnPeerAddress,
             api_address: String::new(),
             config: Config::default(),
@@ -362,17 +373,18 @@ impl<S> Node<S> {
     /// Asks every member how it is and returns what was reached within `timeout`, and why the others were not.
     pub async fn cluster_status(&self, timeout: Duration) -> Vec<MemberStatus> {
         let own = self.status();
-        let (sender, mut answers) = mpsc::channel(self.inner.members.len().max(1));
-        let mut statuses: Vec<MemberStatus> = self
-            .inner
-            .members
+        let (sender, mut answers) = mpsc::channel(own.peers.len() + 1);
+        let mut statuses: Vec<MemberStatus> = own
+            .peers
             .iter()
-            .map(|(id, address)| {
-                let status =
-                    if *id == own.node { Ok(own.clone()) } else { Err(StatusError::TimedOut(timeout)) };
-                MemberStatus { node: *id, address: address.clone(), status }
+            .map(|peer| {
+                let status = Err(StatusError::TimedOut(timeout));
+                MemberStatus { node: peer.node, address: peer.address.clone(), status }
             })
             .collect();
+        let address = own.peer_address.clone();
+        statuses.push(MemberStatus { node: own.node, address, status: Ok(own.clone()) });
+        statuses.sort_by_key(|member| member.node);
         let mut answer = |node: u64, status| {
             if let Some(member) = statuses.iter_mut().find(|member| member.node == node) {
                 member.status = status;
@@ -380,8 +392,7 @@ impl<S> Node<S> {
         };
         let asking = async {
             if self.inner.inbox.send(Mail::AskStatus(sender)).await.is_err() {
-                let others = self.inner.members.iter().filter(|(id, _)| *id != own.node);
-                others.for_each(|(id, _)| answer(*id, Err(StatusError::Stopped)));
+                own.peers.iter().for_each(|peer| answer(peer.node, Err(StatusError::Stopped)));
             }
             while let Some((node, status)) = answers.recv().await {
                 answer(node, status);
@@ -409,6 +420,53 @@ impl<S> Node<S> {
             // Not an answer to this question: a leader of another version.
             ClusterDone::Members { .. } => Err(ClusterError::TimedOut),
         }
+    }
+
+    /// Adds a node to the cluster: it will be reached at `address`, under the id `id` or, without one, the next that is free. It
+    /// receives the log, and becomes a voter by itself once it has caught up if `voter` says so; it can take the place of the voter
+    /// `replaces` then. Returns its id once the change is committed. Start it with [`NodeBuilder::joins`] on an empty directory.
+    ///
+    /// # Errors
+    /// Refused with the reason when it cannot be. After [`Fate::Unknown`](crate::Fate) look at the members before asking again.
+    pub async fn add_member(
+        &self,
+        address: impl Into<String>,
+        id: Option<u64>,
+        voter: bool,
+        replaces: Option<u64>,
+    ) -> Result<u64, ClusterError> {
+        let node = id.map(known_id).transpose()?;
+        let replaces = replaces.map(known_id).transpose()?;
+        let add = Change::Add { node, address: address.into(), voter, replaces };
+        match self.ask_cluster(ClusterRequest::Change(add)).await? {
+            ClusterDone::Members { node: Some(node) } => Ok(node.get()),
+            // Not an answer to this question: a leader of another version.
+            ClusterDone::Members { node: None } | ClusterDone::Leads(_) => Err(ClusterError::TimedOut),
+        }
+    }
+
+    /// Lets a learner become a voter as soon as it has caught up. Returns when that is noted by a quorum.
+    ///
+    /// # Errors
+    /// As [`Node::add_member`].
+    pub async fn promote_member(&self, id: u64) -> Result<(), ClusterError> {
+        let node = known_id(id)?;
+        self.ask_cluster(ClusterRequest::Change(Change::Promote { node })).await.map(|_| ())
+    }
+
+    /// Removes a node for good; its id is never given again. Returns when its removal is committed: from then on it may be stopped, and its
+    /// data deleted. A leader that is removed hands over first.
+    ///
+    /// # Errors
+    /// As [`Node::add_member`].
+    pub async fn remove_member(&self, id: u64) -> Result<(), ClusterError> {
+        let node = known_id(id)?;
+        self.ask_cluster(ClusterRequest::Change(Change::Remove { node })).await.map(|_| ())
+    }
+
+    /// The name of the cluster, as a node that joins needs it.
+    pub fn cluster_id(&self) -> ClusterId {
+        self.inner.cluster
     }
 
     async fn ask_cluster(&self, request: ClusterRequest) -> Result<ClusterDone, ClusterError> {
@@ -470,4 +528,9 @@ impl<S> Node<S> {
             Err(_) => NodeError::Stopped,
         }
     }
+}
+
+/// There is no node 0, so it is no member either.
+fn known_id(id: u64) -> Result<NodeId, ClusterError> {
+    NodeId::checked(id).ok_or(ClusterError::Refused(ClusterRefusal::Change(ChangeRefusal::IdZero)))
 }

@@ -1,18 +1,54 @@
 //! The way to the other nodes: encodes what is to be said and queues it on the link of its receiver. Shared by the loop and
-//! the log's thread, which lets messages go when their write is durable.
+//! the log's thread, which lets messages go when their write is durable; the loop alone changes who is linked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
+use quorate_core::entry::Membership;
 use quorate_core::types::NodeId;
 use quorate_replica::peer_codec;
 use quorate_replica::peer_message::PeerMessage;
-use quorate_transport::{Frame, Link, LinkStatus, SendError};
+use quorate_transport::{Frame, Lane, Link, LinkStatus, SendError};
+use tokio_util::sync::CancellationToken;
 
 /// The links of a node.
 pub(crate) struct Peers {
-    links: BTreeMap<NodeId, Link>,
-    /// The links for what is large and may wait.
-    bulk: BTreeMap<NodeId, Link>,
+    links: RwLock<BTreeMap<NodeId, Linked>>,
+    connect: Box<Connect>,
+    /// Ends all links.
+    stop: CancellationToken,
+    welcome: Arc<Welcome>,
+}
+
+/// Begins to dial a node at an address, for one kind of traffic, until it is stopped.
+pub(crate) type Connect = dyn Fn(NodeId, Lane, String, CancellationToken) -> Link + Send + Sync;
+
+struct Linked {
+    messages: Link,
+    /// For what is large and may wait.
+    bulk: Link,
+    stop: CancellationToken,
+    /// Since when the node is nobody to talk to any more.
+    unwanted_since: Option<Instant>,
+}
+
+/// Who may connect: the members, and whoever has an id that is newer than all this node knows of. Who was removed may not.
+#[derive(Default)]
+pub(crate) struct Welcome(Mutex<(BTreeSet<NodeId>, u64)>);
+
+impl Welcome {
+    /// These are the members now.
+    pub(crate) fn update(&self, membership: &Membership) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = (membership.members(), membership.id_last());
+    }
+
+    /// Whether this node may connect.
+    pub(crate) fn admits(&self, node: NodeId) -> bool {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.0.contains(&node) || node.get() > known.1
+    }
 }
 
 /// A message did not get into the queue of its link; the core must probe the peer.
@@ -20,19 +56,54 @@ pub(crate) struct Peers {
 pub(crate) struct Lost(pub(crate) NodeId);
 
 impl Peers {
-    /// Nodes by their links.
-    pub(crate) fn new(links: BTreeMap<NodeId, Link>, bulk: BTreeMap<NodeId, Link>) -> Peers {
-        Peers { links, bulk }
+    /// Nobody is linked yet.
+    pub(crate) fn new(connect: Box<Connect>, stop: CancellationToken, welcome: Arc<Welcome>) -> Peers {
+        Peers { links: RwLock::new(BTreeMap::new()), connect, stop, welcome }
+    }
+
+    /// From now on these nodes are talked to, at these addresses. A link that stands already stays as it is; one that is not
+    /// wanted any more goes after a while, so that a node that was removed can still be told so.
+    pub(crate) fn want(&self, membership: &Membership, wanted: &BTreeMap<NodeId, String>) {
+        self.welcome.update(membership);
+        let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
+        for (node, address) in wanted {
+            let linked = links.entry(*node).or_insert_with(|| {
+                let stop = self.stop.child_token();
+                let connect = |lane| (self.connect)(*node, lane, address.clone(), stop.clone());
+                let (messages, bulk) = (connect(Lane::Messages), connect(Lane::Bulk));
+                Linked { messages, bulk, stop, unwanted_since: None }
+            });
+            linked.unwanted_since = None;
+        }
+        for (_, linked) in links.iter_mut().filter(|(node, _)| !wanted.contains_key(node)) {
+            linked.unwanted_since.get_or_insert_with(Instant::now);
+        }
+        assert!(links.len() >= wanted.len(), "whoever is wanted is linked");
+    }
+
+    /// Ends the links that have been unwanted for long enough.
+    pub(crate) fn sweep(&self) {
+        let is_over = |linked: &Linked| linked.unwanted_since.is_some_and(|since| since.elapsed() > FAREWELL);
+        let any = {
+            let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+            links.values().any(is_over)
+        };
+        if any {
+            let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
+            links.values().filter(|linked| is_over(linked)).for_each(|linked| linked.stop.cancel());
+            links.retain(|_, linked| !is_over(linked));
+        }
     }
 
     /// Queues a message. A link that is down has told so already, so nothing more is reported for it.
     pub(crate) fn send(&self, to: NodeId, message: &PeerMessage) -> Result<(), Lost> {
-        let links = if message.is_bulk() { &self.bulk } else { &self.links };
-        let Some(link) = links.get(&to) else {
-            tracing::debug!(%to, "a message to a node that is no member was dropped");
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(linked) = links.get(&to) else {
+            tracing::debug!(%to, "a message to a node without an address was dropped");
             return Ok(());
         };
         let (kind, body) = peer_codec::encode(message);
+        let link = if message.is_bulk() { &linked.bulk } else { &linked.messages };
         match link.try_send(Frame { kind, body }) {
             Ok(()) | Err(SendError::Down) => Ok(()),
             // A piece of a snapshot that is lost is asked for again; the protocol need not know.
@@ -44,13 +115,18 @@ impl Peers {
         }
     }
 
-    /// The other nodes.
-    pub(crate) fn ids(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.links.keys().copied()
+    /// The nodes that are talked to.
+    pub(crate) fn ids(&self) -> Vec<NodeId> {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        links.iter().filter(|(_, linked)| linked.unwanted_since.is_none()).map(|(node, _)| *node).collect()
     }
 
     /// How the link to a peer is doing.
     pub(crate) fn status(&self, peer: NodeId) -> Option<LinkStatus> {
-        self.links.get(&peer).map(Link::status)
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        links.get(&peer).map(|linked| linked.messages.status())
     }
 }
+
+/// For how long a node that was removed is still talked to: longer than the leader has something to say to it.
+const FAREWELL: Duration = Duration::from_secs(10);

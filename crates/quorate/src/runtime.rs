@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use quorate_core::entry::Membership;
 use quorate_core::ready::Fact;
 use quorate_core::types::NodeId;
 use quorate_replica::cluster::{ClusterDone, ClusterError};
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::directory::Directory;
 use crate::error::{NodeError, StatusError};
 use crate::mail::{ClusterMail, Mail, ReadMail, StatusAnswers};
 use crate::metrics::Metrics;
@@ -42,6 +44,7 @@ pub(crate) struct Loop {
     pub(crate) inbox: mpsc::Receiver<Mail>,
     pub(crate) peers: Arc<Peers>,
     pub(crate) jobs: Jobs,
+    pub(crate) directory: Directory,
     pub(crate) published: watch::Sender<Arc<Published>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) stop: CancellationToken,
@@ -140,12 +143,17 @@ impl Loop {
                 self.replica.step(Input::Cluster { ticket, request });
             }
             Mail::BulkLink => {}
+            Mail::Linked(peer) => {
+                self.replica.step(Input::Dropped { peer });
+                let members = self.directory.introduction(&self.replica.raft().membership());
+                self.send(peer, &PeerMessage::Introduction { members });
+            }
             Mail::AskStatus(answers) => self.ask_status(&answers),
         }
         Ok(())
     }
 
-    /// Questions about the status are the switchboard's own; all else is the replica's.
+    /// Questions about the status, and where nodes are, are the switchboard's own; all else is the replica's.
     fn take_message(&mut self, from: NodeId, message: PeerMessage) {
         match message {
             PeerMessage::StatusRequest { ticket } => {
@@ -157,6 +165,12 @@ impl Loop {
                     // The asker may have stopped waiting.
                     let _ = asker
                         .try_send((from.get(), NodeStatus::decode(status).map_err(StatusError::Malformed)));
+                }
+            }
+            PeerMessage::Introduction { members } => {
+                let membership = self.replica.raft().membership();
+                if self.directory.on_introduction(&membership, members) {
+                    self.link(&membership);
                 }
             }
             message @ (PeerMessage::Raft(_)
@@ -179,8 +193,7 @@ impl Loop {
         let own = self.status();
         // Room for one answer from each member is reserved by the asker.
         let _ = answers.try_send((own.node, Ok(own)));
-        let peers: Vec<NodeId> = self.peers.ids().collect();
-        for peer in peers {
+        for peer in self.peers.ids() {
             let link = self.peers.status(peer);
             if let Some(link) = link.filter(|link| !link.connected) {
                 let why = link.last_error.unwrap_or_else(|| "connecting".to_string());
@@ -252,6 +265,7 @@ impl Loop {
                 // The operator may have stopped waiting.
                 let _ = operator.send(result);
             }
+            Effect::Members { members } => self.link(&members),
             Effect::Fact(fact) => self.tell(&fact),
         }
         Ok(())
@@ -333,11 +347,17 @@ impl Loop {
         }
     }
 
+    /// Talks to these members from now on.
+    pub(crate) fn link(&self, membership: &Membership) {
+        self.peers.want(membership, &self.directory.others(membership));
+    }
+
     /// Makes the status known: at once when something worth a line happened, else after a while.
     fn publish(&mut self, changed: bool) {
         let now = Instant::now();
         if changed || now.duration_since(self.published_at) >= PUBLISH_EVERY {
             self.published_at = now;
+            self.peers.sweep();
             let published = Published { status: self.status(), replica: self.replica.status().metrics };
             self.published.send_replace(Arc::new(published));
         }
@@ -347,8 +367,11 @@ impl Loop {
         // What never changes while the node runs was set when it started.
         let fixed = self.published.borrow().status.clone();
         let replica = self.replica.status();
-        let peers = self.peers.ids().map(|peer| self.peer_status(peer, &replica.raft)).collect();
-        fixed.now(&replica, &self.metrics.fsync.read(), peers)
+        let ids = self.peers.ids();
+        let peers = ids.into_iter().map(|peer| self.peer_status(peer, &replica.raft)).collect();
+        let raft = self.replica.raft();
+        let voter = raft.membership().is_voter(raft.node());
+        NodeStatus { voter, ..fixed.now(&replica, &self.metrics.fsync.read(), peers) }
     }
 
     fn peer_status(&self, peer: NodeId, raft: &quorate_core::status::Status) -> PeerStatus {

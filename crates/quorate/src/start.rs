@@ -32,11 +32,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::directory::Directory;
 use crate::error::StartError;
 use crate::mail::Mail;
 use crate::metrics::Metrics;
 use crate::node::{Inner, Listen, Node, NodeBuilder};
-use crate::peers::Peers;
+use crate::peers::{Connect, Peers, Welcome};
 use crate::runtime::{Jobs, Loop};
 use crate::snapshot_workers::{PIECE_QUEUE_LEN_MAX, PieceWorker, SnapshotWorker, WRITE_QUEUE_LEN_MAX};
 use crate::status::{NodeStatus, Published};
@@ -58,8 +59,19 @@ struct Opened {
 struct Plan {
     node: NodeId,
     cluster: ClusterId,
+    /// Where members are, as the settings say; of a node that joins, nothing.
     members: Vec<(u64, String)>,
+    /// The initial voters; nobody at a node that joins.
     voters: BTreeSet<NodeId>,
+}
+
+impl Plan {
+    /// The addresses of the settings. A node that was alone so far listens anywhere: where, shows only when it does.
+    fn addresses(&self, listens: &str) -> BTreeMap<NodeId, String> {
+        let address = |address: &str| if address == ALONE { listens.to_owned() } else { address.to_owned() };
+        let known = self.members.iter();
+        known.filter_map(|(id, known)| Some((NodeId::checked(*id)?, address(known)))).collect()
+    }
 }
 
 /// Brings a node up on a thread of its own, so that nothing that the application does on its runtime can hold up a heartbeat.
@@ -111,18 +123,19 @@ async fn wire<S: StateMachine>(
     let metrics = Arc::new(Metrics::default());
     let clock = Clock::start(config.tick);
 
-    let endpoint = Arc::new(endpoint(&plan, &config, opened.identity)?);
-    let message_links = links(&plan, &endpoint, &inbox, &tasks, &links_stop, Lane::Messages);
-    let bulk_links = links(&plan, &endpoint, &inbox, &tasks, &links_stop, Lane::Bulk);
+    let welcome = Arc::new(Welcome::default());
+    let endpoint = Arc::new(endpoint(&plan, &config, opened.identity, Arc::clone(&welcome))?);
+    let connect = connect(&endpoint, &inbox, &tasks);
     listener.serve(endpoint, inbox.clone(), decode, &tasks, links_stop.clone());
-    let peers = Arc::new(Peers::new(message_links, bulk_links));
+    let peers = Arc::new(Peers::new(connect, links_stop.clone(), welcome));
 
     let piece_bytes = config.snapshot_piece_bytes;
     let options = SnapshotOptions { cluster: plan.cluster, group: GroupId::default(), piece_bytes };
     let mut applier = Applier::new(machine, SessionLimits::default());
     let found = restore(&mut applier, &opened.disk, &options);
     let found = found.map_err(|source| StartError::Data { directory: builder.directory.clone(), source })?;
-    let mut replica = replica(&plan, &config, opened.stored)?;
+    let addresses = plan.addresses(&peer_address.to_string());
+    let mut replica = replica(&plan, &config, addresses.clone(), opened.stored)?;
     if let Some(name) = found {
         replica.step(Input::SnapshotTaken { name });
     }
@@ -140,6 +153,7 @@ async fn wire<S: StateMachine>(
         inbox: mails,
         peers,
         jobs,
+        directory: Directory::new(plan.node, addresses),
         published: published_sender,
         metrics: Arc::clone(&metrics),
         stop: stop.clone(),
@@ -151,8 +165,10 @@ async fn wire<S: StateMachine>(
         published_at: Instant::now(),
         stood_ticks: 0,
     };
+    main_loop.link(&main_loop.replica.raft().membership());
     let (ended_sender, ended) = watch::channel(None);
-    let inner = Inner { inbox, config, published, ended, stop: stop.clone(), metrics, members: plan.members };
+    let cluster = plan.cluster;
+    let inner = Inner { inbox, config, published, ended, stop: stop.clone(), metrics, cluster };
     let node = plan.node;
     Ok((Parts { node, main_loop, workers, tasks, links_stop, stop, ended: ended_sender }, inner))
 }
@@ -228,6 +244,9 @@ fn check<S>(builder: &NodeBuilder<S>) -> Result<Plan, StartError> {
     let Some(node) = NodeId::checked(builder.id) else {
         return refuse("a node id is a number from 1".to_string());
     };
+    if let Some(cluster) = builder.joins {
+        return Ok(Plan { node, cluster, members: Vec::new(), voters: BTreeSet::new() });
+    }
     let mut members = builder.members.clone();
     if members.is_empty() {
         members.push((builder.id, ALONE.to_string()));
@@ -253,6 +272,19 @@ fn check<S>(builder: &NodeBuilder<S>) -> Result<Plan, StartError> {
     }
     let cluster = cluster_id(&builder.cluster, &voters);
     Ok(Plan { node, cluster, members, voters })
+}
+
+/// Whose data lies in a directory, if any does: the node's id and its cluster. A node that joined finds there at its next start who it is.
+///
+/// # Errors
+/// When the directory cannot be read or its identity is damaged.
+pub fn identity_in(directory: &Path) -> Result<Option<(u64, ClusterId)>, StartError> {
+    if !directory.is_dir() {
+        return Ok(None);
+    }
+    let found = RealDisk::open(directory).and_then(|disk| quorate_log::owner_of(&disk));
+    let found = found.map_err(|source| StartError::Data { directory: directory.to_path_buf(), source })?;
+    Ok(found.map(|owner| (owner.node.get(), owner.cluster)))
 }
 
 /// The first 16 bytes of SHA-256 over the shared token and the initial members' ids: all members find it alone.
@@ -288,10 +320,12 @@ async fn listen(listen: Listen, plan: &Plan) -> Result<Listener, StartError> {
 /// Blocks, on the node's own thread, on which nothing else runs yet.
 fn open(directory: &Path, plan: &Plan, config: &Config) -> Result<Opened, StartError> {
     let wanted = Wanted { cluster: plan.cluster, node: plan.node };
+    // A node that joins begins with an empty log: it knows no members before the leader tells it.
+    let bootstrap = (!plan.voters.is_empty()).then(|| Membership::of_voters(plan.voters.iter().copied()));
     let options = LogOptions {
         segment_bytes: config.segment_bytes,
         window_bytes_max: config.window_bytes_max,
-        ..LogOptions::new(plan.cluster, Some(Membership::of_voters(plan.voters.iter().copied())))
+        ..LogOptions::new(plan.cluster, bootstrap)
     };
     let incarnation = random_u128()?;
     let open = || -> Result<Opened, LogError> {
@@ -304,7 +338,12 @@ fn open(directory: &Path, plan: &Plan, config: &Config) -> Result<Opened, StartE
     open().map_err(|source| StartError::Data { directory: directory.to_path_buf(), source })
 }
 
-fn endpoint(plan: &Plan, config: &Config, identity: Identity<RealDisk>) -> Result<Endpoint, StartError> {
+fn endpoint(
+    plan: &Plan,
+    config: &Config,
+    identity: Identity<RealDisk>,
+    welcome: Arc<Welcome>,
+) -> Result<Endpoint, StartError> {
     let limits =
         TransportConfig { peer_queue_len_max: config.peer_queue_len_max, ..TransportConfig::default() };
     limits.validate().map_err(StartError::Config)?;
@@ -314,11 +353,10 @@ fn endpoint(plan: &Plan, config: &Config, identity: Identity<RealDisk>) -> Resul
         node: plan.node,
         incarnation: identity.incarnation(),
     };
-    let members = plan.voters.clone();
     // Asked in handshakes only, so a lock is no cost; the file behind it has one owner.
     let known = Mutex::new(identity);
     let check_peer = move |peer: NodeId, incarnation: u128| {
-        if !members.contains(&peer) {
+        if !welcome.admits(peer) {
             return Err(PeerFault::UnknownNode);
         }
         let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -331,24 +369,13 @@ fn endpoint(plan: &Plan, config: &Config, identity: Identity<RealDisk>) -> Resul
     Ok(Endpoint { identity: own, config: limits, check_peer: Arc::new(check_peer) })
 }
 
-fn links(
-    plan: &Plan,
-    endpoint: &Arc<Endpoint>,
-    inbox: &mpsc::Sender<Mail>,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-    lane: Lane,
-) -> BTreeMap<NodeId, Link> {
-    let others =
-        plan.members.iter().filter_map(|(id, address)| Some((NodeId::checked(*id)?, address.clone())));
-    others
-        .filter(|(peer, _)| *peer != plan.node)
-        .map(|(peer, address)| {
-            let (endpoint, inbox, stop) = (Arc::clone(endpoint), inbox.clone(), stop.clone());
-            let wrap = move |event| on_link_event(lane, event);
-            (peer, Link::start(endpoint, peer, lane, address, inbox, wrap, tasks, stop))
-        })
-        .collect()
+/// How a node is dialled, for as long as it is wanted.
+fn connect(endpoint: &Arc<Endpoint>, inbox: &mpsc::Sender<Mail>, tasks: &TaskTracker) -> Box<Connect> {
+    let (endpoint, inbox, tasks) = (Arc::clone(endpoint), inbox.clone(), tasks.clone());
+    Box::new(move |peer, lane, address, stop| {
+        let wrap = move |event| on_link_event(lane, event);
+        Link::start(Arc::clone(&endpoint), peer, lane, address, inbox.clone(), wrap, &tasks, stop)
+    })
 }
 
 /// Whether a link came up or went down, what was on its way may be lost: the core probes. The link itself has logged why.
@@ -357,7 +384,8 @@ fn links(
 fn on_link_event(lane: Lane, event: LinkEvent) -> Mail {
     match event {
         LinkEvent::Up { .. } | LinkEvent::Down { .. } if lane == Lane::Bulk => Mail::BulkLink,
-        LinkEvent::Up { peer, .. } | LinkEvent::Down { peer, .. } => Mail::Done(Input::Dropped { peer }),
+        LinkEvent::Up { peer, .. } => Mail::Linked(peer),
+        LinkEvent::Down { peer, .. } => Mail::Done(Input::Dropped { peer }),
     }
 }
 
@@ -369,12 +397,18 @@ fn decode(inbound: Inbound) -> Result<Mail, String> {
     Ok(Mail::Received { from: inbound.from, messages })
 }
 
-fn replica(plan: &Plan, config: &Config, stored: Stored) -> Result<Replica, StartError> {
+fn replica(
+    plan: &Plan,
+    config: &Config,
+    addresses: BTreeMap<NodeId, String>,
+    stored: Stored,
+) -> Result<Replica, StartError> {
     let session = random_u128()?;
     #[allow(clippy::cast_possible_truncation)] // Any 64 of the random bits make a seed.
     let seed = session as u64;
     let raft = RaftConfig {
         seed,
+        addresses,
         election_timeout_ticks: config.ticks(config.election_timeout),
         heartbeat_ticks: config.ticks(config.heartbeat),
         append_bytes_max: config.append_bytes_max,

@@ -8,7 +8,7 @@
 //!          9 members: node u64, 0 for none                                 10 members refused: reason
 //! reason   0 not the leader: node u64, 0 for none    1 not yet     2 under way     3 id used: node u64, next u64
 //!          4 already a member: node u64    5 address used: by u64  6 address invalid       7 not a member: node u64
-//!          8 last voter    9 too many      10 no quorum: count u16, nodes u64
+//!          8 last voter    9 too many      10 no quorum: count u16, nodes u64              11 id zero
 //! ```
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -121,6 +121,7 @@ fn put_refusal(out: &mut BytesMut, refusal: &ChangeRefusal) {
         ChangeRefusal::NotMember(node) => (7, &[Some(*node)]),
         ChangeRefusal::LastVoter => (8, &[]),
         ChangeRefusal::TooMany => (9, &[]),
+        ChangeRefusal::IdZero => (11, &[]),
         ChangeRefusal::NoQuorum { silent } => {
             out.put_u8(10);
             let silent = &silent[..silent.len().min(MEMBERS_COUNT_MAX)];
@@ -155,6 +156,7 @@ fn take_refusal(body: &mut Bytes) -> Result<ChangeRefusal, DecodeError> {
             let silent = (0..count).map(|_| take_named(body)).collect::<Result<_, _>>()?;
             ChangeRefusal::NoQuorum { silent }
         }
+        11 => ChangeRefusal::IdZero,
         _ => return Err(error("a reason of an unknown kind")),
     })
 }

@@ -1,7 +1,9 @@
 //! Everything a member can ask for. Data goes down as effects and comes up as inputs; nobody calls back.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use quorate_core::entry::Entry;
+use quorate_core::entry::{Entry, Membership};
 use quorate_core::ready::{Fact, Write};
 use quorate_core::types::{EntryId, Index, NodeId, Term};
 
@@ -120,6 +122,11 @@ pub enum Effect {
         ticket: Ticket,
         /// What came of it.
         result: Result<ClusterDone, ClusterError>,
+    },
+    /// The members are others from here on, committed or not: talk to these.
+    Members {
+        /// Who.
+        members: Arc<Membership>,
     },
     /// Something worth a line in the log; carries no duty.
     Fact(Fact),

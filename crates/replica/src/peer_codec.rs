@@ -16,6 +16,7 @@
 //! 11    StateMarks        count u32, then for each: index u64, hash u64
 //! 12    ClusterRequest    ticket u64, request
 //! 13    ClusterReply      ticket u64, answer
+//! 14    Introduction      count u32, then for each: node u64, length u32, address
 //!
 //! answer   0 reply: length u32, reply, trace       1 refused: error, trace
 //!          2 not leader: leader u64                3 overloaded          4 leadership lost
@@ -49,14 +50,7 @@ pub fn encode(message: &PeerMessage) -> (u8, Bytes) {
             KIND_RAFT
         }
         PeerMessage::Forward { proposals } => {
-            let commands: usize = proposals.iter().map(|(_, command, _)| command.len()).sum();
-            out.reserve(4 + proposals.len() * FORWARD_BYTES_MIN + commands);
-            out.put_u32_le(len_u32(proposals.len()));
-            for (ticket, command, explain) in proposals {
-                out.put_u64_le(ticket.0);
-                out.put_u8(u8::from(*explain));
-                put_bytes(&mut out, command);
-            }
+            put_proposals(&mut out, proposals);
             KIND_FORWARD
         }
         PeerMessage::ForwardReply { answers } => {
@@ -97,6 +91,10 @@ pub fn encode(message: &PeerMessage) -> (u8, Bytes) {
                 out.put_u64_le(mark.hash);
             }
             KIND_STATE_MARKS
+        }
+        PeerMessage::Introduction { members } => {
+            put_members(&mut out, members);
+            KIND_INTRODUCTION
         }
         PeerMessage::ClusterRequest { ticket, request } => {
             out.put_u64_le(ticket.0);
@@ -166,6 +164,7 @@ pub fn decode(kind: u8, body: &Bytes) -> Result<PeerMessage, DecodeError> {
             }
             PeerMessage::StateMarks { marks }
         }
+        KIND_INTRODUCTION => PeerMessage::Introduction { members: take_members(&mut body)? },
         KIND_CLUSTER_REQUEST => {
             PeerMessage::ClusterRequest { ticket: take_ticket(&mut body)?, request: take_request(&mut body)? }
         }
@@ -175,6 +174,35 @@ pub fn decode(kind: u8, body: &Bytes) -> Result<PeerMessage, DecodeError> {
         other => return Err(DecodeError { what: format!("message kind {other} is not known") }),
     };
     if body.is_empty() { Ok(message) } else { Err(error("bytes left over")) }
+}
+
+fn put_proposals(out: &mut BytesMut, proposals: &[(Ticket, Bytes, bool)]) {
+    let commands: usize = proposals.iter().map(|(_, command, _)| command.len()).sum();
+    out.reserve(4 + proposals.len() * FORWARD_BYTES_MIN + commands);
+    out.put_u32_le(len_u32(proposals.len()));
+    for (ticket, command, explain) in proposals {
+        out.put_u64_le(ticket.0);
+        out.put_u8(u8::from(*explain));
+        put_bytes(out, command);
+    }
+}
+
+fn put_members(out: &mut BytesMut, members: &[(NodeId, String)]) {
+    out.put_u32_le(len_u32(members.len()));
+    for (node, address) in members {
+        put_node(out, Some(*node));
+        put_bytes(out, address.as_bytes());
+    }
+}
+
+fn take_members(body: &mut Bytes) -> Result<Vec<(NodeId, String)>, DecodeError> {
+    let len = take_len(body, INTRODUCED_BYTES_MIN)?;
+    let mut members = Vec::with_capacity(len);
+    for _ in 0..len {
+        let node = take_node(body)?.ok_or_else(|| error("a member without an id"))?;
+        members.push((node, take_text(body)?));
+    }
+    Ok(members)
 }
 
 fn put_answer(out: &mut BytesMut, answer: &ForwardAnswer) {
@@ -452,6 +480,7 @@ const KIND_SNAPSHOT: u8 = 9;
 const KIND_STATE_MARKS: u8 = 11;
 const KIND_CLUSTER_REQUEST: u8 = 12;
 const KIND_CLUSTER_REPLY: u8 = 13;
+const KIND_INTRODUCTION: u8 = 14;
 /// Kinds that belong to what comes: a node that meets one closes the connection, as with any kind that it does not know.
 pub const KINDS_RESERVED: [u8; 2] = [8, 10];
 /// What a forwarded proposal takes at least.
@@ -460,6 +489,8 @@ const FORWARD_BYTES_MIN: usize = 13;
 const PIECE_HEAD_BYTES: usize = 1 + 16 + 12 + 8;
 /// What a note takes.
 const STATE_MARK_BYTES: usize = 16;
+/// What a member that is introduced takes at least.
+const INTRODUCED_BYTES_MIN: usize = 12;
 /// What an answer takes at least.
 const ANSWER_BYTES_MIN: usize = 9;
 /// How many steps a trace holds at most.

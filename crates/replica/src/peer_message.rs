@@ -80,6 +80,11 @@ pub enum PeerMessage {
         /// In the order of their indices.
         marks: Vec<StateMark>,
     },
+    /// A node to a peer that it has just reached: this is where all members are. For the switchboard.
+    Introduction {
+        /// The members with their addresses.
+        members: Vec<(NodeId, String)>,
+    },
     /// Any node to the leader: an operator asks this of the cluster. Sent once: it may be lost.
     ClusterRequest {
         /// The sender's name for it.

@@ -6,10 +6,11 @@
 //! carry all inputs of a turn.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use quorate_core::entry::Entry;
 use quorate_core::raft::Raft;
-use quorate_core::ready::{self, Ready, Refusal};
+use quorate_core::ready::{self, Fact, Ready, Refusal};
 use quorate_core::status::Role;
 use quorate_core::types::{Index, NodeId, Term};
 
@@ -297,7 +298,9 @@ impl Replica {
             PeerMessage::SnapshotFetching { last } => {
                 self.snapshots.supplier.on_fetching(from, last, self.tick);
             }
-            PeerMessage::StatusRequest { .. } | PeerMessage::StatusReply { .. } => {}
+            PeerMessage::StatusRequest { .. }
+            | PeerMessage::StatusReply { .. }
+            | PeerMessage::Introduction { .. } => {}
         }
     }
 
@@ -424,7 +427,12 @@ impl Replica {
             self.on_change_end(number, end);
         }
         self.apply.on_apply_through(ready.apply_through);
-        self.effects.extend(ready.facts.into_iter().map(Effect::Fact));
+        for fact in ready.facts {
+            if let Fact::Members { members, .. } = &fact {
+                self.effects.push(Effect::Members { members: Arc::clone(members) });
+            }
+            self.effects.push(Effect::Fact(fact));
+        }
     }
 
     /// Hands committed entries to the applier, as far as it takes more batches.

@@ -28,6 +28,8 @@ struct Pending {
     request: ClusterRequest,
     /// Given up at this tick.
     deadline: u64,
+    /// Whether it waits its turn behind another change.
+    waits_its_turn: bool,
     stage: Stage,
 }
 
@@ -81,7 +83,8 @@ impl Replica {
         }
         let number = self.next_number();
         let deadline = self.tick + self.config.proposal_timeout_ticks;
-        let pending = Pending { asker, request, deadline, stage: Stage::Queued { not_before: self.tick } };
+        let stage = Stage::Queued { not_before: self.tick };
+        let pending = Pending { asker, request, deadline, waits_its_turn: false, stage };
         let before = self.steering.pending.insert(number, pending);
         assert!(before.is_none(), "numbers are given once");
     }
@@ -165,7 +168,10 @@ impl Replica {
         let Some(pending) = self.steering.pending.get_mut(&number) else { return };
         let result = match end {
             ChangeEnd::Done { node } => Ok(ClusterDone::Members { node }),
-            ChangeEnd::Refused(ChangeRefusal::NotLeader { .. } | ChangeRefusal::NotYet) => {
+            ChangeEnd::Refused(
+                refusal @ (ChangeRefusal::NotLeader { .. } | ChangeRefusal::NotYet | ChangeRefusal::UnderWay),
+            ) => {
+                pending.waits_its_turn = refusal == ChangeRefusal::UnderWay;
                 pending.stage = Stage::Queued { not_before };
                 return;
             }
@@ -195,6 +201,9 @@ impl Replica {
             && oldest.deadline <= self.tick
         {
             let error = match oldest.stage {
+                Stage::Queued { .. } if oldest.waits_its_turn => {
+                    ClusterError::Refused(ClusterRefusal::Change(ChangeRefusal::UnderWay))
+                }
                 Stage::Queued { .. } => ClusterError::NoLeader { leader: self.last_leader() },
                 Stage::Begun | Stage::Sent { .. } | Stage::SteppedDown { .. } => ClusterError::TimedOut,
             };

@@ -7,6 +7,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use quorate::ClusterId;
+
 use crate::config_file;
 use crate::settings::{self, SETTINGS, Setting};
 
@@ -28,6 +30,8 @@ pub struct ServerConfig {
     pub log_level: String,
     /// The settings of the node below: its timers and limits.
     pub replication: quorate::Config,
+    /// Who this node is in the cluster that it has joined.
+    joined: Option<(u64, ClusterId)>,
     origins: BTreeMap<&'static str, Origin>,
 }
 
@@ -47,6 +51,8 @@ pub struct ClusterSettings {
     pub token: String,
     /// All initial members, this node among them; the same on every node. Empty: a cluster of this node alone.
     pub members: Vec<MemberSettings>,
+    /// The client address of any member of a running cluster, for a node that joins it.
+    pub join: Option<String>,
 }
 
 /// One initial member.
@@ -145,7 +151,7 @@ impl Default for ServerConfig {
     fn default() -> ServerConfig {
         ServerConfig {
             node: NodeSettings { id: 1, data_dir: PathBuf::from("./quorate-data") },
-            cluster: ClusterSettings { token: "quorate".to_owned(), members: Vec::new() },
+            cluster: ClusterSettings { token: "quorate".to_owned(), members: Vec::new(), join: None },
             listen: ListenSettings {
                 api: "127.0.0.1:7480".to_owned(),
                 peer: "127.0.0.1:7481".to_owned(),
@@ -164,6 +170,7 @@ impl Default for ServerConfig {
             },
             log_level: "info".to_owned(),
             replication: quorate::Config::default(),
+            joined: None,
             origins: BTreeMap::new(),
         }
     }
@@ -274,6 +281,12 @@ impl ServerConfig {
 
     fn check_members(&self, faults: &mut Vec<String>) {
         let members = &self.cluster.members;
+        if self.cluster.join.is_some() && !members.is_empty() {
+            faults.push(
+                "cluster.join: a node that joins finds the members by itself; leave cluster.members out"
+                    .to_owned(),
+            );
+        }
         for (place, member) in members.iter().enumerate() {
             if member.id == 0 {
                 faults.push("cluster.members: 0 is no node id: ids start at 1".to_owned());
@@ -293,6 +306,38 @@ impl ServerConfig {
                 ids.join(", ")
             ));
         }
+    }
+
+    /// Who this node is, if it joins a cluster and has been added to it: known since then, or from its data. Then also its id is that one.
+    ///
+    /// # Errors
+    /// When its data directory cannot be read.
+    pub fn joined(&mut self) -> Result<Option<u64>, quorate::StartError> {
+        if self.cluster.join.is_some() && self.joined.is_none() {
+            self.joined = quorate::identity_in(&self.node.data_dir)?;
+        }
+        if let Some((id, _)) = self.joined {
+            self.node.id = id;
+        }
+        Ok(self.joined.map(|(id, _)| id))
+    }
+
+    /// This node was added to a cluster under this id; `cluster` is its name in hex.
+    ///
+    /// # Errors
+    /// When the name is none.
+    pub fn join_as(&mut self, id: u64, cluster: &str) -> Result<(), ConfigError> {
+        let Some(name) = ClusterId::parse(cluster) else {
+            return Err(ConfigError { faults: vec![format!("`{cluster}` is no name of a cluster")] });
+        };
+        self.joined = Some((id, name));
+        self.node.id = id;
+        Ok(())
+    }
+
+    /// Which cluster this node has joined.
+    pub(crate) fn joined_cluster(&self) -> Option<ClusterId> {
+        self.joined.map(|(_, cluster)| cluster)
     }
 
     /// Nothing is encrypted or authenticated in this version, so an address that other machines reach is taken only

@@ -126,20 +126,20 @@ static ROUTES: &[Route] = &[
     Route {
         method: "POST",
         path: "/v1/cluster/members",
-        does: LATER,
-        handler: || post(async || Failure::not_supported("adding members")),
+        does: "add a node",
+        handler: || post(steering::add),
     },
     Route {
         method: "POST",
         path: "/v1/cluster/members/{node}/promote",
-        does: LATER,
-        handler: || post(async || Failure::not_supported("promoting members")),
+        does: "let a learner become a voter",
+        handler: || post(steering::promote),
     },
     Route {
         method: "DELETE",
         path: "/v1/cluster/members/{node}",
-        does: LATER,
-        handler: || delete(async || Failure::not_supported("removing members")),
+        does: "remove a node for good",
+        handler: || delete(steering::remove),
     },
     Route {
         method: "POST",

@@ -86,9 +86,18 @@ impl Server {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn start_on(config: ServerConfig, listeners: Listeners) -> Result<RunningServer, StartError> {
+    pub async fn start_on(
+        mut config: ServerConfig,
+        listeners: Listeners,
+    ) -> Result<RunningServer, StartError> {
         let mut faults = Vec::new();
         config.check(&mut faults);
+        if config.joined()?.is_none() && config.cluster.join.is_some() {
+            faults.push(
+                "cluster.join: this node was not added to the cluster yet; `quorate server --join` does it"
+                    .to_owned(),
+            );
+        }
         if !faults.is_empty() {
             return Err(StartError::Config(ConfigError { faults }));
         }
@@ -174,21 +183,23 @@ async fn start_node(
 ) -> Result<Node<Registry>, StartError> {
     let mut members: Vec<(u64, String)> =
         config.cluster.members.iter().map(|member| (member.id, member.peer.clone())).collect();
-    if members.is_empty() {
+    if members.is_empty() && config.joined_cluster().is_none() {
         members.push((config.node.id, peer_address.to_string()));
     }
     let own = config.cluster.members.iter().find(|member| member.id == config.node.id);
     let told = own.and_then(|member| member.api.clone()).unwrap_or_else(|| api_address.to_string());
-    let node = Node::builder(&config.node.data_dir)
+    let builder = Node::builder(&config.node.data_dir)
         .id(config.node.id)
         .cluster(config.cluster.token.clone())
         .listen_on(listener)
         .peers(members)
         .api_address(told)
-        .config(config.replication.clone())
-        .start(Registry::new())
-        .await?;
-    Ok(node)
+        .config(config.replication.clone());
+    let builder = match config.joined_cluster() {
+        Some(cluster) => builder.joins(cluster),
+        None => builder,
+    };
+    Ok(builder.start(Registry::new()).await?)
 }
 
 /// A node that ends by itself takes the server along: a server without its node would only turn clients away.

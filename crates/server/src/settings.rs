@@ -44,6 +44,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
         get: |config| config.cluster.members.iter().map(show_member).collect::<Vec<_>>().join(","),
     },
     Setting {
+        key: "cluster.join",
+        about: "the client address of any member of a running cluster that this node joins; empty: none",
+        set: |config, text| {
+            put(&mut config.cluster.join, Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())))
+        },
+        get: |config| config.cluster.join.clone().unwrap_or_default(),
+    },
+    Setting {
         key: "listen.api",
         about: "address for clients",
         set: |config, text| put(&mut config.listen.api, not_empty(text)),

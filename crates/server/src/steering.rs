@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use quorate::ClusterError;
-use quorate_api::cluster::{LeaderIs, Transfer};
+use quorate_api::cluster::{AddMember, LeaderIs, MemberAdded, MemberChanged, Transfer};
 
 use crate::app::{App, within};
 use crate::call::Call;
@@ -20,4 +20,43 @@ pub(crate) async fn transfer(State(app): State<App>, call: Call) -> Result<Respo
     let moved = moved.unwrap_or(Err(ClusterError::TimedOut));
     let leader = moved.map_err(|error| Failure::cluster(&error, &app.members))?;
     Ok(json(200, &LeaderIs { leader }))
+}
+
+/// `POST /v1/cluster/members`: a new node receives the log, and a vote once it has caught up.
+pub(crate) async fn add(State(app): State<App>, call: Call) -> Result<Response, Failure> {
+    call.allow(&["timeout"])?;
+    let AddMember { id, peer, voter, replaces } = call.json()?;
+    let adding = within(call.timeout()?, app.node.add_member(peer, id, voter, replaces)).await;
+    let id = adding.unwrap_or(Err(ClusterError::TimedOut));
+    let id = id.map_err(|error| Failure::cluster(&error, &app.members))?;
+    Ok(json(200, &MemberAdded { id, cluster: app.node.cluster_id().to_string() }))
+}
+
+/// `POST /v1/cluster/members/{node}/promote`: a learner becomes a voter once it has caught up.
+pub(crate) async fn promote(State(app): State<App>, call: Call) -> Result<Response, Failure> {
+    let id = member(&call)?;
+    let done = within(call.timeout()?, app.node.promote_member(id)).await;
+    done.unwrap_or(Err(ClusterError::TimedOut)).map_err(|error| Failure::cluster(&error, &app.members))?;
+    Ok(json(200, &MemberChanged { id }))
+}
+
+/// `DELETE /v1/cluster/members/{node}`: a node goes for good.
+pub(crate) async fn remove(State(app): State<App>, call: Call) -> Result<Response, Failure> {
+    let id = member(&call)?;
+    let done = within(call.timeout()?, app.node.remove_member(id)).await;
+    done.unwrap_or(Err(ClusterError::TimedOut)).map_err(|error| Failure::cluster(&error, &app.members))?;
+    Ok(json(200, &MemberChanged { id }))
+}
+
+/// The member that the path names.
+fn member(call: &Call) -> Result<u64, Failure> {
+    call.allow(&["timeout"])?;
+    let text = call.path("node");
+    let number = text.parse().ok().filter(|id| *id > 0);
+    number.ok_or_else(|| {
+        Failure::malformed(
+            format!("`{text}` is no node id"),
+            "node ids are numbers from 1: `GET /v1/cluster` lists them",
+        )
+    })
 }

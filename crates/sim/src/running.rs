@@ -329,6 +329,8 @@ impl Running {
                 scene.line(node, || format!("{ticket:?}: {result:?}"));
                 scene.count(describe_answer(&result));
             }
+            // Every node can reach every other one here.
+            Effect::Members { .. } => {}
             Effect::Fact(fact) => {
                 count_fact(scene, &fact);
                 scene.line(node, || format!("{fact:?}"));
@@ -554,7 +556,8 @@ fn kind_of(message: &PeerMessage) -> MessageKind {
         | PeerMessage::StatusRequest { .. }
         | PeerMessage::StatusReply { .. }
         | PeerMessage::ClusterRequest { .. }
-        | PeerMessage::ClusterReply { .. } => MessageKind::Forward,
+        | PeerMessage::ClusterReply { .. }
+        | PeerMessage::Introduction { .. } => MessageKind::Forward,
     }
 }
 

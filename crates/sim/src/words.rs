@@ -35,6 +35,7 @@ pub fn message(message: &PeerMessage) -> (&'static str, String) {
         }
         PeerMessage::SnapshotGone { last } => ("snapshot-gone", format!("up to {last}")),
         PeerMessage::SnapshotFetching { last } => ("snapshot-fetching", format!("up to {last}")),
+        PeerMessage::Introduction { members } => ("introduction", format!("{} members", members.len())),
         PeerMessage::StateMarks { marks } => ("state-marks", format!("{} marks", marks.len())),
     }
 }

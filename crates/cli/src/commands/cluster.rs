@@ -1,6 +1,7 @@
-//! `cluster status`: every node that was reached, and those that were not, with the reason. `cluster transfer`: who leads.
+//! `cluster status`: every node that was reached, and those that were not, with the reason. The others change who is a
+//! member and who leads.
 
-use quorate_api::cluster::{ClusterStatus, Member};
+use quorate_api::cluster::{AddMember, ClusterStatus, Member, MemberChanged};
 use quorate_api::meaning::Exit;
 
 use crate::args::OutputFormat;
@@ -27,6 +28,39 @@ pub(crate) async fn status(context: &mut Context) -> Result<Exit, Failure> {
         warn("there is no leader: proposals and reads wait until one is elected");
     }
     Ok(if status.members.is_empty() { Exit::Unavailable } else { Exit::Ok })
+}
+
+/// `cluster add`: what the new node must be told stands in the answer.
+pub(crate) async fn add(context: &mut Context, add: &AddMember) -> Result<Exit, Failure> {
+    let added = context.client.add_member(add).await?;
+    match context.output.format {
+        OutputFormat::Json | OutputFormat::Jsonl => context.output.value(&added)?,
+        OutputFormat::Table => {
+            let row = vec![format!("n{}", added.id), add.peer.clone(), added.cluster];
+            context.output.table(&["NODE", "PEER", "CLUSTER"], vec![row])?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// `cluster promote`.
+pub(crate) async fn promote(context: &mut Context, node: u64) -> Result<Exit, Failure> {
+    let changed = context.client.promote_member(node).await?;
+    tell(context, &changed, "gets its vote once it has caught up")
+}
+
+/// `cluster remove`. From here on the node may be stopped.
+pub(crate) async fn remove(context: &mut Context, node: u64) -> Result<Exit, Failure> {
+    let changed = context.client.remove_member(node).await?;
+    tell(context, &changed, "is removed: stop it, and delete its data")
+}
+
+fn tell(context: &mut Context, changed: &MemberChanged, what: &str) -> Result<Exit, Failure> {
+    match context.output.format {
+        OutputFormat::Json | OutputFormat::Jsonl => context.output.value(changed)?,
+        OutputFormat::Table => context.output.line(&format!("n{} {what}", changed.id))?,
+    }
+    Ok(Exit::Ok)
 }
 
 /// `cluster transfer`. That another node leads than the one that was named is told, and is a failure.

@@ -3,6 +3,7 @@
 pub(crate) mod cluster;
 pub(crate) mod dev;
 pub(crate) mod instances;
+pub(crate) mod join;
 pub(crate) mod log;
 pub(crate) mod machines;
 pub(crate) mod propose;

@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{OutputFormat, ServerArgs};
+use crate::commands::join::join;
 use crate::failure::{Failure, words};
 use crate::output::Output;
 
@@ -27,10 +28,11 @@ struct SettingJson {
 
 /// `server`: runs until a signal or until its node fails.
 pub(crate) async fn server(arguments: &ServerArgs) -> Result<Exit, Failure> {
-    let config = load(arguments)?;
+    let mut config = load(arguments)?;
     start_log(&config.log_level);
     let mut signals = Signals::new()?;
-    let running = Server::start(config).await.map_err(|error| start_failure(&error))?;
+    let listeners = join(&mut config).await?;
+    let running = Server::start_on(config, listeners).await.map_err(|error| start_failure(&error))?;
     words(&format!(
         "quorate server: clients http://{}, peers {}",
         running.api_address(),
@@ -90,6 +92,7 @@ fn overrides(arguments: &ServerArgs) -> Result<Vec<Override>, Failure> {
         ("node.data_dir", "--data-dir", arguments.data_dir.clone()),
         ("listen.api", "--listen-api", arguments.listen_api.clone()),
         ("listen.peer", "--listen-peer", arguments.listen_peer.clone()),
+        ("cluster.join", "--join", arguments.join.clone()),
         ("listen.insecure", "--insecure", arguments.insecure.then(|| "true".to_owned())),
         ("log.level", "--log-level", arguments.log_level.clone()),
     ];

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use crate::cli::{program, quorate, write};
+use crate::cluster::Dev;
 
 #[test]
 fn a_server_takes_its_settings_from_file_and_flags_and_stops_at_a_signal() {
@@ -45,4 +46,46 @@ fn a_server_takes_its_settings_from_file_and_flags_and_stops_at_a_signal() {
         let found: serde_json::Value = serde_json::from_str(line).expect("a line is JSON");
         assert_eq!(found["state"], "good", "{line}");
     }
+}
+
+/// A node is started with nothing but the address of a member, finds the others by itself, and is removed again.
+#[test]
+fn a_server_joins_a_running_cluster_by_the_address_of_any_member() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let dev = Dev::start(3, &dir.path().join("dev"));
+    dev.run(&["create", "lifecycle/a"]).check(0, &["out:Init"]);
+    let member = dev.endpoints.split(',').next_back().expect("it has nodes").to_owned();
+    let data = dir.path().join("joined").to_string_lossy().into_owned();
+    let arguments = [
+        "server",
+        "--join",
+        &member,
+        "--data-dir",
+        &data,
+        "--listen-api",
+        "127.0.0.1:0",
+        "--listen-peer",
+        "127.0.0.1:0",
+        "--log-level",
+        "warn",
+    ];
+    let mut child = program(&arguments).stderr(Stdio::piped()).spawn().expect("the program runs");
+    let mut lines = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
+    let mut told: Vec<String> = Vec::new();
+    while told.last().is_none_or(|line| !line.contains("clients http://")) {
+        told.push(lines.next().expect("it says where it listens").expect("UTF-8"));
+    }
+    let endpoint =
+        told.last().and_then(|line| line.split_whitespace().find(|word| word.starts_with("http://")));
+    let endpoint = endpoint.expect("an address").trim_end_matches(',').to_owned();
+    assert!(told[0].contains("node 4 of cluster"), "{told:#?}");
+    let at = ["--endpoint", endpoint.as_str()];
+    quorate(&[&at[..], &["propose", "lifecycle/a", "start"]].concat()).check(0, &["out:Running"]);
+    dev.run(&["cluster", "status"]).check(0, &["out:n4"]);
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    dev.run(&["cluster", "remove", "4"]).check(0, &["out:n4 is removed"]);
+    dev.run(&["cluster", "remove", "4"]).check(3, &["err:no member"]);
+    dev.run(&["cluster", "add", "127.0.0.1:9", "--id", "4"]).check(3, &["err:never reused", "err:5"]);
 }

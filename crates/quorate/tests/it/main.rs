@@ -3,5 +3,6 @@
 mod cluster;
 mod failures;
 mod leadership;
+mod members;
 mod proposals;
 mod snapshots;

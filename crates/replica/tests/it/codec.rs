@@ -149,6 +149,7 @@ fn cluster_messages() -> Vec<PeerMessage> {
         ChangeRefusal::NotMember(node),
         ChangeRefusal::LastVoter,
         ChangeRefusal::TooMany,
+        ChangeRefusal::IdZero,
         ChangeRefusal::NoQuorum { silent: vec![node, NodeId::new(9)] },
     ];
     results.extend(reasons.map(|reason| Err(ClusterError::Refused(ClusterRefusal::Change(reason)))));
@@ -162,7 +163,9 @@ fn cluster_messages() -> Vec<PeerMessage> {
     let requests = [None, Some(node)].map(|to| ClusterRequest::Transfer { to }).into_iter();
     let requests = requests.chain(changes.map(ClusterRequest::Change));
     let requests = requests.map(|request| PeerMessage::ClusterRequest { ticket, request });
-    replies.chain(requests).collect()
+    let introduced = vec![(node, "żółw:1".to_owned()), (NodeId::new(4), String::new())];
+    let introductions = [PeerMessage::Introduction { members: introduced }];
+    replies.chain(requests).chain(introductions).collect()
 }
 
 #[test]

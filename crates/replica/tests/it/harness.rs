@@ -477,7 +477,7 @@ impl Cluster {
             | Effect::ReadPiece { .. }
             | Effect::StorePiece { .. }
             | Effect::DiscardSnapshot => unreachable!("so few bytes make no snapshot due"),
-            Effect::AnswerCluster { .. } | Effect::Fact(_) => {}
+            Effect::AnswerCluster { .. } | Effect::Members { .. } | Effect::Fact(_) => {}
         }
     }
 }

@@ -149,7 +149,7 @@ impl Solo {
                     | Effect::StorePiece { .. }
                     | Effect::DiscardSnapshot) => self.snapshots.push(effect),
                     Effect::AnswerCluster { ticket, result } => self.cluster_answers.push((ticket, result)),
-                    Effect::Fact(_) => {}
+                    Effect::Members { .. } | Effect::Fact(_) => {}
                 }
             }
             if inputs.is_empty() {

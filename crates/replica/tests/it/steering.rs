@@ -149,6 +149,37 @@ fn a_change_of_the_members_is_answered_when_it_is_committed() {
     assert_eq!(solo.cluster_answers.last(), Some(&(Ticket(2), Err(refused))));
 }
 
+/// A change behind another one waits its turn; one whose turn does not come is refused.
+#[test]
+fn a_change_of_the_members_waits_its_turn() {
+    let mut solo = leader_of_three();
+    for ticket in 1..=2 {
+        let change =
+            Change::Add { node: None, address: format!("n{ticket}:1"), voter: false, replaces: None };
+        solo.turn(vec![Input::Cluster { ticket: Ticket(ticket), request: ClusterRequest::Change(change) }]);
+    }
+    solo.turn(vec![raft(PEER, 1, Message::AppendResponse { matched: Index(3) })]);
+    assert_eq!(solo.cluster_answers, [(Ticket(1), Ok(ClusterDone::Members { node: Some(NodeId::new(4)) }))]);
+    solo.tick(100);
+    solo.turn(vec![raft(PEER, 1, Message::AppendResponse { matched: Index(4) })]);
+    let second = (Ticket(2), Ok(ClusterDone::Members { node: Some(NodeId::new(5)) }));
+    assert_eq!(solo.cluster_answers.last(), Some(&second));
+    for ticket in 3..=4 {
+        let change =
+            Change::Add { node: None, address: format!("n{ticket}:1"), voter: false, replaces: None };
+        solo.turn(vec![Input::Cluster { ticket: Ticket(ticket), request: ClusterRequest::Change(change) }]);
+    }
+    for _ in 0..20 {
+        solo.turn(vec![raft(PEER, 1, Message::HeartbeatResponse { round: 1 })]);
+        solo.tick(100);
+    }
+    let refused = ClusterError::Refused(ClusterRefusal::Change(ChangeRefusal::UnderWay));
+    assert_eq!(
+        solo.cluster_answers[2..],
+        [(Ticket(3), Err(ClusterError::TimedOut)), (Ticket(4), Err(refused))]
+    );
+}
+
 /// A leader that is lost in the middle of a change does not know what becomes of it.
 #[test]
 fn a_change_of_the_members_whose_leader_is_lost_has_an_unknown_outcome() {

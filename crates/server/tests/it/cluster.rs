@@ -163,3 +163,46 @@ async fn the_leadership_moves_to_whom_is_named_and_a_stopped_leader_leaves_one_b
         |server: &&quorate_server::RunningServer| server.node().status().role == quorate::Role::Leader;
     assert_eq!(cluster.servers.iter().filter(leads).count(), 1, "the leader was stopped, and another leads");
 }
+
+/// The whole life of a member over HTTP: added as a learner, promoted, removed, and what is refused on the way.
+#[tokio::test]
+async fn members_come_and_go() {
+    let mut cluster = Cluster::three().await;
+    cluster.post(INSTANCES, r#"{"id":"a"}"#).await;
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    let body = json!({ "peer": address, "voter": false }).to_string();
+    let (status, added) = cluster.post("/v1/cluster/members", &body).await;
+    assert_eq!((status, &added["id"]), (200, &json!(4)), "{added}");
+    let mut config = crate::support::settings(&cluster.directory.path().join("joined"));
+    config.cluster.join = Some(cluster.address().to_string());
+    config.join_as(4, added["cluster"].as_str().unwrap()).unwrap();
+    let listeners = quorate_server::Listeners { peer: Some(socket), api: None };
+    cluster.servers.push(quorate_server::Server::start_on(config, listeners).await.unwrap());
+    let node = cluster.servers[3].node().clone();
+    node.wait(|status| status.leader != 0 && !status.voter).await.unwrap();
+    assert_eq!(cluster.check_on(3, get(&format!("{INSTANCES}/a"))).await.0, 200, "a learner serves reads");
+    for again in 0..2 {
+        let (status, told) = cluster.check_on(again, post("/v1/cluster/members/4/promote", "")).await;
+        assert_eq!((status, told), (200, json!({ "id": 4 })));
+    }
+    node.wait(|status| status.voter).await.unwrap();
+    for (ask, status, code) in [
+        (post("/v1/cluster/members", &body), 409, "refused"),
+        (post("/v1/cluster/members", r#"{"peer":""}"#), 409, "refused"),
+        (post("/v1/cluster/members", r#"{"peer":"x:1","id":2}"#), 409, "refused"),
+        (post("/v1/cluster/members", r#"{"address":"x:1"}"#), 400, "malformed"),
+        (post("/v1/cluster/members/9/promote", ""), 409, "refused"),
+        (get("/v1/cluster/members/9").method("DELETE"), 409, "refused"),
+        (get("/v1/cluster/members/x").method("DELETE"), 400, "malformed"),
+    ] {
+        let (told_status, problem) = cluster.check(ask).await;
+        assert_eq!((told_status, problem["code"].as_str()), (status, Some(code)), "{problem}");
+        assert_eq!(problem["fate"], "not_accepted");
+    }
+    let (status, told) = cluster.check(get("/v1/cluster/members/4").method("DELETE")).await;
+    assert_eq!((status, told), (200, json!({ "id": 4 })));
+    cluster.servers.remove(3).shutdown().await;
+    let (_, told) = cluster.get("/v1/cluster").await;
+    assert_eq!(told["members"].as_array().unwrap().len(), 3, "{told}");
+}

@@ -4,12 +4,12 @@
 //!
 //! Three observations keep ordinary histories cheap. Objects are independent of each other. Operations of unknown outcome
 //! are tried last, and of two equal ones only the earlier first. A place of a list whose value some answer shows is open to
-//! no other value.
+//! no other value, and a revision of an instance that some answer shows to no other move.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::Violation;
-use crate::check::linearizable::history::{Answer, Call, History, Object, Operation};
+use crate::check::linearizable::history::{Answer, Call, History, Object, Operation, Phase};
 use crate::check::linearizable::model::State;
 
 /// What the judge found.
@@ -90,6 +90,8 @@ struct Search<'a> {
     twins: Vec<Option<usize>>,
     /// The value at each place of a list, as far as answers show it.
     places: BTreeMap<u64, u64>,
+    /// The phase of an instance at each revision, and the operation that led there, as far as answers show them.
+    revisions: BTreeMap<u64, (Phase, Option<usize>)>,
     line: Line,
     placed: Vec<u64>,
     tried: BTreeSet<(State, Box<[u64]>)>,
@@ -125,6 +127,7 @@ impl<'a> Search<'a> {
             answered_len,
             twins,
             places: shown_places(&operations[..answered_len]),
+            revisions: shown_revisions(&operations[..answered_len]),
             line: Line::new(&operations[..answered_len]),
             placed: vec![0; operations.len().div_ceil(64)],
             operations,
@@ -210,6 +213,13 @@ impl<'a> Search<'a> {
             return None;
         }
         let next = state.step(*call, answered.as_ref().map(|answered| &answered.answer))?;
+        if let State::Instance(Some(moved)) = next
+            && next != state
+            && let Some((phase, mover)) = self.revisions.get(&moved.revision)
+            && (*phase != moved.phase || mover.is_some_and(|mover| mover != operation))
+        {
+            return None;
+        }
         // What nobody saw and what changes nothing may as well never happen.
         if answered.is_none() && next == state {
             return None;
@@ -254,6 +264,24 @@ fn shown_places(answered: &[&Operation]) -> BTreeMap<u64, u64> {
     }
     places.extend((0..).zip(longest.iter().copied()));
     places
+}
+
+/// The phase at each revision of an instance, and which operation led there, as far as answers show it. Each revision is reached once, by
+/// one operation; if two answers contradict each other, no order explains both.
+fn shown_revisions(answered: &[&Operation]) -> BTreeMap<u64, (Phase, Option<usize>)> {
+    let mut revisions: BTreeMap<u64, (Phase, Option<usize>)> = BTreeMap::new();
+    for (place, operation) in answered.iter().enumerate() {
+        match operation.answered.as_ref().map(|answered| &answered.answer) {
+            Some(Answer::Moved(standing)) => {
+                revisions.insert(standing.revision, (standing.phase, Some(place)));
+            }
+            Some(Answer::Standing(Some(standing)) | Answer::Rejected(Some(standing))) => {
+                revisions.entry(standing.revision).or_insert((standing.phase, None));
+            }
+            _ => {}
+        }
+    }
+    revisions
 }
 
 /// The answered operations that have no place yet, in the order of their calls and in the order of their answers: two

@@ -4,12 +4,13 @@
 //!
 //! Three observations keep ordinary histories cheap. Objects are independent of each other. Operations of unknown outcome
 //! are tried last, and of two equal ones only the earlier first. A place of a list whose value some answer shows is open to
-//! no other value, and a revision of an instance that some answer shows to no other move.
+//! no other value, and a revision of an instance that some answer shows to no other move. A list never becomes shorter, so it does not grow before
+//! all who saw it at its length have their place.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::Violation;
-use crate::check::linearizable::history::{Answer, Call, History, Object, Operation, Phase};
+use crate::check::linearizable::history::{Answer, Call, History, Kind, Object, Operation, Phase};
 use crate::check::linearizable::model::State;
 
 /// What the judge found.
@@ -90,6 +91,8 @@ struct Search<'a> {
     twins: Vec<Option<usize>>,
     /// The value at each place of a list, as far as answers show it.
     places: BTreeMap<u64, u64>,
+    /// How many who saw a list at this length have no place yet.
+    readers: BTreeMap<u64, usize>,
     /// The phase of an instance at each revision, and the operation that led there, as far as answers show them.
     revisions: BTreeMap<u64, (Phase, Option<usize>)>,
     line: Line,
@@ -127,6 +130,7 @@ impl<'a> Search<'a> {
             answered_len,
             twins,
             places: shown_places(&operations[..answered_len]),
+            readers: BTreeMap::new(),
             revisions: shown_revisions(&operations[..answered_len]),
             line: Line::new(&operations[..answered_len]),
             placed: vec![0; operations.len().div_ceil(64)],
@@ -138,6 +142,11 @@ impl<'a> Search<'a> {
     }
 
     fn run(&mut self) -> Verdict {
+        for operation in &self.operations {
+            if let Some(len) = length_seen(operation) {
+                *self.readers.entry(len).or_default() += 1;
+            }
+        }
         let mut state = State::first(self.object.kind);
         let mut frames: Vec<Frame> = Vec::new();
         let mut answered_placed = 0;
@@ -208,7 +217,8 @@ impl<'a> Search<'a> {
         self.steps += 1;
         let Operation { call, answered, .. } = self.operations[operation];
         if let (State::List(len, _), Call::Append(value)) = (state, call)
-            && self.places.get(&len).is_some_and(|shown| shown != value)
+            && (self.places.get(&len).is_some_and(|shown| shown != value)
+                || self.readers.get(&len).is_some_and(|readers| *readers > 0))
         {
             return None;
         }
@@ -235,6 +245,9 @@ impl<'a> Search<'a> {
 
     fn place(&mut self, operation: usize) {
         self.placed[operation / 64] |= 1 << (operation % 64);
+        if let Some(len) = length_seen(self.operations[operation]) {
+            *self.readers.entry(len).or_default() -= 1;
+        }
         if operation < self.answered_len {
             self.line.remove(operation);
         }
@@ -242,9 +255,25 @@ impl<'a> Search<'a> {
 
     fn take_back(&mut self, operation: usize) {
         self.placed[operation / 64] &= !(1 << (operation % 64));
+        if let Some(len) = length_seen(self.operations[operation]) {
+            *self.readers.entry(len).or_default() += 1;
+        }
         if operation < self.answered_len {
             self.line.put_back(operation);
         }
+    }
+}
+
+/// At which length an operation saw a list and left it.
+fn length_seen(operation: &Operation) -> Option<u64> {
+    match (
+        operation.object.kind,
+        operation.call,
+        operation.answered.as_ref().map(|answered| &answered.answer),
+    ) {
+        (Kind::List, Call::Read, Some(Answer::Number(len))) => Some(*len),
+        (Kind::List, Call::Read, Some(Answer::Values(values))) => Some(values.len() as u64),
+        _ => None,
     }
 }
 

@@ -18,7 +18,7 @@
 //!   nothing is not followed: what can happen without a message can also happen while it is in flight.
 //! - *Repetition*, if it is wanted: then what was sent stays in flight and may come any number of times. The messages in
 //!   flight are a set that only grows, so that a state does not remember what was delivered how often.
-//! - *Messages that can do nothing any more*, whatever happens ([`dead`]). They are forgotten.
+//! - *Messages that can do nothing any more*, whatever happens (`dead.rs`). They are forgotten.
 //! - *Names.* States that are equal when the nodes are renamed are one ([`symmetry`]).
 //!
 //! The last two can be switched off: tests hold the states, the rules that are broken and the lengths of the paths against each other.

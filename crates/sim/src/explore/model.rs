@@ -39,7 +39,7 @@ pub struct Bounds {
 pub struct Reductions {
     /// States that differ only by the names of the nodes are one ([`crate::explore::symmetry`]).
     pub names: bool,
-    /// Messages that can do nothing any more are forgotten ([`crate::explore::dead`]).
+    /// Messages that can do nothing any more are forgotten (`dead.rs`).
     pub dead: bool,
 }
 

@@ -55,7 +55,18 @@ impl Log {
     /// # Panics
     /// If what was stored contradicts itself: the log's recovery must not hand out such a thing.
     pub(crate) fn new(stored: Stored, window_bytes_max: usize) -> Log {
-        let Stored { hard_state: _, snapshot, base, term_starts, memberships, tail, last } = stored;
+        let Stored {
+            hard_state: _,
+            snapshot,
+            snapshot_lost,
+            base,
+            term_starts,
+            memberships,
+            damaged,
+            tail,
+            last,
+        } = stored;
+        assert!(damaged.is_empty() && snapshot_lost.is_none(), "a log that lacks something does not open");
         assert!(last >= base, "the log ends where it begins, or later");
         assert!(
             term_starts.windows(2).all(|pair| pair[0].term < pair[1].term && pair[0].index < pair[1].index),

@@ -209,7 +209,14 @@ impl Raft {
         }
         let entries = self.log.begin_write(number);
         let install = self.install.take();
-        Write { number, hard_state, install, entries, barrier: Barrier::new(number, promises) }
+        Write {
+            number,
+            hard_state,
+            install,
+            repaired: Vec::new(),
+            entries,
+            barrier: Barrier::new(number, promises),
+        }
     }
 
     /// All writes up to `number` are durable: the own vote may count, the leader's own copies may count, more may be applied.

@@ -125,8 +125,13 @@ pub struct Write {
     pub number: WriteNumber,
     /// Term and vote, if they changed.
     pub hard_state: Option<HardState>,
-    /// The log begins anew behind this received snapshot; all that it holds goes. Comes before the entries.
+    /// The received snapshot that is used from now on. If the log holds the entry with which it ends, what stands behind that entry stays:
+    /// this node has promised it. Else the log begins anew behind the snapshot, and all that it holds goes. Either way the log's
+    /// base is the end of the snapshot. Comes before the entries.
     pub install: Option<SnapshotMeta>,
+    /// Entries with exactly the ids of damaged ones ([`crate::stored::Stored::damaged`]), in ascending order: the log takes their bytes in
+    /// at their place and cuts nothing. Once the write is durable they are whole. They come after the install and before the entries.
+    pub repaired: Vec<Entry>,
     /// Entries to append. When the first has an index that the log already holds, the log is cut there first.
     /// May be empty: then the write only carries messages that wait for earlier writes.
     pub entries: Vec<Entry>,

@@ -14,6 +14,11 @@ pub struct Stored {
     /// The newest snapshot, if there is one: the state of the node starts from it. Log and snapshot meet: what it covers ends at
     /// `base` or later, and at `last` or before.
     pub snapshot: Option<SnapshotMeta>,
+    /// The state that the log goes on from is lost: no snapshot can be read that meets the log, and the log does not reach back to its
+    /// beginning. What a lost snapshot covered is committed. This node holds no state up to `base`; a snapshot from a peer gives it one if
+    /// it ends with `base` or later. Holds the last entry that is known to have been covered, at least `base`.
+    /// Invariant: then `snapshot` is none and `base` is not [`EntryId::ZERO`].
+    pub snapshot_lost: Option<EntryId>,
     /// The entry before the first one in the log: [`EntryId::ZERO`] as long as nothing is compacted.
     pub base: EntryId,
     /// The first entry of each run of equal terms in the log, in log order.
@@ -21,11 +26,17 @@ pub struct Stored {
     pub term_starts: Vec<EntryId>,
     /// The membership that the snapshot carries, and all membership entries of the log after it, with their indices, in order.
     /// Without a snapshot, all of the log.
+    /// What stands in damaged entries is not among them.
     pub memberships: Vec<(Index, Arc<Membership>)>,
-    /// The newest consecutive entries that fit `Config::window_bytes_max`, and at least the last one.
-    /// Invariant: the last of them is `last`.
+    /// The entries whose ids are known and whose bytes are lost, ascending. Their ids stand in the log like all others: they count in
+    /// `last` and in `term_starts`, because what this node said of them still binds it. They are never in `tail` and never read back
+    /// until they have been repaired ([`crate::ready::Write::repaired`]).
+    /// Invariant: all behind `base`, and behind what the snapshot covers.
+    pub damaged: Vec<EntryId>,
+    /// The newest consecutive entries that fit `Config::window_bytes_max`, and at least the last one; none at or below the last damaged one.
+    /// Invariant: the last of them is `last`, unless that one is damaged: then there is none.
     pub tail: Vec<Entry>,
-    /// The last entry of the log; `base` if there is none.
+    /// The last entry of the log, damaged or not; `base` if there is none.
     pub last: EntryId,
 }
 
@@ -38,9 +49,11 @@ impl Stored {
         let mut stored = Stored {
             hard_state,
             snapshot: None,
+            snapshot_lost: None,
             base: EntryId::ZERO,
             term_starts: Vec::new(),
             memberships: Vec::new(),
+            damaged: Vec::new(),
             tail: Vec::new(),
             last: EntryId::ZERO,
         };

@@ -58,9 +58,11 @@ pub struct Content<'a> {
     pub number: WriteNumber,
     /// Term and vote, if they changed.
     pub hard_state: Option<HardState>,
-    /// The log begins anew behind this snapshot, which has arrived from a peer and is durable beside the others, before anything else of
-    /// this write.
+    /// This snapshot, which has arrived from a peer and is durable beside the others, is used from now on, before anything else of
+    /// this write. If the log holds the entry with which it ends, what stands behind that stays; else the log begins anew behind it.
     pub install: Option<&'a SnapshotMeta>,
+    /// Entries with exactly the ids of damaged ones, ascending: they are served from here on, and the log is not cut.
+    pub repaired: &'a [Entry],
     /// Entries to append; the log is cut first when it already holds the index of the first.
     pub entries: &'a [Entry],
 }
@@ -71,6 +73,7 @@ impl<'a> From<&'a Write> for Content<'a> {
             number: write.number,
             hard_state: write.hard_state,
             install: write.install.as_ref(),
+            repaired: &write.repaired,
             entries: &write.entries,
         }
     }
@@ -153,6 +156,7 @@ impl<D: Disk> Log<D> {
         for content in contents {
             assert!(content.number > written, "the numbers of writes only ever rise");
             written = content.number;
+            assert!(content.repaired.is_empty(), "a log that lacks something does not open");
         }
         let mut rest = contents;
         while let Some(place) = rest.iter().position(|content| content.install.is_some()) {

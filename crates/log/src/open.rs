@@ -339,10 +339,12 @@ fn stored(examined: &mut Examined, snapshot: Option<SnapshotMeta>) -> Stored {
     }
     Stored {
         hard_state: examined.replay.hard_state,
+        snapshot_lost: None,
         base: index.base(),
         term_starts: index.term_starts().to_vec(),
         memberships: memberships(snapshot.as_ref(), &examined.replay.memberships),
         snapshot,
+        damaged: Vec::new(),
         tail,
         last: index.last(),
     }

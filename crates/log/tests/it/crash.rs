@@ -44,7 +44,13 @@ impl Model {
             .iter()
             .map(|(hard_state, entries)| {
                 self.number += 1;
-                Content { number: WriteNumber(self.number), hard_state: *hard_state, install: None, entries }
+                Content {
+                    number: WriteNumber(self.number),
+                    hard_state: *hard_state,
+                    install: None,
+                    repaired: &[],
+                    entries,
+                }
             })
             .collect();
         self.states.push(state);

@@ -281,6 +281,7 @@ fn a_sync_that_did_nothing_is_noticed_when_the_log_went_on() {
             number: WriteNumber(3),
             hard_state: None,
             install: None,
+            repaired: &[],
             entries: &commands(1, 10..=19),
         }])
         .unwrap();

@@ -42,6 +42,7 @@ fn a_failed_sync_within_a_rotation_poisons_the_log() {
             number: WriteNumber(2),
             hard_state: Some(vote(1, 1)),
             install: None,
+            repaired: &[],
             entries: &[],
         }])
         .unwrap();
@@ -93,8 +94,13 @@ fn several_writes_become_one_batch_and_the_last_number_is_attested() {
     let disk = sim();
     let (mut log, _) = open(&disk, 64 << 10).unwrap();
     let (first, second, third) = (commands(1, 2..=9), commands(2, 5..=7), commands(3, 6..=6));
-    let content =
-        |number, entries| Content { number: WriteNumber(number), hard_state: None, install: None, entries };
+    let content = |number, entries| Content {
+        number: WriteNumber(number),
+        hard_state: None,
+        install: None,
+        repaired: &[],
+        entries,
+    };
     let before = disk.operations();
     log.write(&[content(4, &first), content(5, &second), content(9, &[]), content(10, &third)]).unwrap();
     assert_eq!(log.sync().unwrap().number(), WriteNumber(10));

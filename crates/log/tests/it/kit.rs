@@ -57,7 +57,7 @@ pub(crate) fn persist<D: Disk>(
     hard_state: Option<HardState>,
     entries: &[Entry],
 ) -> Result<(), LogError> {
-    log.write(&[Content { number: WriteNumber(number), hard_state, install: None, entries }])?;
+    log.write(&[Content { number: WriteNumber(number), hard_state, install: None, repaired: &[], entries }])?;
     let durable = log.sync()?;
     assert_eq!(durable.number(), WriteNumber(number));
     Ok(())

@@ -67,7 +67,13 @@ impl Model {
     ) -> Result<(), LogError> {
         self.number += 1;
         self.states.push(state);
-        log.write(&[Content { number: WriteNumber(self.number), hard_state, install, entries }])
+        log.write(&[Content {
+            number: WriteNumber(self.number),
+            hard_state,
+            install,
+            repaired: &[],
+            entries,
+        }])
     }
 
     fn sync(&mut self, log: &mut Log<SimDisk>) -> Result<(), LogError> {

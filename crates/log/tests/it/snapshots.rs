@@ -185,10 +185,16 @@ fn an_install_begins_the_log_anew_and_the_log_goes_on_behind_it() {
         number: WriteNumber(99),
         hard_state: Some(vote(3, 2)),
         install: Some(&meta),
+        repaired: &[],
         entries: &entries,
     };
-    let before =
-        Content { number: WriteNumber(98), hard_state: None, install: None, entries: &commands(1, 15..=15) };
+    let before = Content {
+        number: WriteNumber(98),
+        hard_state: None,
+        install: None,
+        repaired: &[],
+        entries: &commands(1, 15..=15),
+    };
     log.write(&[before, install]).unwrap();
     log.sync().unwrap();
     assert_eq!((log.base(), log.last()), (last, EntryId::new(3, 33)));

@@ -93,8 +93,13 @@ fn an_install_is_all_or_nothing() -> bool {
         }
         let meta = incoming.finish().expect("the disk is sound");
         disk.crash_after(operations);
-        let install =
-            Content { number: WriteNumber(9), hard_state: None, install: Some(&meta), entries: &[] };
+        let install = Content {
+            number: WriteNumber(9),
+            hard_state: None,
+            install: Some(&meta),
+            repaired: &[],
+            entries: &[],
+        };
         let _ = log.write(&[Content { hard_state: Some(VOTED), ..install }]);
         drop(log);
         disk.crash_losing_all();
@@ -154,7 +159,13 @@ fn open(disk: &SimDisk) -> Result<Log<SimDisk>, LogError> {
 }
 
 fn persist(log: &mut Log<SimDisk>, number: u64, entries: &[Entry]) -> Result<(), LogError> {
-    log.write(&[Content { number: WriteNumber(number), hard_state: None, install: None, entries }])?;
+    log.write(&[Content {
+        number: WriteNumber(number),
+        hard_state: None,
+        install: None,
+        repaired: &[],
+        entries,
+    }])?;
     log.sync().map(|_| ())
 }
 

@@ -2,9 +2,8 @@
 
 use crate::command::{Expect, Wish};
 use crate::definition::{Definition, Reaction, StateId};
-use crate::outcome::RejectionCode;
 use crate::suggest::did_you_mean;
-use crate::wording::shown;
+use crate::why::Why;
 
 /// What a proposal does to an instance.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,9 +23,7 @@ pub enum Decision {
     /// It is not allowed.
     Reject {
         /// Why.
-        code: RejectionCode,
-        /// Why, in words.
-        detail: String,
+        why: Why,
     },
 }
 
@@ -41,8 +38,8 @@ pub fn fire(
     wish: &Wish,
     expect: &Expect,
 ) -> Decision {
-    if let Some(detail) = conflict(definition.state_name(state), revision, expect) {
-        return Decision::Reject { code: RejectionCode::Conflict, detail };
+    if let Some(why) = conflict(definition.state_name(state), revision, expect) {
+        return Decision::Reject { why };
     }
     match wish {
         Wish::Event(name) => fire_event(definition, state, name),
@@ -50,36 +47,25 @@ pub fn fire(
     }
 }
 
-fn conflict(state: &str, revision: u64, expect: &Expect) -> Option<String> {
-    let other_state = expect.state.as_deref().filter(|expected| *expected != state);
-    let other_revision = expect.revision.filter(|expected| *expected != revision);
-    match (other_state, other_revision) {
-        (None, None) => None,
-        (Some(expected), None) => Some(format!("expected state {}, found {state:?}", shown(expected))),
-        (None, Some(expected)) => Some(format!("expected revision {expected}, found {revision}")),
-        (Some(expected_state), Some(expected)) => {
-            let expected_state = shown(expected_state);
-            Some(format!(
-                "expected state {expected_state} at revision {expected}, found {state:?} at revision {revision}"
-            ))
-        }
-    }
+fn conflict(state: &str, revision: u64, expect: &Expect) -> Option<Why> {
+    let expected_state = expect.state.as_deref().filter(|expected| *expected != state).map(str::to_owned);
+    let expected_revision = expect.revision.filter(|expected| *expected != revision);
+    let fits = expected_state.is_none() && expected_revision.is_none();
+    (!fits).then(|| Why::Conflict { expected_state, expected_revision, state: state.to_owned(), revision })
 }
 
 fn fire_event(definition: &Definition, state: StateId, name: &str) -> Decision {
     let Some(event) = definition.event(name) else {
-        let close = did_you_mean(name, definition.events().take(SUGGESTIONS_FROM_MAX));
-        let hint = close.map(|close| format!("; did you mean {close:?}?")).unwrap_or_default();
-        let detail = format!("no state handles event {}{hint}", shown(name));
-        return Decision::Reject { code: RejectionCode::UnknownEvent, detail };
+        let close = did_you_mean(name, definition.events().take(SUGGESTIONS_FROM_MAX)).map(str::to_owned);
+        return Decision::Reject { why: Why::UnknownEvent { event: name.to_owned(), close } };
     };
     match definition.reaction(state, event) {
         Some(Reaction::Go(to)) => Decision::Go { event, to },
         Some(Reaction::Ignore) => Decision::Ignore { event },
         None if definition.is_final(state) => final_state(definition, state),
         None => {
-            let detail = format!("state {:?} does not handle event {name:?}", definition.state_name(state));
-            Decision::Reject { code: RejectionCode::NoTransition, detail }
+            let state = definition.state_name(state).to_owned();
+            Decision::Reject { why: Why::NotHandled { state, event: name.to_owned() } }
         }
     }
 }
@@ -87,24 +73,21 @@ fn fire_event(definition: &Definition, state: StateId, name: &str) -> Decision {
 fn fire_to(definition: &Definition, state: StateId, name: &str) -> Decision {
     let Some(to) = definition.state(name) else {
         let names = definition.states().map(|state| definition.state_name(state));
-        let close = did_you_mean(name, names.take(SUGGESTIONS_FROM_MAX));
-        let hint = close.map(|close| format!("; did you mean {close:?}?")).unwrap_or_default();
-        let detail = format!("the machine has no state {}{hint}", shown(name));
-        return Decision::Reject { code: RejectionCode::NoTransition, detail };
+        let close = did_you_mean(name, names.take(SUGGESTIONS_FROM_MAX)).map(str::to_owned);
+        return Decision::Reject { why: Why::UnknownState { to: name.to_owned(), close } };
     };
     match definition.event_to(state, to) {
         Some(event) => Decision::Go { event, to },
         None if definition.is_final(state) => final_state(definition, state),
         None => {
-            let detail = format!("no event leads from state {:?} to {name:?}", definition.state_name(state));
-            Decision::Reject { code: RejectionCode::NoTransition, detail }
+            let state = definition.state_name(state).to_owned();
+            Decision::Reject { why: Why::NoWay { state, to: name.to_owned() } }
         }
     }
 }
 
 fn final_state(definition: &Definition, state: StateId) -> Decision {
-    let detail = format!("state {:?} is final: no event leads out of it", definition.state_name(state));
-    Decision::Reject { code: RejectionCode::Final, detail }
+    Decision::Reject { why: Why::Final { state: definition.state_name(state).to_owned() } }
 }
 
 /// Among how many names a suggestion is looked for: this runs inside apply, where every proposal waits for the one before.

@@ -33,6 +33,7 @@ mod suggest;
 mod toml_tree;
 mod validate;
 mod value;
+mod why;
 mod wire;
 mod wording;
 
@@ -53,3 +54,4 @@ pub use registry::{Limits, Registry};
 pub use reply::{Created, DefineOutcome, Defined, Reply};
 pub use suggest::did_you_mean;
 pub use validate::{DESCRIPTION_BYTES_MAX, EVENTS_MAX, STATES_MAX, TAGS_MAX, TRANSITIONS_MAX};
+pub use why::Why;

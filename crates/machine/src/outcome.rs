@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::why::Why;
+
 /// What became of a proposal. Decided at apply, the same on every node, so each kind carries the entry's index and term.
 ///
 /// Serializes to the JSON of the format page:
 /// `{"outcome":"committed","event":"stop","from":"Running","to":"Stopped","revision":8,"version":1,"index":10452,"term":4}`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
     /// The instance has moved.
@@ -54,19 +56,44 @@ pub struct Ignored {
 }
 
 /// The machine does not allow it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+///
+/// Serializes with the reason's code and its words. There is no way back from words to a reason.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(into = "RejectedInWords")]
 pub struct Rejected {
-    /// Why, from a closed list.
-    pub code: RejectionCode,
-    /// Why, in words.
-    pub detail: String,
+    /// Why.
+    pub why: Why,
     /// Where the instance stands, when there is one.
-    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
     pub standing: Option<Standing>,
     /// The log index of the entry that decided.
     pub index: u64,
     /// The term of that entry.
     pub term: u64,
+}
+
+impl Rejected {
+    /// Why, from a closed list.
+    pub fn code(&self) -> RejectionCode {
+        self.why.code()
+    }
+}
+
+/// A rejection as interfaces show it.
+#[derive(Serialize)]
+struct RejectedInWords {
+    code: RejectionCode,
+    detail: String,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    standing: Option<Standing>,
+    index: u64,
+    term: u64,
+}
+
+impl From<Rejected> for RejectedInWords {
+    fn from(rejected: Rejected) -> RejectedInWords {
+        let Rejected { why, standing, index, term } = rejected;
+        RejectedInWords { code: why.code(), detail: why.detail(), standing, index, term }
+    }
 }
 
 /// Where an instance stands after a rejection.

@@ -12,11 +12,11 @@ use crate::definition::{Definition, StateId};
 use crate::fire::{Decision, SUGGESTIONS_FROM_MAX, fire};
 use crate::hash::Hash;
 use crate::instance::{Instance, Stamp};
-use crate::outcome::{Committed, Ignored, Outcome, Rejected, RejectionCode, Standing};
+use crate::outcome::{Committed, Ignored, Outcome, Rejected, Standing};
 use crate::reply::{Created, DefineOutcome, Defined, Reply};
 use crate::snapshot;
 use crate::suggest::did_you_mean;
-use crate::wording::shown;
+use crate::why::Why;
 
 /// How much the registry keeps. Part of the replicated meaning: the same on every node of a cluster.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -140,13 +140,11 @@ impl Registry {
             return self.unknown_machine(context, &name);
         };
         if let Some(instance) = machine.instances.get(id.as_str()) {
-            let detail = format!("instance {} exists already", shown(&id));
             let standing = machine.standing(instance);
-            return reject(context, RejectionCode::Exists, detail, Some(standing));
+            return reject(context, Why::Exists { id }, Some(standing));
         }
         if instances >= instances_max {
-            let detail = format!("there are {instances} instances, the limit is {instances_max}");
-            return reject(context, RejectionCode::LimitReached, detail, None);
+            return reject(context, Why::Full { instances, instances_max }, None);
         }
         let definition = Arc::clone(machine.latest());
         let (version, state) = (definition.version(), definition.initial());
@@ -170,8 +168,8 @@ impl Registry {
             return self.unknown_machine(context, &proposal.machine);
         };
         let Some(shared) = machine.instances.get_mut(proposal.id.as_str()) else {
-            let detail = format!("machine {:?} has no instance {}", proposal.machine, shown(&proposal.id));
-            return reject(context, RejectionCode::UnknownInstance, detail, None);
+            let Proposal { machine, id, .. } = proposal;
+            return reject(context, Why::UnknownInstance { machine, id }, None);
         };
         let definition = machine.versions.get(&shared.version);
         let definition = Arc::clone(definition.expect("an instance's version stays for ever"));
@@ -203,18 +201,17 @@ impl Registry {
                 let (state, revision) = (name(shared.state), shared.revision);
                 Reply::Outcome(Outcome::Ignored(Ignored { event, state, revision, version, index, term }))
             }
-            Decision::Reject { code, detail } => {
+            Decision::Reject { why } => {
                 let stamp = Stamp::new(context, proposal.data);
-                Arc::make_mut(shared).refuse(proposal.wish, code, stamp, &self.limits);
-                reject(context, code, detail, Some(standing(&definition, shared)))
+                Arc::make_mut(shared).refuse(proposal.wish, why.code(), stamp, &self.limits);
+                reject(context, why, Some(standing(&definition, shared)))
             }
         }
     }
 
     fn unknown_machine(&self, context: &Context, name: &str) -> Reply {
-        let hint = self.suggest_machine(name).map(|close| format!("; did you mean {close:?}?"));
-        let detail = format!("no machine is called {}{}", shown(name), hint.unwrap_or_default());
-        reject(context, RejectionCode::UnknownMachine, detail, None)
+        let close = self.suggest_machine(name).map(str::to_owned);
+        reject(context, Why::UnknownMachine { machine: name.to_owned(), close }, None)
     }
 
     /// A machine whose name is close to this one. Looks at a bounded number of machines.
@@ -262,8 +259,7 @@ fn examine(canonical_json: &str, hash: Hash) -> Result<Definition, DefineOutcome
     if actual != hash {
         return Err(DefineOutcome::HashMismatch { actual });
     }
-    Definition::from_canonical_json(canonical_json)
-        .map_err(|invalid| DefineOutcome::Invalid { detail: invalid.detail })
+    Definition::from_canonical_json(canonical_json).map_err(|_| DefineOutcome::Invalid)
 }
 
 fn standing(definition: &Definition, instance: &Instance) -> Standing {
@@ -275,9 +271,9 @@ fn standing(definition: &Definition, instance: &Instance) -> Standing {
     }
 }
 
-fn reject(context: &Context, code: RejectionCode, detail: String, standing: Option<Standing>) -> Reply {
+fn reject(context: &Context, why: Why, standing: Option<Standing>) -> Reply {
     let (index, term) = (context.entry.index.0, context.entry.term.0);
-    Reply::Outcome(Outcome::Rejected(Rejected { code, detail, standing, index, term }))
+    Reply::Outcome(Outcome::Rejected(Rejected { why, standing, index, term }))
 }
 
 impl StateMachine for Registry {
@@ -289,13 +285,13 @@ impl StateMachine for Registry {
         // Whoever brought this command into the log should have checked it. What nobody checked is refused here in the same
         // way on every node.
         let refusal = command.check().err().map(|refusal| match refusal {
-            CheckError::Malformed { detail } => (RejectionCode::PayloadInvalid, detail),
-            CheckError::TooLarge { .. } => (RejectionCode::TooLarge, refusal.to_string()),
+            CheckError::Malformed { .. } => Why::Malformed,
+            CheckError::TooLarge { .. } => Why::TooLarge,
         });
         match (command, refusal) {
             (Command::Define { canonical_json, hash }, None) => self.define(context, &canonical_json, hash),
-            (Command::Define { hash, .. }, Some((_, detail))) => Reply::Defined(Defined {
-                outcome: DefineOutcome::Invalid { detail },
+            (Command::Define { hash, .. }, Some(_)) => Reply::Defined(Defined {
+                outcome: DefineOutcome::Invalid,
                 machine: String::new(),
                 version: 0,
                 hash,
@@ -304,9 +300,7 @@ impl StateMachine for Registry {
             }),
             (Command::Create { machine, id }, None) => self.create(context, machine, id),
             (Command::Propose(proposal), None) => self.propose(context, proposal),
-            (Command::Create { .. } | Command::Propose(_), Some((code, detail))) => {
-                reject(context, code, detail, None)
-            }
+            (Command::Create { .. } | Command::Propose(_), Some(why)) => reject(context, why, None),
         }
     }
 

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use quorate_replica::state_machine::{Codec, DecodeError};
 
 use crate::hash::Hash;
-use crate::outcome::{Committed, Ignored, Outcome, Rejected, RejectionCode, Standing};
+use crate::outcome::{Committed, Ignored, Outcome, Rejected, Standing};
+use crate::why::Why;
 use crate::wire::{Fields, Writer, fail, put_bytes, take_text};
 
 /// The answer to a command.
@@ -57,11 +58,8 @@ pub enum DefineOutcome {
         /// The hash that the content has.
         actual: Hash,
     },
-    /// The content is no canonical definition.
-    Invalid {
-        /// Why.
-        detail: String,
-    },
+    /// The content is no canonical definition. Why not shows [`Definition::from_canonical_json`](crate::Definition::from_canonical_json).
+    Invalid,
     /// There are as many definitions as the registry keeps.
     LimitReached {
         /// The limit.
@@ -163,7 +161,7 @@ fn encode_defined(defined: &Defined, out: &mut Vec<u8>) {
         DefineOutcome::VersionTaken { hash } => writer.number(6, 2).bytes(7, &hash.0),
         DefineOutcome::NotNewer { latest } => writer.number(6, 3).number(8, *latest),
         DefineOutcome::HashMismatch { actual } => writer.number(6, 4).bytes(7, &actual.0),
-        DefineOutcome::Invalid { detail } => writer.number(6, 5).text(9, detail),
+        DefineOutcome::Invalid => writer.number(6, 5),
         DefineOutcome::LimitReached { definitions_max } => {
             writer.number(6, 6).number(8, *definitions_max as u64)
         }
@@ -181,7 +179,7 @@ fn decode_defined(fields: &mut Fields<'_>, index: u64, term: u64) -> Result<Defi
             2 => DefineOutcome::VersionTaken { hash: Hash::read(fields.bytes(7)?)? },
             3 => DefineOutcome::NotNewer { latest: fields.number(8)? },
             4 => DefineOutcome::HashMismatch { actual: Hash::read(fields.bytes(7)?)? },
-            5 => DefineOutcome::Invalid { detail: fields.string(9)? },
+            5 => DefineOutcome::Invalid,
             6 => DefineOutcome::LimitReached {
                 definitions_max: usize::try_from(fields.number(8)?)
                     .map_err(|_| fail("a limit that no memory holds"))?,
@@ -198,7 +196,7 @@ fn decode_defined(fields: &mut Fields<'_>, index: u64, term: u64) -> Result<Defi
 fn encode_rejected(rejected: &Rejected, out: &mut Vec<u8>) {
     let mut writer = Writer::new(out, KIND_REJECTED);
     writer.number(1, rejected.index).number(2, rejected.term);
-    writer.bytes(3, &[rejected.code.to_byte()]).text(4, &rejected.detail);
+    rejected.why.encode(&mut writer);
     if let Some(standing) = &rejected.standing {
         let mut allowed = Vec::new();
         standing.allowed.iter().for_each(|event| put_bytes(&mut allowed, event.as_bytes()));
@@ -208,10 +206,7 @@ fn encode_rejected(rejected: &Rejected, out: &mut Vec<u8>) {
 }
 
 fn decode_rejected(fields: &mut Fields<'_>, index: u64, term: u64) -> Result<Rejected, DecodeError> {
-    let code = match fields.bytes(3)? {
-        [byte] => RejectionCode::from_byte(*byte),
-        _ => None,
-    };
+    let why = Why::decode(fields)?;
     let standing = match fields.optional_string(5)? {
         None => None,
         Some(state) => {
@@ -224,13 +219,7 @@ fn decode_rejected(fields: &mut Fields<'_>, index: u64, term: u64) -> Result<Rej
             Some(Standing { state, allowed, revision, version })
         }
     };
-    Ok(Rejected {
-        code: code.ok_or_else(|| fail("a rejection code that is not known to this version"))?,
-        detail: fields.string(4)?,
-        standing,
-        index,
-        term,
-    })
+    Ok(Rejected { why, standing, index, term })
 }
 
 const KIND_DEFINED: u8 = 1;

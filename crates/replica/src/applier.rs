@@ -189,7 +189,8 @@ impl<S: StateMachine> Applier<S> {
     fn apply_user_command(&mut self, envelope: CommandEnvelope) -> Outcome {
         let Some(request) = &envelope.request_id else {
             let words = None;
-            return answer(self.apply_once(&envelope.body, envelope.actor, words));
+            let kept = self.apply_once(&envelope.body, envelope.actor, words);
+            return answer::<S>(kept, &envelope.body);
         };
         let command_hash = mix_bytes(COMMAND_HASH_SEED, &envelope.body);
         match self.sessions.look_up(request, command_hash, self.timestamp_ms) {
@@ -198,15 +199,16 @@ impl<S: StateMachine> Applier<S> {
                 let kept = self.apply_once(&envelope.body, envelope.actor, words);
                 let mut remembered = kept.clone();
                 if planted::is(Bug::FailureKeptAsAnswer) {
-                    remembered = Kept::Malformed("it failed".into());
+                    remembered = Kept::Malformed;
                 }
                 self.sessions.record(request, command_hash, self.timestamp_ms, remembered);
-                answer(kept)
+                answer::<S>(kept, &envelope.body)
             }
             Seen::Answered(_) if planted::is(Bug::RepeatedRequestApplied) => {
-                answer(self.apply_once(&envelope.body, envelope.actor, None))
+                let kept = self.apply_once(&envelope.body, envelope.actor, None);
+                answer::<S>(kept, &envelope.body)
             }
-            Seen::Answered(kept) => answer(kept),
+            Seen::Answered(kept) => answer::<S>(kept, &envelope.body),
             Seen::Forgotten => Err(ProposeError::Forgotten),
             Seen::Reused => Err(ProposeError::KeyReused),
             Seen::SessionUnknown => Err(ProposeError::SessionUnknown),
@@ -229,7 +231,7 @@ impl<S: StateMachine> Applier<S> {
                 self.scratch.shrink_to(SCRATCH_KEPT_BYTES);
                 Kept::Reply(reply)
             }
-            Err(error) => Kept::Malformed(error.what),
+            Err(_) => Kept::Malformed,
         }
     }
 
@@ -307,18 +309,24 @@ fn session_of(entry: &Entry) -> Option<u128> {
     }
 }
 
-fn answer(kept: Kept) -> Outcome {
+/// The answer that leaves this node. The words of a refusal are made here, by this binary and of the command itself, so that what
+/// is kept and compared among nodes holds none.
+fn answer<S: StateMachine>(kept: Kept, body: &Bytes) -> Outcome {
     match kept {
         Kept::Reply(reply) => Ok(reply),
-        Kept::Malformed(why) => Err(ProposeError::Malformed(why)),
+        Kept::Malformed => Err(ProposeError::Malformed(match S::Command::decode(body) {
+            Err(error) => error.what,
+            Ok(_) => "it did not when it came first, to a node of an older version".into(),
+        })),
     }
 }
 
-/// Mixes in what a command was answered: replies by their bytes, refusals by their words.
+/// Mixes in what a command was answered: replies by their bytes, refusals by the number of their kind. Not by their words: in a
+/// rolling upgrade two binaries that word a refusal differently would look like two states that differ, and stop.
 fn mix_outcome(state: u64, outcome: &Outcome) -> u64 {
     match outcome {
         Ok(reply) => mix_bytes(mix(state, 1), reply),
-        Err(error) => mix_bytes(mix(state, 2), error.to_string().as_bytes()),
+        Err(error) => mix(mix(state, 2), u64::from(error.number())),
     }
 }
 

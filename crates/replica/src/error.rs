@@ -48,7 +48,8 @@ pub enum ProposeError {
     /// The request id was used before for another command.
     #[error("this request id was used before with another command")]
     KeyReused,
-    /// The command does not decode: the same refusal on every node.
+    /// The command does not decode: the same refusal on every node. The words are those of the node that answers, and no part of the
+    /// replicated state.
     #[error("the command does not decode: {0}")]
     Malformed(String),
     /// The command was applied, and its reply does not decode on this node: the nodes run different versions. Do not retry
@@ -64,6 +65,23 @@ pub enum ProposeError {
 }
 
 impl ProposeError {
+    /// The kind of the error as a number: the one table of it, for the wire and for the hash of what apply did. Numbers are never
+    /// reused and never change, as long as nodes of two versions may form a cluster; words may change with every release.
+    pub fn number(&self) -> u8 {
+        match self {
+            ProposeError::NoLeader { .. } => 0,
+            ProposeError::Overloaded => 1,
+            ProposeError::TooLarge { .. } => 2,
+            ProposeError::TimedOut => 3,
+            ProposeError::Forgotten => 4,
+            ProposeError::SessionUnknown => 5,
+            ProposeError::KeyReused => 6,
+            ProposeError::Malformed(_) => 7,
+            ProposeError::Stopped { .. } => 8,
+            ProposeError::ReplyMalformed(_) => 9,
+        }
+    }
+
     /// What may have happened.
     pub fn fate(&self) -> Fate {
         match self {

@@ -244,33 +244,20 @@ fn take_answer(body: &mut Bytes) -> Result<ForwardAnswer, DecodeError> {
 }
 
 fn put_error(out: &mut BytesMut, error: &ProposeError) {
+    out.put_u8(error.number());
     match error {
-        ProposeError::NoLeader { leader } => {
-            out.put_u8(0);
-            put_node(out, *leader);
-        }
-        ProposeError::Overloaded => out.put_u8(1),
+        ProposeError::NoLeader { leader } => put_node(out, *leader),
         ProposeError::TooLarge { bytes, bytes_max } => {
-            out.put_u8(2);
             out.put_u64_le(*bytes as u64);
             out.put_u64_le(*bytes_max as u64);
         }
-        ProposeError::TimedOut => out.put_u8(3),
-        ProposeError::Forgotten => out.put_u8(4),
-        ProposeError::SessionUnknown => out.put_u8(5),
-        ProposeError::KeyReused => out.put_u8(6),
-        ProposeError::Malformed(why) => {
-            out.put_u8(7);
-            put_bytes(out, why.as_bytes());
-        }
-        ProposeError::Stopped { sent } => {
-            out.put_u8(8);
-            out.put_u8(u8::from(*sent));
-        }
-        ProposeError::ReplyMalformed(why) => {
-            out.put_u8(9);
-            put_bytes(out, why.as_bytes());
-        }
+        ProposeError::Malformed(why) | ProposeError::ReplyMalformed(why) => put_bytes(out, why.as_bytes()),
+        ProposeError::Stopped { sent } => out.put_u8(u8::from(*sent)),
+        ProposeError::Overloaded
+        | ProposeError::TimedOut
+        | ProposeError::Forgotten
+        | ProposeError::SessionUnknown
+        | ProposeError::KeyReused => {}
     }
 }
 

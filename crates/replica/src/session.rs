@@ -54,8 +54,9 @@ impl Default for SessionLimits {
 pub enum Kept {
     /// The encoded reply.
     Reply(Bytes),
-    /// Why the command did not decode.
-    Malformed(String),
+    /// The command did not decode. Why not, in words, is not kept: two binaries may word the same refusal differently, and this is
+    /// replicated state.
+    Malformed,
 }
 
 /// What the tables say about a request.
@@ -325,7 +326,7 @@ impl Answer {
     fn len(&self) -> usize {
         let text = match &self.kept {
             Kept::Reply(reply) => reply.len(),
-            Kept::Malformed(why) => why.len(),
+            Kept::Malformed => 0,
         };
         ANSWER_OVERHEAD_BYTES + text
     }

@@ -69,10 +69,7 @@ fn write_answer(out: &mut dyn Write, answer: &Answer) -> io::Result<()> {
             out.write_all(&[0])?;
             write_bytes(out, reply)
         }
-        Kept::Malformed(why) => {
-            out.write_all(&[1])?;
-            write_bytes(out, why.as_bytes())
-        }
+        Kept::Malformed => out.write_all(&[1]),
     }
 }
 
@@ -80,12 +77,9 @@ fn read_answer(source: &mut dyn Read) -> io::Result<Answer> {
     let command_hash = read_number(source)?;
     let mut kind = [0];
     source.read_exact(&mut kind)?;
-    let text = read_bytes(source, REPLY_BYTES_MAX)?;
     let kept = match kind[0] {
-        0 => Kept::Reply(text),
-        1 => Kept::Malformed(
-            String::from_utf8(text.into()).map_err(|_| invalid("a refusal that is not UTF-8"))?,
-        ),
+        0 => Kept::Reply(read_bytes(source, REPLY_BYTES_MAX)?),
+        1 => Kept::Malformed,
         _ => return Err(invalid("an answer of an unknown kind")),
     };
     Ok(Answer { command_hash, kept })

@@ -124,7 +124,7 @@ fn became_new(defined: &Defined) -> Result<bool, Failure> {
             format!("the cluster keeps {definitions_max} definitions and no more"),
             "apply fewer versions".to_owned(),
         ),
-        DefineOutcome::HashMismatch { .. } | DefineOutcome::Invalid { .. } => (
+        DefineOutcome::HashMismatch { .. } | DefineOutcome::Invalid => (
             ProblemCode::InvalidDefinition,
             "the leader does not read the definition as this node does".to_owned(),
             "the nodes run different versions of Quorate: finish the upgrade first".to_owned(),

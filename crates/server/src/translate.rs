@@ -27,8 +27,8 @@ pub(crate) fn outcome(outcome: quorate_machine::Outcome) -> Outcome {
 }
 
 pub(crate) fn rejection(rejected: quorate_machine::Rejected) -> Rejection {
-    let quorate_machine::Rejected { code, detail, standing, index, term } = rejected;
-    let mut rejection = early_rejection(rejection_code(code), detail);
+    let quorate_machine::Rejected { why, standing, index, term } = rejected;
+    let mut rejection = early_rejection(rejection_code(why.code()), why.detail());
     rejection.index = Some(index);
     rejection.term = Some(term);
     if let Some(quorate_machine::Standing { state, allowed, revision, version }) = standing {

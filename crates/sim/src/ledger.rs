@@ -265,7 +265,7 @@ impl Appended {
             Some(Reply::Created(created)) => format!("{place}, created in {}", created.state),
             Some(Reply::Outcome(Outcome::Committed(moved))) => format!("{place}, moved to {}", moved.to),
             Some(Reply::Outcome(Outcome::Rejected(rejected))) => {
-                format!("{place}, rejected: {:?}", rejected.code)
+                format!("{place}, rejected: {:?}", rejected.code())
             }
             Some(Reply::Outcome(Outcome::Ignored(_))) => format!("{place}, ignored"),
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use quorate_machine::{
     CheckError, Command, Committed, Created, DATA_BYTES_MAX, DEFINITION_BYTES_MAX, DefineOutcome, Defined,
-    Definition, Expect, Ignored, Outcome, Proposal, Rejected, RejectionCode, Reply, Standing, Wish,
+    Definition, Expect, Ignored, Outcome, Proposal, Rejected, RejectionCode, Reply, Standing, Why, Wish,
 };
 use quorate_replica::state_machine::Codec;
 
@@ -39,16 +39,14 @@ fn replies() -> Vec<Reply> {
         Standing { state: text("Init"), allowed: vec![text("start"), text("stop")], revision, version };
     let defined =
         |outcome| Reply::Defined(Defined { outcome, machine: text("job"), version, hash, index, term });
-    let rejected = |code, standing| {
-        Reply::Outcome(Outcome::Rejected(Rejected { code, detail: text("why"), standing, index, term }))
-    };
+    let rejected = |why, standing| Reply::Outcome(Outcome::Rejected(Rejected { why, standing, index, term }));
     let mut replies = vec![
         defined(DefineOutcome::New),
         defined(DefineOutcome::Unchanged),
         defined(DefineOutcome::VersionTaken { hash }),
         defined(DefineOutcome::NotNewer { latest: 9 }),
         defined(DefineOutcome::HashMismatch { actual: hash }),
-        defined(DefineOutcome::Invalid { detail: text("why") }),
+        defined(DefineOutcome::Invalid),
         defined(DefineOutcome::LimitReached { definitions_max: 4 }),
         Reply::Created(Created {
             machine: text("job"),
@@ -77,8 +75,28 @@ fn replies() -> Vec<Reply> {
             term,
         })),
     ];
-    replies.extend(RejectionCode::ALL.map(|code| rejected(code, Some(standing.clone()))));
-    replies.push(rejected(RejectionCode::UnknownMachine, None));
+    let (event, to, close) = (text("start"), text("Init"), Some(text("job")));
+    let (expected_state, expected_revision) = (Some(text("Done")), Some(7));
+    let state = text("Running");
+    let whys = [
+        Why::UnknownMachine { machine: text("jop"), close: close.clone() },
+        Why::UnknownMachine { machine: text("?"), close: None },
+        Why::UnknownInstance { machine: text("job"), id: text("7") },
+        Why::Exists { id: text("7") },
+        Why::Full { instances: 9, instances_max: 9 },
+        Why::UnknownEvent { event: event.clone(), close: close.clone() },
+        Why::NotHandled { state: state.clone(), event },
+        Why::NoWay { state: state.clone(), to: to.clone() },
+        Why::UnknownState { to, close },
+        Why::Final { state: state.clone() },
+        Why::Conflict { expected_state: None, expected_revision, state: state.clone(), revision },
+        Why::Conflict { expected_state, expected_revision: None, state, revision },
+        Why::Malformed,
+        Why::TooLarge,
+    ];
+    replies.extend(whys.map(|why| rejected(why, Some(standing.clone()))));
+    replies.extend(RejectionCode::ALL.map(|code| rejected(Why::Other(code), None)));
+    replies.push(rejected(Why::Exists { id: text("7") }, None));
     replies
 }
 
@@ -178,16 +196,14 @@ fn outcomes_have_the_json_that_every_interface_shows() {
         ),
         (
             10,
-            r#"{"outcome":"rejected","code":"unknown_machine","detail":"why","state":"Init","allowed":["start","stop"],"revision":300,"version":2,"index":1099511627776,"term":3}"#,
+            r#"{"outcome":"rejected","code":"unknown_machine","detail":"no machine is called \"jop\"; did you mean \"job\"?","state":"Init","allowed":["start","stop"],"revision":300,"version":2,"index":1099511627776,"term":3}"#,
         ),
         (
             at - 1,
-            r#"{"outcome":"rejected","code":"unknown_machine","detail":"why","index":1099511627776,"term":3}"#,
+            r#"{"outcome":"rejected","code":"exists","detail":"instance \"7\" exists already","index":1099511627776,"term":3}"#,
         ),
     ] {
         assert_eq!(json(place), expected);
-        let back: Outcome = serde_json::from_str(expected).unwrap();
-        assert_eq!(Reply::Outcome(back), replies()[place]);
     }
     for code in RejectionCode::ALL {
         assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());

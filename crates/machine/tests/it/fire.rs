@@ -34,7 +34,7 @@ fn check(state: &str, wish: &str, expect: (Option<u64>, Option<&str>), expected:
             format!("-{}-> {}", event_name(&definition, event), definition.state_name(to))
         }
         Decision::Ignore { event } => format!("ignores {}", event_name(&definition, event)),
-        Decision::Reject { code, detail } => format!("{}: {detail}", code.as_str()),
+        Decision::Reject { why } => format!("{}: {}", why.code().as_str(), why.detail()),
     };
     assert_eq!(told, expected);
 }
@@ -134,6 +134,6 @@ fn decide<'a>(
     match fire(definition, state, 1, wish, &Expect::default()) {
         Decision::Go { event, to } => Ok(Some((event_name(definition, event), definition.state_name(to)))),
         Decision::Ignore { .. } => Ok(None),
-        Decision::Reject { code, .. } => Err(code),
+        Decision::Reject { why } => Err(why.code()),
     }
 }

@@ -35,9 +35,16 @@ impl Driver {
     /// One line, as in `create job/7`, `propose job/7 start`, `propose job/7 >Running rev=2 state=Init data={}`,
     /// `define <toml>`; the answer in one line.
     pub(crate) fn line(&mut self, line: &str) -> String {
+        match line.strip_prefix("define ") {
+            Some(toml) => self.define(toml),
+            None => told(&self.reply(line)),
+        }
+    }
+
+    /// The answer to a line that defines nothing.
+    pub(crate) fn reply(&mut self, line: &str) -> Reply {
         let (verb, rest) = line.split_once(' ').unwrap();
         let command = match verb {
-            "define" => return self.define(rest),
             "create" => {
                 let (machine, id) = rest.split_once('/').unwrap();
                 Command::Create { machine: machine.to_owned(), id: id.to_owned() }
@@ -45,7 +52,7 @@ impl Driver {
             "propose" => propose(rest),
             other => panic!("no verb {other}"),
         };
-        told(&self.apply(&command))
+        self.apply(&command)
     }
 
     pub(crate) fn define(&mut self, toml: &str) -> String {
@@ -91,7 +98,7 @@ pub(crate) fn told(reply: &Reply) -> String {
                 DefineOutcome::VersionTaken { .. } => "version taken".to_owned(),
                 DefineOutcome::NotNewer { latest } => format!("not newer than {latest}"),
                 DefineOutcome::HashMismatch { .. } => "hash mismatch".to_owned(),
-                DefineOutcome::Invalid { detail } => format!("invalid: {detail}"),
+                DefineOutcome::Invalid => "invalid".to_owned(),
                 DefineOutcome::LimitReached { definitions_max } => format!("limit {definitions_max} reached"),
             };
             format!("{} {}: {outcome}", defined.machine, defined.version)
@@ -110,7 +117,8 @@ pub(crate) fn told(reply: &Reply) -> String {
             let standing = rejected.standing.as_ref();
             let standing = standing
                 .map(|at| format!(" [{} r{} allows {}]", at.state, at.revision, at.allowed.join(",")));
-            format!("{}: {}{}", rejected.code.as_str(), rejected.detail, standing.unwrap_or_default())
+            let (code, detail) = (rejected.code().as_str(), rejected.why.detail());
+            format!("{code}: {detail}{}", standing.unwrap_or_default())
         }
     }
 }

@@ -4,14 +4,14 @@ use std::io;
 
 use bytes::Bytes;
 use quorate_core::entry::{Entry, Membership, Payload};
-use quorate_core::types::{EntryId, Index};
+use quorate_core::types::{EntryId, Index, NodeId, Term};
 use quorate_replica::applier::Applier;
-use quorate_replica::effect::{ApplyBatch, Waiting};
+use quorate_replica::effect::{ApplyBatch, Outcome, Waiting};
 use quorate_replica::error::ProposeError;
 use quorate_replica::input::{Input, Ticket};
-use quorate_replica::request::{CommandEnvelope, RequestId};
+use quorate_replica::request::{CommandEnvelope, CommandKind, RequestId};
 use quorate_replica::session::SessionLimits;
-use quorate_replica::state_machine::{Context, Snapshot, StateMachine};
+use quorate_replica::state_machine::{Codec, Context, DecodeError, Snapshot, StateMachine};
 
 /// A state machine whose replies betray a second application: it adds up, and answers the sum.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -189,6 +189,75 @@ fn the_state_hash_tells_other_replies_and_other_places() {
     assert_ne!(base, hash(vec![add(1, 1, 0, 5), add(1, 2, 0, 6)]), "the places");
     let malformed = entry(1, 3, 0, Payload::Command(Bytes::from_static(b"\x09")));
     assert_ne!(base, hash(vec![noop(), add(1, 2, 0, 5), malformed]), "a refusal");
+}
+
+/// A command that two binaries refuse in different words.
+#[derive(Clone, Debug)]
+struct Worded<const BINARY: usize>;
+
+impl<const BINARY: usize> Codec for Worded<BINARY> {
+    fn encode(&self, _out: &mut Vec<u8>) {}
+
+    fn decode(_bytes: &Bytes) -> Result<Self, DecodeError> {
+        Err(DecodeError { what: format!("the words of binary {BINARY}") })
+    }
+}
+
+impl<const BINARY: usize> StateMachine for Worded<BINARY> {
+    type Command = Worded<BINARY>;
+    type Reply = ();
+
+    fn apply(&mut self, _context: &Context, _command: Self) {
+        unreachable!("no command decodes")
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Box::new(|_| Ok(()))
+    }
+
+    fn restore(&mut self, _source: &mut dyn io::Read) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a binary holds after a refusal with a session, its repetition, one with a key and one without either: the hash, the snapshot
+/// and the answers.
+fn refusals_of<const BINARY: usize>() -> (u64, Vec<u8>, Vec<Outcome>) {
+    let mut applier = Applier::new(Worded::<BINARY>, SessionLimits::default());
+    let open = CommandEnvelope {
+        kind: CommandKind::OpenSession,
+        request_id: Some(RequestId::Session { session: 1, sequence: 0, acknowledged: 0 }),
+        ..CommandEnvelope::default()
+    };
+    let numbered = RequestId::Session { session: 1, sequence: 1, acknowledged: 0 };
+    let key = RequestId::Key(Bytes::from_static(b"k"));
+    let commands = [
+        open,
+        envelope(Some(numbered.clone()), 1),
+        envelope(Some(numbered), 1),
+        envelope(Some(key), 1),
+        envelope(None, 1),
+    ];
+    let commands = commands.map(|command| Payload::Command(command.encode().unwrap()));
+    let bootstrap = Payload::Membership(Membership::of_voters([NodeId::new(1)]).into());
+    let entries = [bootstrap].into_iter().chain(commands).zip(1..);
+    let entries = entries.map(|(payload, index)| entry(1, index, 0, payload)).collect();
+    let waiting = (3..7).map(|index| waiting(index, index, false)).collect();
+    let applied = applier.apply(ApplyBatch { entries, waiting });
+    let mut bytes = Vec::new();
+    applier.snapshot(Term(1)).1(&mut bytes).unwrap();
+    (applier.state_hash(), bytes, applied.answers.into_iter().map(|answer| answer.outcome).collect())
+}
+
+/// In a rolling upgrade two binaries run at once. One that words a refusal differently has not diverged, and must not be stopped.
+#[test]
+fn two_binaries_that_word_a_refusal_differently_hold_the_same_state() {
+    let (hash, bytes, answers) = refusals_of::<1>();
+    let (other_hash, other_bytes, other_answers) = refusals_of::<2>();
+    assert_eq!(hash, other_hash, "the running hash mixes the kind of a refusal, not its words");
+    assert_eq!(bytes, other_bytes, "a snapshot holds no words of a binary");
+    let told = |binary| vec![Err(ProposeError::Malformed(format!("the words of binary {binary}"))); 4];
+    assert_eq!((answers, other_answers), (told(1), told(2)), "each answers in its own words, also again");
 }
 
 #[test]

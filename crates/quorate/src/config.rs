@@ -17,6 +17,8 @@ pub struct Config {
     pub read_timeout: Duration,
     /// How many inputs may wait for the loop. Beyond it callers get `Overloaded` and peers are read more slowly.
     pub inbox_len_max: usize,
+    /// How many bytes of commands may wait for the loop. Beyond it callers get `Overloaded` at once.
+    pub inbox_bytes_max: usize,
     /// How many inputs one turn of the loop takes before it drains once: the largest group commit.
     pub turn_len_max: usize,
     /// The largest command, in bytes.
@@ -56,6 +58,7 @@ impl Default for Config {
             proposal_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(5),
             inbox_len_max: 16 * 1024,
+            inbox_bytes_max: 64 << 20,
             turn_len_max: 4 * 1024,
             command_bytes_max: 1 << 20,
             pending_bytes_max: 64 << 20,
@@ -107,6 +110,7 @@ impl Config {
                 self.append_bytes_max <= COMMAND_BYTES_CAP,
                 "append_bytes_max must be at most 8 MiB: the entries of one message travel in one frame of 16 MiB",
             ),
+            (self.inbox_bytes_max >= self.command_bytes_max, "inbox_bytes_max must hold one command"),
             (self.pending_bytes_max >= self.command_bytes_max, "pending_bytes_max must hold one command"),
             (
                 self.uncommitted_bytes_max >= self.command_bytes_max,

@@ -39,6 +39,7 @@ mod clock;
 mod config;
 mod directory;
 mod error;
+mod inbox_budget;
 mod mail;
 mod metrics;
 mod node;

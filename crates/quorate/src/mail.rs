@@ -38,6 +38,23 @@ pub(crate) enum Mail {
     AskStatus(StatusAnswers),
 }
 
+impl Mail {
+    /// How many bytes of the inbox's budget it has taken.
+    pub(crate) fn command_bytes(&self) -> usize {
+        match self {
+            Mail::Propose(proposal) => proposal.command.body.len(),
+            Mail::Read(_)
+            | Mail::ReadStale(..)
+            | Mail::Received { .. }
+            | Mail::Done(_)
+            | Mail::Cluster(_)
+            | Mail::BulkLink
+            | Mail::Linked(_)
+            | Mail::AskStatus(_) => 0,
+        }
+    }
+}
+
 /// Where the answers of the other nodes go; closed when the asker no longer waits.
 pub(crate) type StatusAnswers = mpsc::Sender<(u64, Result<NodeStatus, StatusError>)>;
 

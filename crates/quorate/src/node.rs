@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::config::Config;
 use crate::error::{NodeError, StartError, StatusError};
+use crate::inbox_budget::InboxBudget;
 use crate::mail::{ClusterMail, Mail, Place, ProposalMail, ReadMail, read_answer};
 use crate::metrics::{Exporter, Metrics};
 use crate::start;
@@ -124,6 +125,9 @@ impl<S: StateMachine> NodeBuilder<S> {
     }
 }
 
+/// After this time those who were asked for their status are asked again; then after twice as long, for a distant one answers late.
+const STATUS_ASK_AGAIN: Duration = Duration::from_millis(250);
+
 /// A running node. Cheap to clone; all clones are the same node. It runs until [`Node::stop`] is called, the last clone is
 /// dropped, or it fails ([`Node::stopped`]).
 pub struct Node<S> {
@@ -142,6 +146,7 @@ impl<S> Clone for Node<S> {
 /// What the clones of a node share.
 pub(crate) struct Inner {
     pub(crate) inbox: mpsc::Sender<Mail>,
+    pub(crate) inbox_budget: Arc<InboxBudget>,
     pub(crate) config: Config,
     pub(crate) published: watch::Receiver<Arc<Published>>,
     pub(crate) ended: watch::Receiver<Option<NodeError>>,
@@ -277,9 +282,15 @@ impl<S: StateMachine> Node<S> {
         explain: bool,
     ) -> Result<(Bytes, Option<Vec<Step>>), ProposeError> {
         let (reply, answer) = oneshot::channel();
+        let bytes = command.body.len();
+        if !self.inner.inbox_budget.take(bytes) {
+            Metrics::add(&self.inner.metrics.overloaded, 1);
+            return Err(ProposeError::Overloaded);
+        }
         match self.inner.inbox.try_send(Mail::Propose(ProposalMail { command, explain, reply })) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
+                self.inner.inbox_budget.give_back(bytes);
                 Metrics::add(&self.inner.metrics.overloaded, 1);
                 return Err(ProposeError::Overloaded);
             }
@@ -370,10 +381,10 @@ impl<S> Node<S> {
         self.wait(|status| status.leader != 0).await.map(|_| ())
     }
 
-    /// Asks every member how it is and returns what was reached within `timeout`, and why the others were not.
+    /// Asks every member how it is, again as long as one has not answered, and returns what was reached within `timeout`, and why the
+    /// others were not.
     pub async fn cluster_status(&self, timeout: Duration) -> Vec<MemberStatus> {
         let own = self.status();
-        let (sender, mut answers) = mpsc::channel(own.peers.len() + 1);
         let mut statuses: Vec<MemberStatus> = own
             .peers
             .iter()
@@ -391,11 +402,23 @@ impl<S> Node<S> {
             }
         };
         let asking = async {
-            if self.inner.inbox.send(Mail::AskStatus(sender)).await.is_err() {
-                own.peers.iter().for_each(|peer| answer(peer.node, Err(StatusError::Stopped)));
-            }
-            while let Some((node, status)) = answers.recv().await {
-                answer(node, status);
+            let mut round = STATUS_ASK_AGAIN;
+            loop {
+                let (sender, mut answers) = mpsc::channel(own.peers.len() + 1);
+                if self.inner.inbox.send(Mail::AskStatus(sender)).await.is_err() {
+                    own.peers.iter().for_each(|peer| answer(peer.node, Err(StatusError::Stopped)));
+                    return;
+                }
+                let collecting = async {
+                    while let Some((node, status)) = answers.recv().await {
+                        answer(node, status);
+                    }
+                };
+                // The way back closes once all have answered. Until then a question or its answer may be lost with a connection.
+                if tokio::time::timeout(round, collecting).await.is_ok() {
+                    return;
+                }
+                round *= 2;
             }
         };
         // What was not answered by then has said so from the start.

@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::error::{NodeError, StatusError};
+use crate::inbox_budget::InboxBudget;
 use crate::mail::{ClusterMail, Mail, ReadMail, StatusAnswers};
 use crate::metrics::Metrics;
 use crate::peers::{Lost, Peers};
@@ -42,6 +43,7 @@ pub(crate) struct Loop {
     pub(crate) config: Config,
     pub(crate) clock: Clock,
     pub(crate) inbox: mpsc::Receiver<Mail>,
+    pub(crate) inbox_budget: Arc<InboxBudget>,
     pub(crate) peers: Arc<Peers>,
     pub(crate) jobs: Jobs,
     pub(crate) directory: Directory,
@@ -79,6 +81,7 @@ impl Loop {
                 ),
                 () = tokio::time::sleep_until(deadline.into()) => {}
             }
+            self.inbox_budget.give_back(mails.iter().map(Mail::command_bytes).sum());
             self.replica.begin_turn(self.clock.now());
             for mail in mails.drain(..) {
                 self.take(mail)?;

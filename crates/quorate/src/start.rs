@@ -34,6 +34,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::error::StartError;
+use crate::inbox_budget::InboxBudget;
 use crate::mail::Mail;
 use crate::metrics::Metrics;
 use crate::node::{Inner, Listen, Node, NodeBuilder};
@@ -117,6 +118,7 @@ async fn wire<S: StateMachine>(
     let opened = open(&builder.directory, &plan, &config)?;
 
     let (inbox, mails) = mpsc::channel(config.inbox_len_max);
+    let inbox_budget = Arc::new(InboxBudget::new(config.inbox_bytes_max));
     let stop = CancellationToken::new();
     let links_stop = CancellationToken::new();
     let tasks = TaskTracker::new();
@@ -151,6 +153,7 @@ async fn wire<S: StateMachine>(
         config: config.clone(),
         clock,
         inbox: mails,
+        inbox_budget: Arc::clone(&inbox_budget),
         peers,
         jobs,
         directory: Directory::new(plan.node, addresses),
@@ -168,7 +171,7 @@ async fn wire<S: StateMachine>(
     main_loop.link(&main_loop.replica.raft().membership());
     let (ended_sender, ended) = watch::channel(None);
     let cluster = plan.cluster;
-    let inner = Inner { inbox, config, published, ended, stop: stop.clone(), metrics, cluster };
+    let inner = Inner { inbox, inbox_budget, config, published, ended, stop: stop.clone(), metrics, cluster };
     let node = plan.node;
     Ok((Parts { node, main_loop, workers, tasks, links_stop, stop, ended: ended_sender }, inner))
 }

@@ -106,6 +106,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         get: |config| config.replication.inbox_len_max.to_string(),
     },
     Setting {
+        key: "limits.inbox_bytes_max",
+        about: "commands that may wait for the node's loop",
+        set: |config, text| put(&mut config.replication.inbox_bytes_max, size(text)),
+        get: |config| show_size(config.replication.inbox_bytes_max as u64),
+    },
+    Setting {
         key: "limits.pending_bytes_max",
         about: "commands that wait for their answer on this node",
         set: |config, text| put(&mut config.replication.pending_bytes_max, size(text)),

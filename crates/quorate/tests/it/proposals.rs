@@ -55,6 +55,33 @@ async fn a_single_node_is_a_cluster_and_keeps_its_data() {
     assert_eq!(words(&node).await, ["alone"]);
 }
 
+/// Callers are refused at once while the bytes that wait for the loop are too many, and what was refused costs nothing later.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inbox_full_of_bytes_refuses_at_once_and_forgets_nothing_that_it_took() {
+    let mut cluster = Cluster::new(1);
+    cluster.config.command_bytes_max = 1 << 20;
+    cluster.config.inbox_bytes_max = 2 << 20;
+    let node = cluster.start(1).await;
+    let callers: Vec<_> = (0..64)
+        .map(|_| {
+            let node = node.clone();
+            tokio::spawn(async move { node.propose("x".repeat(1 << 20)).await })
+        })
+        .collect();
+    let mut kept = 0;
+    for caller in callers {
+        match bounded(caller).await.expect("no panic") {
+            Ok(_) => kept += 1,
+            Err(error) => {
+                assert_eq!(error, ProposeError::Overloaded, "nothing happened, and the caller is told so")
+            }
+        }
+    }
+    assert!(kept >= 2, "as many as the budget holds got in: {kept}");
+    let whole = bounded(node.propose("y".repeat(1 << 20))).await.expect("all room is free again");
+    assert_eq!(whole, kept + 1, "exactly those that were answered were applied");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_request_id_gets_the_first_answer_also_after_a_leader_change_and_a_restart() {
     let mut cluster = Cluster::new(3);

@@ -49,7 +49,7 @@ pub(crate) struct Footer {
 }
 
 impl BatchHead {
-    fn put(&self, out: &mut BytesMut) {
+    fn put(&self, out: &mut impl BufMut) {
         out.put_u64_le(self.number);
         out.put_u64_le(self.durable.segment);
         out.put_u64_le(self.durable.offset);
@@ -225,9 +225,7 @@ impl Encoder {
         let start_offset = self.base + self.start as u64;
 
         let start = &mut self.out[self.start..self.start + HEAD_LEN + BATCH_HEAD_LEN];
-        let mut body = BytesMut::with_capacity(BATCH_HEAD_LEN);
-        batch.put(&mut body);
-        start[HEAD_LEN..].copy_from_slice(&body);
+        batch.put(&mut &mut start[HEAD_LEN..]);
         record::put_head(start, self.seed, start_offset, Head::plain(Kind::Start, self.group));
 
         self.out.put_bytes(0, self.out.len().next_multiple_of(SECTOR) - self.out.len());

@@ -180,7 +180,9 @@ impl SegmentBytes<'_> {
         };
         let records_end = at + footer.head.records_len as usize;
         let body = &self.bytes[..records_end];
-        let mut records = Vec::new();
+        // A record has a header at least: the count of a footer takes no more memory than the bytes that are here.
+        let records_max = (footer.head.records_len as usize / HEAD_LEN).min(footer.head.records as usize);
+        let mut records = Vec::with_capacity(records_max);
         let mut runs: Vec<Run> = Vec::new();
         let mut place = at;
         while place < records_end {

@@ -173,7 +173,8 @@ impl<D: Disk + Clone> std::io::Read for SnapshotReader<D> {
             self.next += 1;
         }
         let len = buffer.len().min(self.rest.len());
-        buffer[..len].copy_from_slice(&self.rest.split_to(len));
+        buffer[..len].copy_from_slice(&self.rest[..len]);
+        self.rest.advance(len);
         Ok(len)
     }
 }

@@ -393,9 +393,8 @@ fn on_link_event(lane: Lane, event: LinkEvent) -> Mail {
 }
 
 /// Runs in the connection's task, so that the loop gets messages and not bytes.
-#[allow(clippy::needless_pass_by_value)] // The shape that the listener wants.
 fn decode(inbound: Inbound) -> Result<Mail, String> {
-    let decoded = inbound.frames.iter().map(|frame| peer_codec::decode(frame.kind, &frame.body));
+    let decoded = inbound.frames.into_iter().map(|frame| peer_codec::decode(frame.kind, frame.body));
     let messages = decoded.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
     Ok(Mail::Received { from: inbound.from, messages })
 }

@@ -114,8 +114,7 @@ pub fn encode(message: &PeerMessage) -> (u8, Bytes) {
 ///
 /// # Errors
 /// When the bytes are no message that this version understands.
-pub fn decode(kind: u8, body: &Bytes) -> Result<PeerMessage, DecodeError> {
-    let mut body = body.clone();
+pub fn decode(kind: u8, mut body: Bytes) -> Result<PeerMessage, DecodeError> {
     let message = match kind {
         KIND_RAFT => {
             let envelope =

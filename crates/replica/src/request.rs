@@ -51,14 +51,19 @@ impl std::fmt::Display for RequestId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             RequestId::Session { session, sequence, .. } => {
-                // Digit by digit: this is done for each command that is applied, and the width of a format costs more than all digits.
-                let mut digits = [0; 32];
-                for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(session.to_be_bytes()) {
+                // Digit by digit and in one piece: this is done for each command that is applied, and formats cost more than all digits.
+                let mut text = [b':'; SESSION_DIGITS + 1 + SEQUENCE_DIGITS_MAX];
+                let pairs = text[..SESSION_DIGITS].as_chunks_mut::<2>().0.iter_mut();
+                for (pair, byte) in pairs.zip(session.to_be_bytes()) {
                     *pair = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
                 }
-                let digits = std::str::from_utf8(&digits).expect("hex digits are text");
-                f.write_str(digits)?;
-                write!(f, ":{sequence}")
+                let len = SESSION_DIGITS + 1 + sequence.checked_ilog10().map_or(1, |log| log as usize + 1);
+                let mut rest = *sequence;
+                for digit in text[SESSION_DIGITS + 1..len].iter_mut().rev() {
+                    *digit = HEX[(rest % 10) as usize];
+                    rest /= 10;
+                }
+                f.write_str(std::str::from_utf8(&text[..len]).expect("digits are text"))
             }
             RequestId::Key(key) => f.write_str(&String::from_utf8_lossy(key)),
         }
@@ -66,3 +71,7 @@ impl std::fmt::Display for RequestId {
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
+/// How many digits a session has in words.
+const SESSION_DIGITS: usize = 32;
+/// How many digits a sequence has at most.
+const SEQUENCE_DIGITS_MAX: usize = 20;

@@ -105,8 +105,13 @@ fn write_bytes(out: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
 /// Reads as many bytes as the source says and has: memory grows with what arrives, not with what was promised.
 fn read_bytes(source: &mut dyn Read, bytes_max: usize) -> io::Result<Bytes> {
     let len = read_len(source, bytes_max)?;
-    let mut bytes = Vec::new();
-    source.take(len as u64).read_to_end(&mut bytes)?;
+    // Nearly all are short: these are read at once.
+    let mut bytes = vec![0; len.min(READ_AT_ONCE_BYTES)];
+    source.read_exact(&mut bytes)?;
+    let rest = (len - bytes.len()) as u64;
+    if rest > 0 {
+        source.take(rest).read_to_end(&mut bytes)?;
+    }
     if bytes.len() < len {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the tables end too early"));
     }
@@ -124,5 +129,7 @@ fn invalid(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
+/// How much memory is taken before the bytes for it have arrived, in bytes.
+const READ_AT_ONCE_BYTES: usize = 4 << 10;
 /// No reply is longer, in bytes: a frame would not carry it to the node that asked.
 const REPLY_BYTES_MAX: usize = 1 << 30;

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 
 use quorate_core::types::NodeId;
 
+use crate::network::Arrivals;
+
 /// Something to be drawn.
 #[derive(Clone, Debug)]
 enum Step {
@@ -38,11 +40,11 @@ impl Diagram {
         at_us: u64,
         link: (NodeId, NodeId),
         message: (&'static str, String),
-        arrivals_us: &[u64],
+        arrivals: Arrivals,
     ) {
         let (from, to) = link;
         let (kind, what) = message;
-        self.push(at_us, Step::Message { from, to, kind, what, arrivals_us: arrivals_us.to_vec() });
+        self.push(at_us, Step::Message { from, to, kind, what, arrivals_us: arrivals.all().collect() });
     }
 
     /// Something happens to a node.

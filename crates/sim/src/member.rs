@@ -314,7 +314,7 @@ impl Member {
             // The handshake failed on the own disk: no connection.
             Err(_) => return Ok(()),
         }
-        let message = peer_codec::decode(kind, &body).map_err(|error| {
+        let message = peer_codec::decode(kind, body).map_err(|error| {
             Violation::safety("what was encoded decodes", format!("kind {kind} from {from}: {error}"))
         })?;
         running.take(scene, Input::Received { from, message });

@@ -105,6 +105,22 @@ pub struct Parcel {
     pub len: usize,
 }
 
+/// When a message arrives, in microseconds of virtual time.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Arrivals {
+    /// Not at all if it is lost.
+    pub first: Option<u64>,
+    /// A second time if it is repeated.
+    pub copy: Option<u64>,
+}
+
+impl Arrivals {
+    /// All of them, the copy last.
+    pub fn all(self) -> impl Iterator<Item = u64> {
+        self.first.into_iter().chain(self.copy)
+    }
+}
+
 /// All links between the nodes.
 #[derive(Clone, Debug)]
 pub struct Network {
@@ -142,27 +158,27 @@ impl Network {
     }
 
     /// When a message that is sent now arrives: not at all, once, or twice.
-    pub fn judge(&mut self, now_us: u64, parcel: Parcel) -> Vec<u64> {
+    pub fn judge(&mut self, now_us: u64, parcel: Parcel) -> Arrivals {
         let Parcel { from, to, kind, len } = parcel;
         assert!(from != to, "a node does not send to itself over the network");
         self.counters.sent += 1;
         if self.cut.contains(&(from, to)) {
             self.counters.cut += 1;
-            return Vec::new();
+            return Arrivals::default();
         }
         if self.filter == Some(kind) {
             self.counters.filtered += 1;
-            return Vec::new();
+            return Arrivals::default();
         }
         if self.len_max.is_some_and(|len_max| len > len_max) {
             self.counters.too_large += 1;
-            return Vec::new();
+            return Arrivals::default();
         }
         if self.rng.chance(self.options.loss_per_mille) {
             self.counters.lost += 1;
-            return Vec::new();
+            return Arrivals::default();
         }
-        let mut arrivals = vec![self.arrival(now_us, from, to)];
+        let mut arrivals = Arrivals { first: Some(self.arrival(now_us, from, to)), copy: None };
         if self.rng.chance(self.options.repeat_per_mille) {
             self.counters.repeated += 1;
             let mut copy_us = self.arrival(now_us, from, to);
@@ -170,7 +186,7 @@ impl Network {
             if self.options.straggle_per_mille > 0 && self.rng.chance(300) {
                 copy_us += 100 * self.rng.exponential(self.options.delay_mean_us);
             }
-            arrivals.push(copy_us);
+            arrivals.copy = Some(copy_us);
         }
         arrivals
     }

@@ -24,7 +24,7 @@ use crate::clock::{Clock, Timer};
 use crate::disk::SimDisk;
 use crate::host::Host;
 use crate::ledger::Ledger;
-use crate::network::{MessageKind, Parcel};
+use crate::network::{Arrivals, MessageKind, Parcel};
 use crate::scene::{Event, Fetch, Life, Scene, Work};
 use crate::snapshots::SnapshotWork;
 use crate::workload::{CLIENT_DELAY_US, Request, RequestKind, Response, ResponseKind};
@@ -388,7 +388,7 @@ impl Running {
         match self.log.plan(from, through, bytes_max) {
             Some(plan) => {
                 let delay = scene.delays.between(50, 2_000);
-                scene.after(delay, Event::Work(self.life, Work::FetchRead { purpose, plan }));
+                scene.after(delay, Event::Work(self.life, Work::FetchRead { purpose, plan: Box::new(plan) }));
             }
             // A snapshot holds what they did.
             None if from <= self.log.base().index => {
@@ -488,28 +488,32 @@ impl Running {
         let (kind, body) = peer_codec::encode(message);
         let parcel = Parcel { from, to, kind: kind_of(message), len: body.len() };
         let (sent_us, incarnation) = (scene.now_us, self.incarnation());
-        let arrivals_us = scene.network.judge(sent_us, parcel);
-        self.trace_message(scene, to, message, &arrivals_us);
-        for at_us in arrivals_us {
-            let body = body.clone();
-            scene.at(at_us, Event::Arrive { from, to, kind, body, sent_us, incarnation });
+        let arrivals = scene.network.judge(sent_us, parcel);
+        self.trace_message(scene, to, message, arrivals);
+        let Arrivals { first: Some(first_us), copy } = arrivals else { return Ok(()) };
+        let arrival = |body| Event::Arrive { from, to, kind, body, sent_us, incarnation };
+        // A body that nobody shares is cheaper to come by than to copy, and nearly all arrive once.
+        let repeated = copy.map(|copy_us| (copy_us, body.clone()));
+        scene.at(first_us, arrival(body));
+        if let Some((copy_us, body)) = repeated {
+            scene.at(copy_us, arrival(body));
         }
         Ok(())
     }
 
-    fn trace_message(&self, scene: &mut Scene, to: NodeId, message: &PeerMessage, arrivals_us: &[u64]) {
+    fn trace_message(&self, scene: &mut Scene, to: NodeId, message: &PeerMessage, arrivals: Arrivals) {
         if !scene.trace.is_on() {
             return;
         }
         let (from, now_us) = (self.life.node, scene.now_us);
         let (kind, what) = words::message(message);
-        let arrival = match arrivals_us {
-            [] => "LOST".to_string(),
-            [one] => format!("+{} us", one - now_us),
-            [first, .., last] => format!("+{} us and again +{} us", first - now_us, last - now_us),
+        let arrival = match (arrivals.first, arrivals.copy) {
+            (None, _) => "LOST".to_string(),
+            (Some(one), None) => format!("+{} us", one - now_us),
+            (Some(first), Some(copy)) => format!("+{} us and again +{} us", first - now_us, copy - now_us),
         };
         scene.line(from, || format!("-> {to} {kind} {what}  {arrival}"));
-        scene.trace.draw(|diagram| diagram.message(now_us, (from, to), (kind, what), arrivals_us));
+        scene.trace.draw(|diagram| diagram.message(now_us, (from, to), (kind, what), arrivals));
     }
 
     fn wake_log(&mut self, scene: &mut Scene) {

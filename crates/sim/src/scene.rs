@@ -43,8 +43,8 @@ pub enum Event {
     Request {
         /// Where.
         node: NodeId,
-        /// What.
-        request: Request,
+        /// What. In memory of its own: it is rare, and the largest of all events.
+        request: Box<Request>,
     },
     /// An answer arrives at a client.
     Response(Response),
@@ -89,8 +89,8 @@ pub enum Work {
     FetchRead {
         /// Why.
         purpose: FetchPurpose,
-        /// Where they stand.
-        plan: ReadPlan,
+        /// Where they stand. In memory of its own, as it is rare.
+        plan: Box<ReadPlan>,
     },
     /// The applier takes its next piece of work.
     Apply,
@@ -182,13 +182,20 @@ pub struct Scene {
     scheduled_len: u64,
 }
 
-/// An event with its place in time. Events of the same microsecond come in an order that the seed decides.
+/// An event with its place in time.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Scheduled {
-    at_us: u64,
-    tie: u64,
+    /// When it happens, and in the lower half what the seed drew: it decides the order of events of the same microsecond. One number,
+    /// because the queue compares little else.
+    at: u128,
     number: u64,
     place: usize,
+}
+
+impl Scheduled {
+    fn at_us(&self) -> u64 {
+        u64::try_from(self.at >> 64).expect("the upper half of 128 bits has 64 bits")
+    }
 }
 
 impl Scene {
@@ -244,23 +251,24 @@ impl Scene {
             self.events.push(None);
         }
         self.events[place] = Some(event);
-        let scheduled = Scheduled { at_us, tie: self.tie.next_u64(), number: self.scheduled_len, place };
+        let at = u128::from(at_us) << 64 | u128::from(self.tie.next_u64());
+        let scheduled = Scheduled { at, number: self.scheduled_len, place };
         self.queue.push(Reverse(scheduled));
     }
 
     /// Moves time to the next event and takes it.
     pub fn take_next(&mut self) -> Option<Event> {
         let Reverse(scheduled) = self.queue.pop()?;
-        assert!(scheduled.at_us >= self.now_us, "virtual time never goes back");
-        self.now_us = scheduled.at_us;
-        self.order = hash_word(hash_word(self.order, scheduled.at_us), scheduled.number);
+        assert!(scheduled.at_us() >= self.now_us, "virtual time never goes back");
+        self.now_us = scheduled.at_us();
+        self.order = hash_word(hash_word(self.order, self.now_us), scheduled.number);
         self.free.push(scheduled.place);
         Some(self.events[scheduled.place].take().expect("what the queue names has not happened yet"))
     }
 
     /// When the next event happens.
     pub fn next_at(&self) -> Option<u64> {
-        self.queue.peek().map(|Reverse(scheduled)| scheduled.at_us)
+        self.queue.peek().map(|Reverse(scheduled)| scheduled.at_us())
     }
 
     /// Whether faults may still happen.

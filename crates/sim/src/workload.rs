@@ -323,7 +323,7 @@ impl Client {
             scene.tell(self.id, || {
                 format!("-> {node} operation {} {}", name.operation, self.doing.in_words())
             });
-            let request = Request { name, kind: kind.clone() };
+            let request = Box::new(Request { name, kind: kind.clone() });
             scene.after(CLIENT_DELAY_US, Event::Request { node, request });
         }
         // Each repetition waits twice as long: clients that never back off would bury a slow cluster in copies.

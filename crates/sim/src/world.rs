@@ -231,7 +231,7 @@ impl World {
                     member(&mut self.members, to).on_message(scene, frame)?;
                 }
             }
-            Event::Request { node, request } => member(&mut self.members, node).on_request(scene, request),
+            Event::Request { node, request } => member(&mut self.members, node).on_request(scene, *request),
             Event::Response(response) => {
                 client(&mut self.clients, response.request.client).on_response(scene, response)?;
             }

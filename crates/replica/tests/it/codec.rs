@@ -186,7 +186,7 @@ fn every_envelope_comes_back_and_its_body_is_not_copied() {
 fn every_message_comes_back() {
     for message in messages() {
         let (kind, body) = peer_codec::encode(&message);
-        assert_eq!(peer_codec::decode(kind, &body), Ok(message));
+        assert_eq!(peer_codec::decode(kind, body), Ok(message));
         assert!(!KINDS_RESERVED.contains(&kind));
     }
 }
@@ -244,7 +244,7 @@ fn a_count_above_the_bytes_is_refused_before_memory_is_taken() {
         for count in [1, 1 << 20, u32::MAX] {
             let mut body = count.to_le_bytes().to_vec();
             body.extend_from_slice(&[0; 4]);
-            assert!(peer_codec::decode(kind, &Bytes::from(body)).is_err(), "kind {kind}, count {count}");
+            assert!(peer_codec::decode(kind, Bytes::from(body)).is_err(), "kind {kind}, count {count}");
         }
     }
 }
@@ -267,11 +267,11 @@ fn damaged_bytes_never_panic() {
     let read = |kind: Option<u8>, bytes: Bytes| match kind {
         None => drop(CommandEnvelope::decode(&bytes)),
         Some(kind) => {
-            if let Ok(message) = peer_codec::decode(kind, &bytes)
+            if let Ok(message) = peer_codec::decode(kind, bytes.clone())
                 && !matches!(message, PeerMessage::Raft(_))
             {
                 let again = peer_codec::encode(&message).1;
-                assert_eq!(peer_codec::decode(kind, &again), Ok(message), "what was read can be written");
+                assert_eq!(peer_codec::decode(kind, again), Ok(message), "what was read can be written");
             }
         }
     };
@@ -284,7 +284,9 @@ fn damaged_bytes_never_panic() {
                 Some(7) if end >= 8 => {}
                 // So does a piece of a snapshot behind what stands before it.
                 Some(9) if bytes[0] == 1 && end >= 37 => {}
-                Some(kind) => assert!(peer_codec::decode(*kind, &cut).is_err(), "kind {kind} cut at {end}"),
+                Some(kind) => {
+                    assert!(peer_codec::decode(*kind, cut.clone()).is_err(), "kind {kind} cut at {end}")
+                }
             }
         }
     }

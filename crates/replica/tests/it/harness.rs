@@ -361,7 +361,7 @@ impl Cluster {
             let cut = self.cut.is_some_and(|(node, _)| node == from || node == to);
             let node = &mut self.nodes[usize::try_from(to.get()).unwrap() - 1];
             if !cut && node.down_until.is_none() {
-                let message = peer_codec::decode(kind, &body).unwrap();
+                let message = peer_codec::decode(kind, body).unwrap();
                 node.inputs.push(Input::Received { from, message });
             }
         }

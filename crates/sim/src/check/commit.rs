@@ -2,14 +2,13 @@
 //! durable on a quorum, stands in the log of every later leader, and is never cut from a log.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use quorate_core::entry::Membership;
 use quorate_core::ready::Write;
 use quorate_core::types::{EntryId, Index, NodeId, Term};
 
 use super::log_matching::Logs;
-use super::members::is_quorum;
+use super::members::{InForce, is_quorum};
 use super::{Seen, Violation, last_index, position};
 
 /// Every commit of the run.
@@ -104,12 +103,7 @@ impl Commits {
     }
 
     /// What a node counts as committed must be what everybody else does, and must rest on a quorum of disks.
-    pub(super) fn on_turn(
-        &mut self,
-        seen: Seen,
-        logs: &Logs,
-        in_force: &[Arc<Membership>],
-    ) -> Result<(), Violation> {
+    pub(super) fn on_turn(&mut self, seen: Seen, logs: &Logs, in_force: &InForce) -> Result<(), Violation> {
         let before = self.seen.insert(seen.node, seen);
         let commit_before = before.map_or(Index(0), |seen| seen.commit);
         if let Some(before) = before
@@ -167,13 +161,13 @@ impl Commits {
 }
 
 /// A new commit: its last entry, and with it all before, is durable on a quorum of the members in force.
-fn check_quorum(seen: Seen, id: EntryId, logs: &Logs, in_force: &[Arc<Membership>]) -> Result<(), Violation> {
+fn check_quorum(seen: Seen, id: EntryId, logs: &Logs, in_force: &InForce) -> Result<(), Violation> {
     let holds = |node: NodeId| logs.held(node, id);
-    if in_force.iter().any(|membership| is_quorum(membership, holds)) {
+    if in_force.all().any(|membership| is_quorum(membership, holds)) {
         return Ok(());
     }
     let holders: Vec<NodeId> =
-        in_force.iter().flat_map(|membership| membership.members()).filter(|node| holds(*node)).collect();
+        in_force.all().flat_map(Membership::members).filter(|node| holds(*node)).collect();
     Err(Violation::safety(
         "what is committed is durable on a quorum of the members in force",
         format!("{} committed {id}, durable on {holders:?} of {in_force:?}", seen.node),

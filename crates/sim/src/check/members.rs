@@ -20,6 +20,21 @@ pub struct Members {
     known: BTreeMap<EntryId, Arc<Membership>>,
 }
 
+/// The memberships that were in force at a node in the course of a turn.
+#[derive(Debug)]
+pub(super) struct InForce {
+    /// The one before the turn. None before the first.
+    before: Option<Arc<Membership>>,
+    /// Those that entered its log in the turn.
+    entered: Vec<Arc<Membership>>,
+}
+
+impl InForce {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Membership> {
+        self.before.iter().chain(&self.entered).map(AsRef::as_ref)
+    }
+}
+
 impl Members {
     /// A node starts with this log, behind the entries that are compacted.
     pub(super) fn on_start(&mut self, node: NodeId, compacted: &[EntryId], log: &[Entry]) {
@@ -50,17 +65,17 @@ impl Members {
         seen: Seen,
         write: Option<&Write>,
         log: &[EntryId],
-    ) -> Result<Vec<Arc<Membership>>, Violation> {
+    ) -> Result<InForce, Violation> {
         let own = self.logs.entry(seen.node).or_default();
-        let mut in_force: Vec<Arc<Membership>> =
-            own.last().map(|(_, last)| Arc::clone(last)).into_iter().collect();
+        let before = own.last().map(|(_, last)| Arc::clone(last));
+        let mut in_force = InForce { before, entered: Vec::new() };
         let Some(first) = write.and_then(|write| write.entries.first()) else { return Ok(in_force) };
         own.retain(|(id, _)| id.index < first.id.index);
         for (id, membership) in memberships(&write.expect("it has entries").entries) {
             if seen.leads && id.term == seen.term {
                 check_change(seen, id, own.last(), &membership, log)?;
             }
-            in_force.push(Arc::clone(&membership));
+            in_force.entered.push(Arc::clone(&membership));
             self.known.insert(id, Arc::clone(&membership));
             own.push((id, membership));
         }
@@ -132,10 +147,10 @@ pub(crate) fn is_quorum(membership: &Membership, holds: impl Fn(NodeId) -> bool)
 pub(super) fn check_election(
     node: NodeId,
     term: Term,
-    in_force: &[Arc<Membership>],
+    in_force: &InForce,
     voted: impl Fn(NodeId) -> bool,
 ) -> Result<(), Violation> {
-    if in_force.iter().any(|membership| is_quorum(membership, &voted)) {
+    if in_force.all().any(|membership| is_quorum(membership, &voted)) {
         return Ok(());
     }
     Err(Violation::safety(

@@ -26,9 +26,10 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use crate::config::PRIORITY_MAX;
 use crate::entry::{Entry, HardState, Membership, Payload};
 use crate::membership::ADDRESS_BYTES_MAX;
-use crate::message::{Envelope, Message};
+use crate::message::{Envelope, Message, Standing};
 use crate::types::{EntryId, Index, NodeId, Term};
 
 /// Why bytes are not what they should be.
@@ -217,7 +218,8 @@ impl Envelope {
                 Message::AppendRequest { entries, .. } => {
                     APPEND_HEADER_BYTES + entries.iter().map(Entry::encoded_len).sum::<usize>()
                 }
-                Message::AppendResponse { .. } | Message::HeartbeatResponse { .. } => 8,
+                Message::AppendResponse { .. } => 8,
+                Message::HeartbeatResponse { .. } => 8 + STANDING_BYTES,
                 Message::AppendRejected { .. } => 24,
                 Message::TimeoutNow => 0,
             }
@@ -259,7 +261,10 @@ impl Envelope {
                 out.put_u64_le(commit.0);
                 out.put_u64_le(*round);
             }
-            Message::HeartbeatResponse { round } => out.put_u64_le(*round),
+            Message::HeartbeatResponse { round, standing } => {
+                out.put_u64_le(*round);
+                put_standing(out, *standing);
+            }
             Message::TimeoutNow => {}
         }
     }
@@ -323,11 +328,27 @@ fn take_message(kind: u8, bytes: &mut Bytes) -> Result<Message, DecodeError> {
         5 => Message::AppendResponse { matched: index(bytes)? },
         6 => Message::AppendRejected { prev: index(bytes)?, hint: take_id(bytes)? },
         7 => Message::Heartbeat { commit: index(bytes)?, round: round(bytes)? },
-        8 => Message::HeartbeatResponse { round: round(bytes)? },
+        8 => Message::HeartbeatResponse { round: round(bytes)?, standing: take_standing(bytes)? },
         9 => Message::TimeoutNow,
         10 => Message::SnapshotOffer { last: take_id(bytes)? },
         _ => return Err(DecodeError::Invalid("the kind of a message")),
     })
+}
+
+pub(crate) fn put_standing(out: &mut BytesMut, standing: Standing) {
+    let Standing { priority, disk_ticks, rests, full } = standing;
+    out.put_u8(priority);
+    out.put_u32_le(disk_ticks);
+    out.put_u8(u8::from(rests) | u8::from(full) << 1);
+}
+
+fn take_standing(bytes: &mut Bytes) -> Result<Standing, DecodeError> {
+    need(bytes, STANDING_BYTES)?;
+    let (priority, disk_ticks, flags) = (bytes.get_u8(), bytes.get_u32_le(), bytes.get_u8());
+    if priority > PRIORITY_MAX || flags > 3 {
+        return Err(DecodeError::Invalid("how fit a node is to lead"));
+    }
+    Ok(Standing { priority, disk_ticks, rests: flags & 1 != 0, full: flags & 2 != 0 })
 }
 
 pub(crate) fn need(bytes: &Bytes, count: usize) -> Result<(), DecodeError> {
@@ -434,5 +455,6 @@ pub const MEMBERS_LEN_MAX: usize = 1_024;
 const NUMBER_MAX: u64 = 1 << 62;
 const ENVELOPE_FORMAT: u8 = 0;
 const ENVELOPE_HEADER_BYTES: usize = 1 + 1 + 8 + 8 + 8;
+const STANDING_BYTES: usize = 1 + 4 + 1;
 const APPEND_HEADER_BYTES: usize = 16 + 8 + 4;
 const ENTRY_HEADER_BYTES: usize = 1 + 8 + 8 + 8 + 4;

@@ -31,6 +31,9 @@ pub struct Config {
     pub window_bytes_max: usize,
     /// How many reads may wait for their heartbeat round.
     pub reads_len_max: usize,
+    /// How much this node is meant to lead, from 0 to [`PRIORITY_MAX`]. The leadership moves to a fit voter of higher priority once the
+    /// cluster is at rest. A node of priority 0 leads only if nobody else can, and not for longer than it must.
+    pub priority: u8,
 }
 
 /// Why a configuration makes no sense.
@@ -64,6 +67,7 @@ impl Config {
             command_bytes_max: 1 << 20,
             window_bytes_max: 64 << 20,
             reads_len_max: 65_536,
+            priority: PRIORITY_MAX,
         }
     }
 
@@ -92,6 +96,7 @@ impl Config {
             ),
             (self.window_bytes_max >= 1, "window_bytes_max must be at least 1"),
             (self.reads_len_max >= 1, "reads_len_max must be at least 1"),
+            (self.priority <= PRIORITY_MAX, "priority must be between 0 and 100"),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
             Some((_, reason)) => Err(ConfigError { reason }),
@@ -99,6 +104,9 @@ impl Config {
         }
     }
 }
+
+/// The highest priority, and the one that a node has unless it is set.
+pub const PRIORITY_MAX: u8 = 100;
 
 /// The longest election timeout: far beyond any use, and sums of a few of them cannot wrap.
 const TIMEOUT_TICKS_MAX: u64 = 1 << 40;

@@ -16,11 +16,13 @@ use crate::ready::{ChangeEnd, Fact, Refusal, TransferEnd};
 use crate::role::{Candidate, Follower, Leader, PreCandidate, RoleState};
 use crate::transfer::Transfer;
 use crate::types::{EntryId, NodeId, Term, WriteNumber};
+use crate::watch::Watch;
 
 impl Raft {
     /// Time has passed.
     pub(crate) fn on_tick(&mut self, elapsed: u64, wall_ms: u64) {
         self.wall_ms = wall_ms;
+        self.on_fitness_tick(elapsed);
         match &mut self.role {
             RoleState::Leader(_) => return self.on_leader_tick(elapsed),
             RoleState::Follower(follower) => {
@@ -44,7 +46,7 @@ impl Raft {
             // The own vote is not durable yet. Another term would not make the disk faster, only the terms higher.
             return;
         }
-        if self.may_campaign() {
+        if self.may_campaign() && !self.lets_others_stand() {
             self.pre_campaign();
         } else {
             self.become_follower(None, "the election timer fired");
@@ -81,8 +83,9 @@ impl Raft {
     pub(crate) fn restart_election_timer(&mut self) {
         let timeout = self.config.election_timeout_ticks;
         self.election_elapsed_ticks = 0;
-        self.election_due_ticks = timeout + self.rng.below(timeout);
-        assert!(self.election_due_ticks < 2 * timeout, "the random share is below one timeout");
+        let delay = self.priority_delay_ticks();
+        self.election_due_ticks = timeout + self.rng.below(timeout) + delay;
+        assert!(self.election_due_ticks < 2 * timeout + delay, "the random share is below one timeout");
     }
 
     /// Whether a leader is alive as far as this node can tell: then votes are refused and terms are not raised by
@@ -110,6 +113,7 @@ impl Raft {
                 let end = TransferEnd::SteppedDown { from: self.hard_state.term };
                 self.out.transfers.push((ticket, end));
             }
+            let reason = role.watch.giving_way.unwrap_or(reason);
             self.out.facts.push(Fact::SteppedDown { term: self.hard_state.term, reason });
             self.restart_election_timer();
         }
@@ -278,8 +282,10 @@ impl Raft {
             term_first: last.next(),
             transfer: None,
             changing: Changing::default(),
+            watch: Watch::default(),
         }));
         self.sync_peers();
+        self.fitness.passed = 0;
         self.out.facts.push(Fact::BecameLeader(self.hard_state.term));
         let noop = self.append_own(Payload::Noop, self.wall_ms);
         assert!(noop.term == self.hard_state.term, "the first entry of a leader is of its own term");

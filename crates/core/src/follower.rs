@@ -29,6 +29,7 @@ impl Raft {
             }
         }
         self.election_elapsed_ticks = 0;
+        self.fitness.passed = 0;
     }
 
     /// Entries, or a question without any. If the entry at `prev` is here, the logs agree up to it (Log Matching), and what
@@ -129,6 +130,7 @@ impl Raft {
         } else {
             self.commit_through(commit);
         }
-        self.send(from, Message::HeartbeatResponse { round });
+        let standing = self.standing();
+        self.send(from, Message::HeartbeatResponse { round, standing });
     }
 }

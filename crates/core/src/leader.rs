@@ -5,8 +5,9 @@ use bytes::Bytes;
 
 use crate::config::Config;
 use crate::entry::{Entry, Payload};
+use crate::fitness::slow_disk_ticks;
 use crate::log::Log;
-use crate::message::{Envelope, Message};
+use crate::message::{Envelope, Message, Standing};
 use crate::planted::{self, Bug};
 use crate::progress::{Progress, Sending};
 use crate::quorum;
@@ -110,8 +111,8 @@ impl Raft {
         let due = leader.heartbeat_elapsed_ticks >= self.config.heartbeat_ticks;
         if !has_quorum {
             self.become_follower(None, "no quorum answered within the election timeout");
-        } else if disk_stands {
-            self.become_follower(None, "the own disk has not answered for four election timeouts");
+        } else if let Some(reason) = self.on_watch_tick(elapsed, disk_stands) {
+            self.step_aside(reason);
         } else {
             if due {
                 self.broadcast_heartbeat();
@@ -119,6 +120,15 @@ impl Raft {
             self.on_changes_tick(elapsed);
             self.on_transfer_tick(elapsed);
         }
+    }
+
+    /// Stops leading because it does so badly, and does not want to do it again soon.
+    fn step_aside(&mut self, reason: &'static str) {
+        self.begin_rest();
+        if let RoleState::Leader(leader) = &mut self.role {
+            leader.watch.giving_way = Some(reason);
+        }
+        self.become_follower(None, reason);
     }
 
     /// Begins a new heartbeat round. The commit index in it never exceeds what the peer acknowledged in this term: above
@@ -166,10 +176,11 @@ impl Raft {
     }
 
     /// A peer answered a heartbeat round.
-    pub(crate) fn on_heartbeat_response(&mut self, from: NodeId, round: u64) {
+    pub(crate) fn on_heartbeat_response(&mut self, from: NodeId, round: u64, standing: Standing) {
         let RoleState::Leader(leader) = &self.role else { return };
         let newest_round = leader.round;
         let Some(progress) = self.heard_peer(from) else { return };
+        progress.standing = Some(standing);
         if round > newest_round {
             self.ignore(from, "the peer answers a round that never began");
             return;
@@ -213,6 +224,12 @@ impl Raft {
         let is_own = self.log.term_at(held) == Some(self.hard_state.term);
         if held > self.commit && (is_own || planted::is(Bug::OldTermCommittedByCount)) {
             self.commit_through(held);
+            let (persisted, commit, bound) =
+                (self.log.persisted(), self.commit, slow_disk_ticks(&self.config));
+            let RoleState::Leader(leader) = &mut self.role else {
+                unreachable!("only a leader counts copies")
+            };
+            leader.watch.on_moved(persisted, commit, bound);
         }
     }
 

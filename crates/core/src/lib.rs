@@ -81,6 +81,10 @@ mod leader;
 
 mod progress;
 
+mod watch;
+
+mod fitness;
+
 mod read_index;
 
 mod transfer;

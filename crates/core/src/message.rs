@@ -16,6 +16,26 @@ pub struct Envelope {
     pub message: Message,
 }
 
+/// How fit a node is to lead, as it says of itself.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// Its priority, see [`crate::config::Config::priority`].
+    pub priority: u8,
+    /// How many ticks its disk takes for a write, the one under way included.
+    pub disk_ticks: u32,
+    /// Whether it gave way as unfit a short time ago.
+    pub rests: bool,
+    /// Whether it has no room for more entries for now.
+    pub full: bool,
+}
+
+impl Default for Standing {
+    /// A node in good health, of the priority that all have unless it is set.
+    fn default() -> Standing {
+        Standing { priority: crate::config::PRIORITY_MAX, disk_ticks: 0, rests: false, full: false }
+    }
+}
+
 /// What is said.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Message {
@@ -81,6 +101,8 @@ pub enum Message {
     HeartbeatResponse {
         /// The round that is answered; 0, which is none, when the heartbeat was of an older term than the answer.
         round: u64,
+        /// How fit the peer is to lead.
+        standing: Standing,
     },
     /// Leader to the peer that shall lead in its place: "stand for election now" (thesis 3.10). The peer holds all that the leader does.
     TimeoutNow,

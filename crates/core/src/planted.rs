@@ -56,6 +56,12 @@ pub enum Bug {
     ProposalsTakenWhileHandingOver,
     /// A leader whose successor does not take over waits for it for ever.
     TransferNeverGivenUp,
+    /// A leader whose writes do not progress stays, and so does one of lower priority.
+    UnfitLeaderStays,
+    /// A node that gave way as unfit does not rest.
+    UnfitNodeTakesTheLeadBack,
+    /// A node of priority 0 stands for election like any other.
+    PriorityZeroElected,
     /// A membership is in force only when it is committed.
     MembershipUsedWhenCommitted,
     /// A node that starts forgets the memberships behind the first one.

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 
 use crate::config::Config;
+use crate::message::Standing;
 use crate::planted::{self, Bug};
 use crate::types::Index;
 
@@ -19,6 +20,10 @@ pub(crate) struct Progress {
     pub(crate) sending: Sending,
     /// For how many ticks the peer was not heard.
     pub(crate) silent_ticks: u64,
+    /// For how many ticks it has lacked entries and acknowledged none.
+    pub(crate) stalled_ticks: u64,
+    /// How fit it is to lead, as it said last.
+    pub(crate) standing: Option<Standing>,
     /// The highest heartbeat round that the peer answered.
     pub(crate) confirmed_round: u64,
     /// The round that was under way when something that the peer must answer was last sent.
@@ -60,6 +65,8 @@ impl Progress {
             next: leader_last.next(),
             sending: Sending::Probe { asked: false, bare: false },
             silent_ticks: 0,
+            stalled_ticks: 0,
+            standing: None,
             confirmed_round: 0,
             sent_round: 0,
             fetching: None,
@@ -100,6 +107,9 @@ impl Progress {
     /// shares with this leader. So a late one can only teach less than an earlier one did.
     pub(crate) fn on_acknowledged(&mut self, matched: Index) -> bool {
         let news = matched > self.matched;
+        if news {
+            self.stalled_ticks = 0;
+        }
         self.matched = self.matched.max(matched);
         match &mut self.sending {
             Sending::Probe { .. } | Sending::Snapshot { .. } => {
@@ -183,6 +193,11 @@ impl Progress {
                 false
             }
         }
+    }
+
+    /// Time has passed, and the leader's log ends with `last`.
+    pub(crate) fn on_watched(&mut self, elapsed: u64, last: Index) {
+        self.stalled_ticks = if self.matched < last { self.stalled_ticks.saturating_add(elapsed) } else { 0 };
     }
 
     /// Whether another message with entries may be sent.

@@ -5,6 +5,7 @@
 
 use crate::config::Config;
 use crate::entry::{Entry, HardState};
+use crate::fitness::{Fitness, slow_disk_ticks};
 use crate::invariants;
 use crate::log::Log;
 use crate::message::{Envelope, Message};
@@ -40,6 +41,8 @@ pub struct Raft {
     /// Invariant: never falls, at most `commit`.
     pub(crate) applied: Index,
     pub(crate) role: RoleState,
+    /// What it knows of its own fitness to lead.
+    pub(crate) fitness: Fitness,
     /// Ticks since the election timer was restarted. Runs in every role but leader.
     pub(crate) election_elapsed_ticks: u64,
     /// When the election timer fires: between one and two election timeouts.
@@ -106,6 +109,7 @@ impl Raft {
             commit: snapshot.index,
             applied: snapshot.index,
             role: RoleState::Follower(Follower::default()),
+            fitness: Fitness::default(),
             election_elapsed_ticks: 0,
             election_due_ticks: config.election_timeout_ticks,
             wall_ms: 0,
@@ -225,11 +229,14 @@ impl Raft {
         if !self.log.on_persisted(number) {
             return;
         }
+        self.on_disk_answered();
         self.log.evict(self.applied);
         match &mut self.role {
             RoleState::Candidate(_) => self.on_own_vote_persisted(number),
             RoleState::Leader(leader) => {
                 leader.disk_silent_ticks = 0;
+                let bound = slow_disk_ticks(&self.config);
+                leader.watch.on_moved(self.log.persisted(), self.commit, bound);
                 self.advance_commit();
             }
             RoleState::Follower(_) | RoleState::PreCandidate(_) => {}
@@ -309,7 +316,9 @@ impl Raft {
             Message::AppendRejected { prev, hint } => self.on_append_rejected(from, prev, hint),
             Message::SnapshotOffer { last } => self.on_snapshot_offer(from, last),
             Message::Heartbeat { commit, round } => self.on_heartbeat(from, commit, round),
-            Message::HeartbeatResponse { round } => self.on_heartbeat_response(from, round),
+            Message::HeartbeatResponse { round, standing } => {
+                self.on_heartbeat_response(from, round, standing);
+            }
             Message::TimeoutNow => self.on_timeout_now(from),
         }
     }
@@ -327,7 +336,10 @@ impl Raft {
             }
             // Rounds begin anew in each term, and the sender may lead this term too. So the answer names no round: it would
             // confirm the one of the same number, which may not have begun yet.
-            Message::Heartbeat { .. } => self.send(from, Message::HeartbeatResponse { round: 0 }),
+            Message::Heartbeat { .. } => {
+                let standing = self.standing();
+                self.send(from, Message::HeartbeatResponse { round: 0, standing });
+            }
             Message::AppendResponse { matched } if planted::is(Bug::OldAcknowledgementCounted) => {
                 self.on_append_response(from, *matched);
             }
@@ -443,6 +455,7 @@ impl Raft {
             base: self.log.base(),
             snapshot: self.snapshot,
             window_bytes: self.log.window_bytes(),
+            standing: self.standing(),
             peers: self.peer_statuses(),
         }
     }

@@ -302,6 +302,13 @@ pub enum Fact {
         /// To whom.
         to: NodeId,
     },
+    /// The leader hands its leadership over without having been asked.
+    GivesWay {
+        /// To whom.
+        to: NodeId,
+        /// Why, in words.
+        reason: &'static str,
+    },
     /// Nobody took over in time: the leader goes on.
     LeadsOn {
         /// Who was to lead.

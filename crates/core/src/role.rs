@@ -9,6 +9,7 @@ use crate::read_index::Reads;
 use crate::status::Role;
 use crate::transfer::Transfer;
 use crate::types::{Index, NodeId, WriteNumber};
+use crate::watch::Watch;
 
 /// A role with its state.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -68,6 +69,8 @@ pub(crate) struct Leader {
     pub(crate) transfer: Option<Transfer>,
     /// What it knows of changes of the membership.
     pub(crate) changing: Changing,
+    /// What it watches of itself.
+    pub(crate) watch: Watch,
 }
 
 impl RoleState {

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use bytes::{BufMut, BytesMut};
 
 use crate::changes::Changing;
+use crate::codec::put_standing;
 use crate::entry::{Entry, HardState, Membership, Payload};
+use crate::fitness::Fitness;
 use crate::log::Log;
 use crate::message::{Envelope, Message};
 use crate::progress::{Progress, Sending};
@@ -19,6 +21,7 @@ use crate::rng::Rng;
 use crate::role::{Candidate, Follower, Leader, PreCandidate, RoleState};
 use crate::transfer::Transfer;
 use crate::types::{EntryId, NodeId, WriteNumber};
+use crate::watch::Watch;
 
 impl Raft {
     /// Brings the node into the one state that stands for all that differ from it only in what an explorer of states does
@@ -31,6 +34,7 @@ impl Raft {
         let timeout = self.config.election_timeout_ticks;
         let in_two_steps = |ticks: &mut u64| *ticks = if *ticks < timeout { 0 } else { timeout };
         self.rng = Rng::new(self.config.seed);
+        self.fitness = Fitness::default();
         self.election_elapsed_ticks = 0;
         self.election_due_ticks = timeout;
         let numbers = self.log.renumber_writes();
@@ -51,6 +55,7 @@ impl Raft {
             }
             RoleState::Leader(leader) => {
                 leader.heartbeat_elapsed_ticks = 0;
+                leader.watch = Watch::default();
                 if let Some(transfer) = &mut leader.transfer {
                     transfer.elapsed_ticks = 0;
                 }
@@ -58,7 +63,10 @@ impl Raft {
                 for round in leader.changing.catching_up.values_mut() {
                     in_two_steps(&mut round.elapsed_ticks);
                 }
-                leader.peers.values_mut().for_each(|peer| in_two_steps(&mut peer.silent_ticks));
+                for peer in leader.peers.values_mut() {
+                    in_two_steps(&mut peer.silent_ticks);
+                    (peer.stalled_ticks, peer.standing) = (0, None);
+                }
             }
         }
     }
@@ -98,7 +106,16 @@ impl Raft {
         };
         // Every field is named here, so that one which is new cannot be forgotten.
         let Raft {
-            mut config, rng, hard_state, hard_state_is_new, mut log, commit, applied, role: _, ..
+            mut config,
+            rng,
+            hard_state,
+            hard_state_is_new,
+            mut log,
+            commit,
+            applied,
+            role: _,
+            fitness,
+            ..
         } = self.clone();
         let Raft {
             election_elapsed_ticks,
@@ -121,6 +138,7 @@ impl Raft {
             commit,
             applied,
             role,
+            fitness,
             election_elapsed_ticks,
             election_due_ticks,
             wall_ms,
@@ -157,6 +175,7 @@ impl Raft {
         out.put_u8(u8::from(self.reading_back));
         assert!(self.install.is_none(), "the state is looked at between turns");
         put_id(out, self.snapshot);
+        put_fitness(out, &self.fitness);
         put_log(out, &self.log);
         match &self.role {
             RoleState::Follower(follower) => {
@@ -237,7 +256,7 @@ impl Envelope {
             | Message::AppendRejected { prev: _, hint: _ }
             | Message::SnapshotOffer { last: _ }
             | Message::Heartbeat { commit: _, round: _ }
-            | Message::HeartbeatResponse { round: _ }
+            | Message::HeartbeatResponse { round: _, standing: _ }
             | Message::TimeoutNow => {}
         }
         Envelope { from: name(self.from), to: name(self.to), term: self.term, message }
@@ -246,7 +265,7 @@ impl Envelope {
 
 fn leader_renamed(leader: &Leader, name: Name<'_>) -> Leader {
     // Every field is named here, so that one which is new cannot be forgotten.
-    let Leader { peers, disk_silent_ticks, round, reads, transfer, changing, .. } = leader.clone();
+    let Leader { peers, disk_silent_ticks, round, reads, transfer, changing, watch, .. } = leader.clone();
     let Leader { heartbeat_elapsed_ticks, term_first, .. } = *leader;
     let Changing { asker, catching_up, departing } = changing;
     let changing = Changing {
@@ -256,7 +275,17 @@ fn leader_renamed(leader: &Leader, name: Name<'_>) -> Leader {
     };
     let transfer = transfer.map(|transfer| Transfer { to: name(transfer.to), ..transfer });
     let peers = keys_renamed(&peers, name);
-    Leader { peers, heartbeat_elapsed_ticks, disk_silent_ticks, round, reads, term_first, transfer, changing }
+    Leader {
+        peers,
+        heartbeat_elapsed_ticks,
+        disk_silent_ticks,
+        round,
+        reads,
+        term_first,
+        transfer,
+        changing,
+        watch,
+    }
 }
 
 fn keys_renamed<T: Clone>(map: &BTreeMap<NodeId, T>, name: Name<'_>) -> BTreeMap<NodeId, T> {
@@ -291,6 +320,24 @@ fn put_log(out: &mut BytesMut, log: &Log) {
     }
 }
 
+fn put_fitness(out: &mut BytesMut, fitness: &Fitness) {
+    let Fitness { disk, rest, handover, passed } = fitness;
+    let pauses = [rest, handover].map(|pause| [pause.left_ticks, pause.len_ticks, pause.over_ticks]);
+    for number in pauses.into_iter().flatten().chain([disk.since_ticks, disk.mean_sixteenths, *passed]) {
+        out.put_u64_le(number);
+    }
+}
+
+fn put_watch(out: &mut BytesMut, watch: &Watch) {
+    let Watch { led_ticks, behind, behind_ticks, giving_way } = watch;
+    // Nothing is committed at index 0, so a disk that is not behind is told from any other.
+    let (through, ticks) = behind.map_or((0, 0), |(through, ticks)| (through.0, ticks));
+    for number in [*led_ticks, through, ticks, *behind_ticks] {
+        out.put_u64_le(number);
+    }
+    out.put_u8(u8::from(giving_way.is_some()));
+}
+
 fn put_answers(out: &mut BytesMut, answers: &std::collections::BTreeMap<NodeId, bool>) {
     put_len(out, answers.len());
     for (node, granted) in answers {
@@ -314,6 +361,7 @@ fn put_leader(out: &mut BytesMut, leader: &Leader) {
         out.put_u64_le(number);
     }
     put_changing(out, &leader.changing);
+    put_watch(out, &leader.watch);
     put_len(out, leader.reads.held().len());
     for ticket in leader.reads.held() {
         out.put_u64_le(*ticket);
@@ -358,6 +406,7 @@ fn put_progress(out: &mut BytesMut, progress: &Progress) {
         progress.matched().0,
         progress.next().0,
         progress.silent_ticks,
+        progress.stalled_ticks,
         progress.confirmed_round,
         progress.sent_round(),
         // No fetch begins at index 0: nothing stands there.
@@ -365,6 +414,8 @@ fn put_progress(out: &mut BytesMut, progress: &Progress) {
     ] {
         out.put_u64_le(number);
     }
+    put_len(out, usize::from(progress.standing.is_some()));
+    progress.standing.iter().for_each(|standing| put_standing(out, *standing));
     match &progress.sending {
         Sending::Probe { asked, bare } => {
             out.put_u8(0);

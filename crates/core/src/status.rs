@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::message::Standing;
 use crate::types::{EntryId, Index, NodeId, Term};
 
 /// The role of a node (thesis figure 3.3, and 9.6 for the pre-candidate).
@@ -56,6 +57,8 @@ pub struct Status {
     pub snapshot: EntryId,
     /// How many bytes of recent entries it holds in memory.
     pub window_bytes: usize,
+    /// How fit it is to lead.
+    pub standing: Standing,
     /// What it knows of each peer, in order of their ids. Empty unless it leads.
     pub peers: Vec<PeerStatus>,
 }

@@ -102,6 +102,7 @@ impl Raft {
         if transfer.elapsed_ticks >= timeout && !planted::is(Bug::TransferNeverGivenUp) {
             let Transfer { ticket, to, elapsed_ticks: _ } = *transfer;
             leader.transfer = None;
+            leader.watch.giving_way = None;
             self.out.transfers.extend(ticket.map(|ticket| (ticket, TransferEnd::GivenUp { to })));
             if self.may_campaign() {
                 self.out.facts.push(Fact::LeadsOn { to });

@@ -335,6 +335,15 @@ impl Loop {
                 tracing::info!(node, term, index = index.0, ?voters, ?leaving, ?learners, "members");
             }
             Fact::HandsOver { to } => tracing::info!(node, term, to = to.get(), "hands its leadership over"),
+            Fact::GivesWay { to, reason } => {
+                tracing::warn!(
+                    node,
+                    term,
+                    to = to.get(),
+                    reason,
+                    "gives way to a node that is fitter to lead"
+                );
+            }
             Fact::LeadsOn { to } => {
                 tracing::warn!(node, term, to = to.get(), "leads on: the other has not taken over");
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use quorate_core::codec::DecodeError;
 use quorate_core::entry::{Entry, HardState, Membership, Payload};
-use quorate_core::message::{Envelope, Message};
+use quorate_core::message::{Envelope, Message, Standing};
 use quorate_core::types::{EntryId, Index, Term};
 
 use crate::chance::Chance;
@@ -41,7 +41,7 @@ fn envelopes() -> Vec<Envelope> {
         Message::AppendResponse { matched: Index(1 << 62) },
         Message::AppendRejected { prev: Index(9), hint: last },
         Message::Heartbeat { commit: Index(4), round: 8 },
-        Message::HeartbeatResponse { round: 8 },
+        Message::HeartbeatResponse { round: 8, standing: Standing::default() },
         Message::TimeoutNow,
     ];
     messages

@@ -3,6 +3,7 @@
 mod chance;
 mod cluster;
 mod codec;
+mod fitness;
 mod golden;
 mod late_messages;
 mod limits;

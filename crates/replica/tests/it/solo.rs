@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use quorate_core::config::Config;
 use quorate_core::entry::{Entry, HardState, Membership, Payload};
-use quorate_core::message::{Envelope, Message};
+use quorate_core::message::{Envelope, Message, Standing};
 use quorate_core::raft::Raft;
 use quorate_core::ready::Durable;
 use quorate_core::status::Role;
@@ -455,7 +455,8 @@ fn a_leader_that_cannot_read_back_what_it_has_yet_to_apply_gives_way() {
     let mut ticks = 0;
     while leads(&solo) && ticks < 10_000 {
         ticks += 100;
-        let alive = |peer| raft(peer, 2, Message::HeartbeatResponse { round: 0 });
+        let alive =
+            |peer| raft(peer, 2, Message::HeartbeatResponse { round: 0, standing: Standing::default() });
         solo.turn(vec![Input::Tick { elapsed: 100 }, alive(PEER), alive(NodeId::new(3))]);
     }
     assert_eq!(ticks, 4 * Config::new(ME).election_timeout_ticks);

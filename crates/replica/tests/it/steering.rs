@@ -1,7 +1,7 @@
 //! What operators ask of the cluster: who carries it out, and that each is answered exactly once.
 
 use quorate_core::membership::{Change, ChangeRefusal};
-use quorate_core::message::Message;
+use quorate_core::message::{Message, Standing};
 use quorate_core::types::{EntryId, Index, NodeId};
 use quorate_replica::cluster::{ClusterDone, ClusterError, ClusterRefusal, ClusterRequest};
 use quorate_replica::input::{Input, Ticket};
@@ -105,7 +105,11 @@ fn what_the_leader_refuses_is_told_with_the_reason() {
     ];
     assert_eq!(solo.cluster_answers, expected);
     for _ in 0..10 {
-        solo.turn(vec![raft(PEER, 1, Message::HeartbeatResponse { round: 1 })]);
+        solo.turn(vec![raft(
+            PEER,
+            1,
+            Message::HeartbeatResponse { round: 1, standing: Standing::default() },
+        )]);
         solo.tick(100);
     }
     let given_up = refused(ClusterRefusal::NotTakenOver { to: NodeId::new(3) });
@@ -170,7 +174,11 @@ fn a_change_of_the_members_waits_its_turn() {
         solo.turn(vec![Input::Cluster { ticket: Ticket(ticket), request: ClusterRequest::Change(change) }]);
     }
     for _ in 0..20 {
-        solo.turn(vec![raft(PEER, 1, Message::HeartbeatResponse { round: 1 })]);
+        solo.turn(vec![raft(
+            PEER,
+            1,
+            Message::HeartbeatResponse { round: 1, standing: Standing::default() },
+        )]);
         solo.tick(100);
     }
     let refused = ClusterError::Refused(ClusterRefusal::Change(ChangeRefusal::UnderWay));

@@ -421,6 +421,7 @@ fn describe_fact(fact: &Fact) -> String {
         Fact::Ignored { from, reason } => format!("ignores a message of {from}: {reason}"),
         Fact::Members { members, .. } => describe_members(members),
         Fact::HandsOver { to } => format!("hands over to {to}"),
+        Fact::GivesWay { to, reason } => format!("gives way to {to}: {reason}"),
         Fact::LeadsOn { to } => format!("leads on: {to} has not taken over"),
         Fact::Installed { last } => format!("begins its log anew behind the snapshot up to {last}"),
         Fact::Truncated { from } => format!("cuts its log from {from}"),

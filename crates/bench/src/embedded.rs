@@ -20,38 +20,76 @@ pub(crate) fn measure(load: &Load, window: usize, dir: &Path) -> Result<Measured
     #[allow(clippy::cast_precision_loss)] // A bound.
     let seconds_max = WRITTEN_BYTES_MAX / (FASTEST_PER_S * (load.bytes + 64) as f64);
     let seconds = load.seconds.min(seconds_max.max(1.0));
-    let peers = free_addresses(3)?.join(",");
-    let mut nodes = Vec::new();
-    for id in 1..=3 {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["node", "--id", &id.to_string(), "--peers", &peers, "--dir"]);
-        nodes.push(Process::start(command.arg(dir.join(format!("n{id}"))))?);
-    }
-    let roles = nodes.iter_mut().map(Process::line).collect::<Result<Vec<_>>>()?;
-    let leader = roles.iter().position(|role| role == "leader").context("no node leads")?;
-    // The first proposal opens the node's session and warms the path; it is not measured.
-    nodes[leader].ask(&format!("run 1 {} 0.2", load.bytes))?;
-    let before = totals(&mut nodes)?;
-    let answer = nodes[leader].ask(&format!("run {window} {} {seconds}", load.bytes))?;
-    let after = totals(&mut nodes)?;
+    let mut cluster = Cluster::start(dir)?;
+    let before = cluster.totals()?;
+    let answer = cluster.ask_leader(&format!("run {window} {} {seconds}", load.bytes))?;
+    let after = cluster.totals()?;
     let mut measured: Measured = serde_json::from_str(&answer).context(answer)?;
     let [cpu_us, fsyncs, bytes_written] = std::array::from_fn(|n| after[n] - before[n]);
     measured.set_totals(cpu_us, fsyncs, bytes_written);
-    for node in &mut nodes {
-        node.ask("stop")?;
-    }
+    cluster.stop()?;
     Ok(measured)
 }
 
-/// CPU microseconds, fsyncs and bytes written of all nodes so far.
-fn totals(nodes: &mut [Process]) -> Result<[u64; 3]> {
-    let mut totals = [0; 3];
-    for node in nodes {
-        let counters = node.ask("counters")?;
-        let (fsyncs, written) = counters.split_once(' ').context("two counters")?;
-        totals[0] += node.cpu_us()?;
-        totals[1] += fsyncs.parse::<u64>()?;
-        totals[2] += written.parse::<u64>()?;
+/// Three nodes in processes of their own, one of which leads.
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<Process>,
+    pub(crate) leader: usize,
+}
+
+impl Cluster {
+    /// Starts three nodes below `dir`, and warms the path of a proposal: the first one opens the node's session.
+    pub(crate) fn start(dir: &Path) -> Result<Cluster> {
+        let peers = free_addresses(3)?.join(",");
+        let mut nodes = Vec::new();
+        for id in 1..=3 {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.args(["node", "--id", &id.to_string(), "--peers", &peers, "--dir"]);
+            nodes.push(Process::start(command.arg(dir.join(format!("n{id}"))))?);
+        }
+        let roles = nodes.iter_mut().map(Process::line).collect::<Result<Vec<_>>>()?;
+        let leader = roles.iter().position(|role| role == "leader").context("no node leads")?;
+        let mut cluster = Cluster { nodes, leader };
+        cluster.ask_leader("run 1 256 0.2")?;
+        Ok(cluster)
     }
-    Ok(totals)
+
+    /// Asks the node that led at the start.
+    pub(crate) fn ask_leader(&mut self, line: &str) -> Result<String> {
+        self.nodes[self.leader].ask(line)
+    }
+
+    /// The places of the other nodes.
+    pub(crate) fn followers(&self) -> impl Iterator<Item = usize> {
+        let leader = self.leader;
+        (0..self.nodes.len()).filter(move |place| *place != leader)
+    }
+
+    /// Waits until the followers have all that the leader has.
+    pub(crate) fn wait_for_followers(&mut self) -> Result<()> {
+        self.ask_leader("settle").map(|_| ())
+    }
+
+    /// The highest resident memory of each node so far, in KiB.
+    pub(crate) fn resident_kib_max(&self) -> Result<Vec<u64>> {
+        self.nodes.iter().map(Process::resident_kib_max).collect()
+    }
+
+    /// Stops all nodes.
+    pub(crate) fn stop(mut self) -> Result<()> {
+        self.nodes.iter_mut().try_for_each(|node| node.ask("stop").map(|_| ()))
+    }
+
+    /// CPU microseconds, fsyncs and bytes written of all nodes so far.
+    fn totals(&mut self) -> Result<[u64; 3]> {
+        let mut totals = [0; 3];
+        for node in &mut self.nodes {
+            let counters = node.ask("counters")?;
+            let (fsyncs, written) = counters.split_once(' ').context("two counters")?;
+            totals[0] += node.cpu_us()?;
+            totals[1] += fsyncs.parse::<u64>()?;
+            totals[2] += written.parse::<u64>()?;
+        }
+        Ok(totals)
+    }
 }

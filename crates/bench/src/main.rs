@@ -4,6 +4,7 @@
 mod embedded;
 mod floor;
 mod node;
+mod pressure;
 mod processes;
 mod report;
 mod server;
@@ -26,7 +27,9 @@ struct Cli {
 const EXAMPLES: &str = "Examples:
   quorate-bench embedded --window 1000 --bytes 256 --seconds 5
   quorate-bench embedded --sweep
-  quorate-bench server --window 64 --json";
+  quorate-bench server --window 64 --json
+  quorate-bench slow-follower --window 64 --seconds 2
+  quorate-bench overload --window 1000 --bytes 1000000 --seconds 10";
 
 #[derive(Subcommand)]
 enum What {
@@ -35,6 +38,10 @@ enum What {
     /// Three `quorate server` processes: proposals made over HTTP by this process, whose CPU counts too. Needs the binary
     /// `quorate` beside this one.
     Server(Load),
+    /// What a follower that cannot keep up costs the rest: at half speed, and stopped, against three healthy nodes.
+    SlowFollower(Load),
+    /// What callers are told who ask for more than the nodes can take, how soon, and what it costs in memory.
+    Overload(Load),
     /// The physical limit alone: no consensus, only bytes, sockets and fsyncs.
     Floor(Load),
     #[command(hide = true)]
@@ -82,9 +89,19 @@ fn main() -> Result<()> {
         What::Floor(load) => {
             measure(&load, "floor", |load, window, dir| floor::run(window, load.bytes, load.seconds, dir))
         }
+        What::SlowFollower(load) => in_fresh_dir(&load, pressure::slow_follower),
+        What::Overload(load) => in_fresh_dir(&load, pressure::overload),
         What::Node(args) => node::run(args),
         What::FloorFollower { leader, path } => floor::follower(&leader, &path),
     }
+}
+
+/// Runs a measurement below a fresh folder, and removes that.
+fn in_fresh_dir(load: &Load, run: impl Fn(&Load, &std::path::Path) -> Result<()>) -> Result<()> {
+    let dir = processes::fresh_dir(&load.dir)?;
+    let result = run(load, &dir);
+    std::fs::remove_dir_all(&dir)?;
+    result
 }
 
 /// Measures each window, with the floor right before it, so that both see the same machine.

@@ -8,8 +8,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use quorate::{Context, Node, Snapshot, StateMachine};
+use quorate::{Context, Node, ProposeError, Snapshot, StateMachine};
 
+use crate::pressure::Overloaded;
 use crate::report::Measured;
 
 #[derive(clap::Args)]
@@ -73,6 +74,17 @@ pub(crate) fn run(args: NodeArgs) -> Result<()> {
                         closed_loop(&node, window.parse()?, bytes.parse()?, seconds.parse()?).await?;
                     println!("{}", serde_json::to_string(&measured)?);
                 }
+                ["overload", callers, bytes, seconds] => {
+                    let met = overload(&node, callers.parse()?, bytes.parse()?, seconds.parse()?).await?;
+                    println!("{}", serde_json::to_string(&met)?);
+                }
+                ["settle"] => {
+                    node.wait(|status| {
+                        status.peers.iter().all(|peer| peer.connected && peer.lag_entries == 0)
+                    })
+                    .await?;
+                    println!("settled");
+                }
                 ["counters"] => {
                     let metrics = node.metrics();
                     let written = metrics.log_written_bytes.load(Ordering::Relaxed);
@@ -89,6 +101,41 @@ pub(crate) fn run(args: NodeArgs) -> Result<()> {
         Ok(())
     })
 }
+
+/// Lets `callers` propose without end for `seconds`; whoever is refused tries again a moment later.
+async fn overload(node: &Node<Tally>, callers: usize, bytes: usize, seconds: f64) -> Result<Overloaded> {
+    let end = Instant::now() + Duration::from_secs_f64(seconds);
+    let tasks: Vec<_> = (0..callers)
+        .map(|_| {
+            let node = node.clone();
+            tokio::spawn(async move {
+                let (mut answered, mut refusals) = (0, Vec::new());
+                while Instant::now() < end {
+                    let since = Instant::now();
+                    match node.propose(vec![7_u8; bytes]).await {
+                        Ok(_) => answered += 1,
+                        Err(ProposeError::Overloaded) => {
+                            refusals.push(u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX));
+                            tokio::time::sleep(REFUSED_PAUSE).await;
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok((answered, refusals))
+            })
+        })
+        .collect();
+    let (mut answered, mut refusals) = (0_u64, Vec::new());
+    for task in tasks {
+        let (of_one, refused) = task.await.context("a client of the measurement panicked")??;
+        answered += of_one;
+        refusals.extend(refused);
+    }
+    Ok(Overloaded::new(answered, refusals))
+}
+
+/// How long a caller that was refused waits.
+const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Keeps `window` proposals in flight for `seconds`.
 async fn closed_loop(node: &Node<Tally>, window: usize, bytes: usize, seconds: f64) -> Result<Measured> {

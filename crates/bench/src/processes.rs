@@ -41,9 +41,24 @@ impl Process {
         self.line()
     }
 
+    /// Its number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Microseconds of processor time, user and system, of this process so far.
     pub(crate) fn cpu_us(&self) -> Result<u64> {
         cpu_us(self.child.id())
+    }
+
+    /// Its highest resident memory so far in KiB, from `/proc` (proc(5), `VmHWM`).
+    pub(crate) fn resident_kib_max(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .context("VmHWM in a process's status")?;
+        line.trim().trim_end_matches("kB").trim().parse().context("a number of KiB")
     }
 }
 

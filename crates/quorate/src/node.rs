@@ -245,21 +245,24 @@ impl<S: StateMachine> Node<S> {
         &self,
         proposal: Proposal<S::Command>,
     ) -> Result<Proposed<S::Reply>, ProposeError> {
+        let Proposal { command, request_id, actor, trace, explain } = proposal;
         let mut body = Vec::new();
-        proposal.command.encode(&mut body);
+        command.encode(&mut body);
+        // It is in the body now: a large one would lie in memory twice for as long as the answer takes.
+        drop(command);
         let (bytes, bytes_max) = (body.len(), self.inner.config.command_bytes_max);
         if bytes > bytes_max {
             return Err(ProposeError::TooLarge { bytes, bytes_max });
         }
         let command = CommandEnvelope {
             kind: CommandKind::User,
-            request_id: proposal.request_id,
-            actor: proposal.actor,
-            trace: proposal.trace,
+            request_id,
+            actor,
+            trace,
             body: Bytes::from(body),
             ..CommandEnvelope::default()
         };
-        let answered = self.send_proposal(command, proposal.explain).await?;
+        let answered = self.send_proposal(command, explain).await?;
         let reply =
             S::Reply::decode(&answered.0).map_err(|error| ProposeError::ReplyMalformed(error.to_string()))?;
         Ok(Proposed { reply, steps: answered.1 })

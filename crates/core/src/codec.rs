@@ -19,6 +19,8 @@
 //!             6 append rejected     prev u64 | hint term u64 | hint index u64
 //!             7 heartbeat           commit u64 | round u64                8 heartbeat response  round u64
 //!             9 timeout now         nothing                           10 snapshot offer     last term u64 | last index u64
+//!             11 repair request     state is lost u8 | behind term u64 | behind index u64 | count u32 | count × (term u64 | index u64)
+//!             12 repair response    snapshot term u64 | snapshot index u64 | count u32 | entries
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -222,6 +224,10 @@ impl Envelope {
                 Message::HeartbeatResponse { .. } => 8 + STANDING_BYTES,
                 Message::AppendRejected { .. } => 24,
                 Message::TimeoutNow => 0,
+                Message::RepairRequest { wanted, .. } => 21 + 16 * wanted.len(),
+                Message::RepairResponse { entries, .. } => {
+                    20 + entries.iter().map(Entry::encoded_len).sum::<usize>()
+                }
             }
     }
 
@@ -245,12 +251,7 @@ impl Envelope {
             Message::AppendRequest { prev, entries, commit } => {
                 put_id(out, *prev);
                 out.put_u64_le(commit.0);
-                out.put_u32_le(
-                    u32::try_from(entries.len()).expect("a message is bounded in bytes below 2^32"),
-                );
-                for entry in entries {
-                    entry.encode(out);
-                }
+                put_entries(out, entries);
             }
             Message::AppendResponse { matched } => out.put_u64_le(matched.0),
             Message::AppendRejected { prev, hint } => {
@@ -266,6 +267,18 @@ impl Envelope {
                 put_standing(out, *standing);
             }
             Message::TimeoutNow => {}
+            Message::RepairRequest { wanted, state_behind } => {
+                out.put_u8(u8::from(state_behind.is_some()));
+                put_id(out, state_behind.unwrap_or(EntryId::ZERO));
+                out.put_u32_le(u32::try_from(wanted.len()).expect("a question is bounded below 2^32"));
+                for id in wanted {
+                    put_id(out, *id);
+                }
+            }
+            Message::RepairResponse { entries, snapshot } => {
+                put_id(out, *snapshot);
+                put_entries(out, entries);
+            }
         }
     }
 
@@ -301,6 +314,8 @@ fn kind(message: &Message) -> u8 {
         Message::HeartbeatResponse { .. } => 8,
         Message::TimeoutNow => 9,
         Message::SnapshotOffer { .. } => 10,
+        Message::RepairRequest { .. } => 11,
+        Message::RepairResponse { .. } => 12,
     }
 }
 
@@ -315,15 +330,7 @@ fn take_message(kind: u8, bytes: &mut Bytes) -> Result<Message, DecodeError> {
         4 => {
             let prev = take_id(bytes)?;
             let commit = index(bytes)?;
-            need(bytes, 4)?;
-            let count = take_len(bytes.get_u32_le())?;
-            // Each entry has at least its header: a count that the bytes cannot hold is refused before memory is taken.
-            need(bytes, count.saturating_mul(ENTRY_HEADER_BYTES))?;
-            let mut entries = Vec::with_capacity(count);
-            for _ in 0..count {
-                entries.push(Entry::decode(bytes)?);
-            }
-            Message::AppendRequest { prev, entries, commit }
+            Message::AppendRequest { prev, entries: take_entries(bytes)?, commit }
         }
         5 => Message::AppendResponse { matched: index(bytes)? },
         6 => Message::AppendRejected { prev: index(bytes)?, hint: take_id(bytes)? },
@@ -331,6 +338,17 @@ fn take_message(kind: u8, bytes: &mut Bytes) -> Result<Message, DecodeError> {
         8 => Message::HeartbeatResponse { round: round(bytes)?, standing: take_standing(bytes)? },
         9 => Message::TimeoutNow,
         10 => Message::SnapshotOffer { last: take_id(bytes)? },
+        11 => {
+            let state_is_lost = take_bool(bytes)?;
+            let behind = take_id(bytes)?;
+            if !state_is_lost && behind != EntryId::ZERO {
+                return Err(DecodeError::Invalid("the place of a state that is not lost"));
+            }
+            let count = take_room_for(bytes, ID_BYTES)?;
+            let wanted = (0..count).map(|_| take_id(bytes)).collect::<Result<Vec<EntryId>, DecodeError>>()?;
+            Message::RepairRequest { wanted, state_behind: state_is_lost.then_some(behind) }
+        }
+        12 => Message::RepairResponse { snapshot: take_id(bytes)?, entries: take_entries(bytes)? },
         _ => return Err(DecodeError::Invalid("the kind of a message")),
     })
 }
@@ -349,6 +367,30 @@ fn take_standing(bytes: &mut Bytes) -> Result<Standing, DecodeError> {
         return Err(DecodeError::Invalid("how fit a node is to lead"));
     }
     Ok(Standing { priority, disk_ticks, rests: flags & 1 != 0, full: flags & 2 != 0 })
+}
+
+fn put_entries(out: &mut BytesMut, entries: &[Entry]) {
+    out.put_u32_le(u32::try_from(entries.len()).expect("a message is bounded in bytes below 2^32"));
+    for entry in entries {
+        entry.encode(out);
+    }
+}
+
+fn take_entries(bytes: &mut Bytes) -> Result<Vec<Entry>, DecodeError> {
+    let count = take_room_for(bytes, ENTRY_HEADER_BYTES)?;
+    let mut entries = Vec::with_capacity(count);
+    for _ in 0..count {
+        entries.push(Entry::decode(bytes)?);
+    }
+    Ok(entries)
+}
+
+/// A count of things that take at least `each` bytes: one that the bytes cannot hold is refused before memory is taken.
+fn take_room_for(bytes: &mut Bytes, each: usize) -> Result<usize, DecodeError> {
+    need(bytes, 4)?;
+    let count = take_len(bytes.get_u32_le())?;
+    need(bytes, count.saturating_mul(each))?;
+    Ok(count)
 }
 
 pub(crate) fn need(bytes: &Bytes, count: usize) -> Result<(), DecodeError> {
@@ -457,4 +499,5 @@ const ENVELOPE_FORMAT: u8 = 0;
 const ENVELOPE_HEADER_BYTES: usize = 1 + 1 + 8 + 8 + 8;
 const STANDING_BYTES: usize = 1 + 4 + 1;
 const APPEND_HEADER_BYTES: usize = 16 + 8 + 4;
+const ID_BYTES: usize = 8 + 8;
 const ENTRY_HEADER_BYTES: usize = 1 + 8 + 8 + 8 + 4;

@@ -23,6 +23,7 @@ impl Raft {
     pub(crate) fn on_tick(&mut self, elapsed: u64, wall_ms: u64) {
         self.wall_ms = wall_ms;
         self.on_fitness_tick(elapsed);
+        self.on_repair_tick(elapsed);
         match &mut self.role {
             RoleState::Leader(_) => return self.on_leader_tick(elapsed),
             RoleState::Follower(follower) => {
@@ -53,9 +54,13 @@ impl Raft {
         }
     }
 
-    /// Whether this node is a voter of the newest membership in its log, or of the one before it while the newest is not known to be
+    /// Whether this node may stand for election: its log is whole, because a leader must be able to give all that it holds to others, and it
+    /// is a voter of the newest membership in its log, or of the one before it while the newest is not known to be
     /// committed (thesis 4.2.2): a leader that was removed may hold that entry alone, and nobody else could be elected over its log.
     pub(crate) fn may_campaign(&self) -> bool {
+        if !self.log.damage().is_none() {
+            return false;
+        }
         let newest = self.newest_membership();
         let is_voter = |membership: &Membership| membership.is_voter(self.config.node);
         newest.is_some_and(|(index, membership)| {
@@ -272,6 +277,7 @@ impl Raft {
     fn become_leader(&mut self) {
         assert!(matches!(self.role, RoleState::Candidate(_)), "only a candidate becomes leader");
         assert!(self.hard_state.vote == Some(self.config.node), "a leader has voted for itself");
+        assert!(self.log.damage().is_none(), "a leader has all bytes of its log");
         let last = self.log.last().index;
         self.role = RoleState::Leader(Box::new(Leader {
             peers: BTreeMap::new(),

@@ -59,17 +59,18 @@ impl Raft {
             return;
         }
         let offers_entries = !entries.is_empty();
-        let covered = self.append_new(prev, entries);
+        let covered = self.append_new(from, prev, entries);
         // Above what this request covers the log may still hold entries of a deposed leader: they are not committed here.
         let bound = if planted::is(Bug::CommitBeyondCovered) { self.log.last().index } else { covered };
         self.commit_through(commit.min(bound));
         if covered > prev.index || !offers_entries {
-            self.promise(from, Message::AppendResponse { matched: covered });
+            // The logs agree by their ids. What is damaged in between is not on this disk, whatever stands behind it.
+            self.promise(from, Message::AppendResponse { matched: covered.min(self.log.at_hand()) });
         }
     }
 
     /// Appends those of `entries` that are not here. Returns the last index up to which the log is equal to the leader's.
-    fn append_new(&mut self, prev: EntryId, entries: Vec<Entry>) -> Index {
+    fn append_new(&mut self, from: NodeId, prev: EntryId, entries: Vec<Entry>) -> Index {
         let mut covered = prev.index;
         for entry in entries {
             let id = entry.id;
@@ -78,6 +79,9 @@ impl Raft {
                 let is_equal = self.log.term_at(id.index) == Some(id.term)
                     && !planted::is(Bug::CommittedEntriesTruncated);
                 if id.index <= self.log.base().index || is_equal {
+                    if is_equal && self.log.cure(&entry) {
+                        self.out.facts.push(Fact::Repaired { entries: 1, from });
+                    }
                     covered = id.index;
                     continue;
                 }

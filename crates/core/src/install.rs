@@ -23,10 +23,11 @@ impl Raft {
             // A snapshot covers only what is committed, and the logs agree up to here.
             self.commit_through(last.index);
         }
-        if last.index <= self.commit {
-            self.promise(from, Message::AppendResponse { matched: self.commit });
-        } else {
+        if self.lacks(last) {
             self.out.offers.push((from, last));
+        } else {
+            let matched = self.commit.min(self.log.at_hand());
+            self.promise(from, Message::AppendResponse { matched });
         }
     }
 
@@ -46,15 +47,19 @@ impl Raft {
         if !leads && self.log.term_at(last.index) == Some(last.term) {
             self.commit_through(last.index);
         }
-        if leads || (last.index <= self.commit && !planted::is(Bug::OldSnapshotInstalled)) {
+        // What is damaged below the end of the snapshot is covered by it, and the state that was lost is in it: then it is used although the
+        // log reaches as far.
+        let lacks = self.lacks(last);
+        if leads || (!lacks && !planted::is(Bug::OldSnapshotInstalled)) {
             self.out.refused_snapshot = Some(last);
             return;
         }
         if last.term > self.hard_state.term {
             self.set_hard_state(HardState { term: last.term, vote: None });
         }
-        self.log.install(&meta, self.commit);
-        self.commit = last.index;
+        let durable = self.commit.min(self.log.persisted());
+        self.log.install(&meta, durable);
+        self.commit = self.commit.max(last.index);
         self.applied = last.index;
         self.snapshot = last;
         self.install = Some(meta);
@@ -62,7 +67,7 @@ impl Raft {
         if let Some(leader) = self.leader() {
             self.promise(leader, Message::AppendResponse { matched: last.index });
         }
-        assert!(self.log.base() == last && self.log.last() == last, "the log begins where the snapshot ends");
+        assert!(self.log.base() == last, "the log begins where the snapshot ends");
     }
 
     /// This node took a snapshot of its own state, and it is durable: it may be offered, and the log may be cut behind it.

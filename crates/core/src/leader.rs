@@ -12,7 +12,7 @@ use crate::planted::{self, Bug};
 use crate::progress::{Progress, Sending};
 use crate::quorum;
 use crate::raft::{Outbox, Raft};
-use crate::ready::{Fetch, Refusal};
+use crate::ready::{Fetch, FetchFor, Refusal};
 use crate::role::RoleState;
 use crate::types::{EntryId, Index, NodeId, Term};
 
@@ -324,6 +324,7 @@ impl AppendSender<'_> {
                             let bytes_max = self.config.append_bytes_max;
                             out.fetches.push(Fetch {
                                 peer: to,
+                                purpose: FetchFor::Append,
                                 from: next,
                                 through: first.prev(),
                                 bytes_max,

@@ -46,6 +46,9 @@
 //! state by other ways, begins its log anew behind it, and replication goes on from there. A snapshot covers only what is
 //! committed, so it is true in every term, and may come from any node.
 //!
+//! *Damage.* What a disk has lost is never guessed away. An entry whose bytes are gone still counts by its id: the node votes by it, does not
+//! stand for election, and acknowledges and applies nothing behind it until a peer has given the bytes back.
+//!
 //! *Memory.* The newest entries are in memory, bounded in bytes; of all others the core knows only the terms. A peer that is
 //! further behind is served by reading the log back ([`ready::Fetch`]).
 //!
@@ -92,6 +95,10 @@ mod transfer;
 mod follower;
 
 mod install;
+
+mod damage;
+
+mod repair;
 
 mod log;
 

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::damage::Damage;
 use crate::entry::{Entry, Membership, Payload};
 use crate::planted::{self, Bug};
 use crate::snapshot::SnapshotMeta;
@@ -31,12 +32,14 @@ pub(crate) struct Log {
     committed_bytes: usize,
     /// Above this the window lets go of what is persisted and applied.
     window_bytes_max: usize,
-    /// All up to here is on disk and equal to what stands here. Invariant: at most `last`.
+    /// All up to here is on disk and equal to what stands here, but for what is damaged. Invariant: at most `last`.
     persisted: Index,
     /// The first entry that no write has carried yet. Invariant: at most one past `last`.
     unwritten: Index,
     /// Writes that are under way, in order of their numbers.
     writes: VecDeque<WriteUnderWay>,
+    /// What the disk has lost.
+    damage: Damage,
 }
 
 /// A write that was handed out and is not known to be durable.
@@ -66,7 +69,11 @@ impl Log {
             tail,
             last,
         } = stored;
-        assert!(damaged.is_empty() && snapshot_lost.is_none(), "a log that lacks something does not open");
+        let behind = snapshot.as_ref().map_or(base.index, |snapshot| snapshot.last.index);
+        assert!(
+            damaged.iter().all(|id| id.index > behind && id.index <= last.index),
+            "damaged entries stand in the log, behind what a snapshot covers"
+        );
         assert!(last >= base, "the log ends where it begins, or later");
         assert!(
             term_starts.windows(2).all(|pair| pair[0].term < pair[1].term && pair[0].index < pair[1].index),
@@ -83,6 +90,9 @@ impl Log {
         assert!(memberships.windows(2).all(|pair| pair[0].0 < pair[1].0), "memberships stand in log order");
         if let Some(entry) = tail.last() {
             assert!(entry.id == last, "the window ends with the last entry");
+        }
+        if let (Some(entry), Some(id)) = (tail.first(), damaged.last()) {
+            assert!(entry.id.index > id.index, "the window begins above all damage");
         }
         assert!(
             tail.windows(2).all(|pair| pair[0].id.index.next() == pair[1].id.index),
@@ -103,6 +113,7 @@ impl Log {
             persisted: last.index,
             unwritten: last.index.next(),
             writes: VecDeque::new(),
+            damage: Damage::new(damaged, snapshot_lost.is_some()),
         }
     }
 
@@ -116,9 +127,40 @@ impl Log {
         self.last_timestamp_ms
     }
 
-    /// All up to here is on disk.
+    /// All up to here is on disk, with its bytes and the state before it.
     pub(crate) fn persisted(&self) -> Index {
-        self.persisted
+        self.persisted.min(self.damage.on_disk_through())
+    }
+
+    /// All up to here is on disk or will be with the writes under way and the next one, with its bytes and the state before it. A promise
+    /// goes no further.
+    pub(crate) fn at_hand(&self) -> Index {
+        if planted::is(Bug::DamageAcknowledged) {
+            return self.last.index;
+        }
+        self.last.index.min(self.damage.at_hand_through())
+    }
+
+    /// What the disk has lost.
+    pub(crate) fn damage(&self) -> &Damage {
+        &self.damage
+    }
+
+    /// Takes in the bytes of a damaged entry. By log matching the same term and index name the same entry, committed or not, so any peer
+    /// may give it. Returns whether it was one that is missed.
+    pub(crate) fn cure(&mut self, entry: &Entry) -> bool {
+        if !self.damage.cure(entry) {
+            return false;
+        }
+        if let Payload::Membership(membership) = &entry.payload {
+            let place = self.memberships.partition_point(|(index, _)| *index < entry.id.index);
+            self.memberships.insert(place, (entry.id.index, Arc::clone(membership)));
+        }
+        if entry.id == self.last {
+            self.last_timestamp_ms = entry.timestamp_ms;
+        }
+        assert!(self.term_at(entry.id.index).is_some(), "what is repaired stands in the log");
+        true
     }
 
     /// The first index in the window; one past the last entry when the window is empty.
@@ -215,6 +257,7 @@ impl Log {
         self.last = EntryId { term, index: keep };
         self.persisted = self.persisted.min(keep);
         self.unwritten = self.unwritten.min(from);
+        self.damage.truncate(from);
         // A write under way may carry entries that just went. Its acknowledgement must never count for the entries that
         // take their indices (the "append ABA race" of etcd/raft).
         for write in self.writes.iter_mut().filter(|_| !planted::is(Bug::OvertakenWriteAcknowledges)) {
@@ -232,6 +275,14 @@ impl Log {
             "only what is on disk is compacted"
         );
         assert!(self.term_at(base.index) == Some(base.term), "what is compacted stands in the log");
+        self.let_go(base);
+        // The members in force at the base are those of the newest entry up to it.
+        let covered = self.memberships.partition_point(|(index, _)| *index <= base.index);
+        self.memberships.drain(..covered.saturating_sub(1));
+    }
+
+    /// The log begins behind `base` from now on.
+    fn let_go(&mut self, base: EntryId) {
         while self.window.front().is_some_and(|entry| entry.id.index <= base.index) {
             let entry = self.window.pop_front().expect("it was looked at just now");
             self.window_bytes -= entry.window_bytes();
@@ -247,30 +298,41 @@ impl Log {
         } else {
             self.term_starts.clear();
         }
-        // The members in force at the base are those of the newest entry up to it.
-        let covered = self.memberships.partition_point(|(index, _)| *index <= base.index);
-        self.memberships.drain(..covered.saturating_sub(1));
         self.base = base;
         assert!(self.window_first() > base.index, "nothing that is compacted is in memory");
     }
 
-    /// Begins anew behind a snapshot: all entries go. What was committed up to `commit` counts as on disk no further than that until the
-    /// write that carries the snapshot is durable.
-    pub(crate) fn install(&mut self, meta: &SnapshotMeta, commit: Index) {
-        assert!(meta.last.index > self.base.index, "the log never begins earlier than it did");
-        self.base = meta.last;
-        self.last = meta.last;
-        self.last_timestamp_ms = meta.timestamp_ms;
-        self.term_starts.clear();
-        self.memberships = vec![(meta.membership_index, Arc::clone(&meta.membership))];
-        self.window.clear();
-        (self.window_bytes, self.committed_bytes) = (0, 0);
-        self.persisted = self.persisted.min(commit);
-        self.unwritten = meta.last.index.next();
-        for write in &mut self.writes {
-            write.through = write.through.min(commit);
+    /// Goes on behind a received snapshot. If the log holds the entry with which it ends, what stands behind that stays: this node has
+    /// promised it. Else all entries go. Nothing above `durable` counts as on disk until the write that carries the snapshot is.
+    pub(crate) fn install(&mut self, meta: &SnapshotMeta, durable: Index) {
+        let last = meta.last;
+        let keeps = self.term_at(last.index) == Some(last.term);
+        assert!(
+            last.index > self.base.index || keeps && self.damage.is_state_lost(),
+            "the log never begins earlier than it did"
+        );
+        if !keeps {
+            self.last = last;
+            self.last_timestamp_ms = meta.timestamp_ms;
+            self.term_starts.clear();
+            self.memberships.clear();
+            self.window.clear();
+            (self.window_bytes, self.committed_bytes) = (0, 0);
+            self.unwritten = last.index.next();
+            self.damage = Damage::default();
+        } else if last == self.last {
+            self.last_timestamp_ms = meta.timestamp_ms;
         }
-        assert!(!self.has_unwritten(), "nothing is left of what waited for its write");
+        self.damage.cover(last.index);
+        self.let_go(last);
+        self.memberships.retain(|(index, _)| *index > last.index);
+        self.memberships.insert(0, (meta.membership_index, Arc::clone(&meta.membership)));
+        self.unwritten = self.unwritten.max(last.index.next());
+        self.persisted = self.persisted.min(durable);
+        for write in &mut self.writes {
+            write.through = write.through.min(durable);
+        }
+        assert!(self.base == last, "the log begins where the snapshot ends");
     }
 
     /// Whether entries wait for a write.
@@ -281,6 +343,11 @@ impl Log {
     /// How many writes are not known to be durable.
     pub(crate) fn writes_under_way(&self) -> usize {
         self.writes.len()
+    }
+
+    /// Hands out what was repaired, as part of write `number`, which [`Log::begin_write`] begins.
+    pub(crate) fn take_repaired(&mut self, number: WriteNumber) -> Vec<Entry> {
+        self.damage.begin_write(number)
     }
 
     /// Hands out the entries that no write has carried, as part of write `number`.
@@ -306,6 +373,7 @@ impl Log {
             self.persisted = self.persisted.max(write.through);
             news = true;
         }
+        self.damage.on_persisted(number);
         assert!(self.persisted <= self.last.index, "nothing is persisted beyond the end of the log");
         news
     }

@@ -104,6 +104,20 @@ pub enum Message {
         /// How fit the peer is to lead.
         standing: Standing,
     },
+    /// Damaged node to any peer, on a timer: "give me these entries, whose bytes my disk has lost". Means the same in every term: an id names one entry.
+    RepairRequest {
+        /// Their ids, ascending; at most 256.
+        wanted: Vec<EntryId>,
+        /// The entry before the first one in the sender's log, if the state up to it is lost: a snapshot that covers it is wanted.
+        state_behind: Option<EntryId>,
+    },
+    /// Peer to damaged node, at once or when they are read back. Means the same in every term. What the receiver did not miss it drops.
+    RepairResponse {
+        /// Those of the wanted entries that the sender has intact, as many as fit a message.
+        entries: Vec<Entry>,
+        /// The last entry of the sender's snapshot, if that covers what is wanted and no entry can be given; else [`EntryId::ZERO`].
+        snapshot: EntryId,
+    },
     /// Leader to the peer that shall lead in its place: "stand for election now" (thesis 3.10). The peer holds all that the leader does.
     TimeoutNow,
 }

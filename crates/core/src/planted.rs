@@ -102,6 +102,12 @@ pub enum Bug {
     SnapshotWithoutSessions,
     /// The file LOG names the first segment of a log that begins behind a received snapshot before there is such a segment.
     LogNamedBeforeItsSegment,
+    /// A damaged node acknowledges what stands behind the hole in its log.
+    DamageAcknowledged,
+    /// A node that finds damage in its log cuts it there, and stands for election with the rest.
+    DamagedNodeCampaigns,
+    /// A damaged entry is replaced by what a peer holds at that index, in whichever term.
+    RepairedByIndexAlone,
     /// A repeated request of a session is applied again.
     RepeatedRequestApplied,
     /// A failure is kept as the answer to a request that was applied.

@@ -12,6 +12,7 @@ use crate::message::{Envelope, Message};
 use crate::planted::{self, Bug};
 use crate::quorum;
 use crate::ready::{Barrier, ChangeEnd, Fact, Fetch, Input, Ready, Refusal, TransferEnd, Write};
+use crate::repair::Repair;
 use crate::rng::Rng;
 use crate::role::{Follower, RoleState};
 use crate::snapshot::SnapshotMeta;
@@ -55,6 +56,7 @@ pub struct Raft {
     pub(crate) reading_back: bool,
     /// The index of the membership that was told last. Between turns that of the newest one.
     pub(crate) members_told: Index,
+    pub(crate) repair: Repair,
     pub(crate) out: Outbox,
 }
 
@@ -74,6 +76,7 @@ pub(crate) struct Outbox {
     pub(crate) changes: Vec<(u64, ChangeEnd)>,
     pub(crate) offers: Vec<(NodeId, EntryId)>,
     pub(crate) refused_snapshot: Option<EntryId>,
+    pub(crate) snapshot_wanted: bool,
     pub(crate) facts: Vec<Fact>,
 }
 
@@ -96,7 +99,14 @@ impl Raft {
         }
         let hard_state_is_new = hard_state != stored.hard_state;
         let snapshot = stored.snapshot.as_ref().map_or(EntryId::ZERO, |snapshot| snapshot.last);
-        assert!(snapshot.index >= stored.base.index, "a snapshot holds what the log lacks in front");
+        let state_lost = stored.snapshot_lost.is_some();
+        assert!(
+            state_lost || snapshot.index >= stored.base.index,
+            "a snapshot holds what the log lacks in front"
+        );
+        assert!(!state_lost || stored.snapshot.is_none(), "a state that is lost is not there");
+        // What the log let go of was committed, also where the state that it led to is lost.
+        let commit = snapshot.index.max(stored.base.index);
         assert!(snapshot.index <= stored.last.index, "log and snapshot meet");
         assert!(hard_state.term >= stored.last.term, "the term of a node is at least that of its last entry");
         let mut raft = Raft {
@@ -106,7 +116,7 @@ impl Raft {
             log: Log::new(stored, config.window_bytes_max),
             snapshot,
             install: None,
-            commit: snapshot.index,
+            commit,
             applied: snapshot.index,
             role: RoleState::Follower(Follower::default()),
             fitness: Fitness::default(),
@@ -116,18 +126,26 @@ impl Raft {
             write_number: WriteNumber(0),
             reading_back: false,
             members_told: Index(0),
+            repair: Repair::default(),
             out: Outbox::default(),
             config,
         };
         raft.members_told = raft.newest_membership().map_or(Index(0), |(index, _)| index);
         raft.log.on_committed(raft.log.base().index, raft.commit);
         raft.restart_election_timer();
+        raft.tell_damage();
+        if planted::is(Bug::DamagedNodeCampaigns)
+            && let Some((first, _)) = raft.log.damage().range()
+        {
+            raft.log.truncate(first.index);
+        }
         invariants::check_watermarks(&raft);
         raft
     }
 
     /// Takes one input.
     pub fn step(&mut self, input: Input) {
+        let was_damaged = !self.log.damage().is_none();
         match input {
             Input::Tick { elapsed, wall_ms } => self.on_tick(elapsed, wall_ms),
             Input::Received(envelope) => self.on_envelope(envelope),
@@ -138,6 +156,7 @@ impl Raft {
             Input::Persisted(number) => self.on_persisted(number),
             Input::Applied(index) => self.on_applied(index),
             Input::Fetched { peer, entries } => self.on_fetched(peer, entries),
+            Input::FetchedForRepair { peer, entries } => self.on_fetched_for_repair(peer, entries),
             Input::ReadingBack(reading) => self.on_reading_back(reading),
             Input::SnapshotTaken { last } => self.on_snapshot_taken(last),
             Input::SnapshotReceived(meta) => self.on_snapshot_received(meta),
@@ -147,6 +166,7 @@ impl Raft {
             Input::Transfer { ticket, to } => self.on_transfer(ticket, to),
             Input::Change { ticket, change } => self.on_change(ticket, &change),
         }
+        self.notice_whole(was_damaged);
         invariants::check_watermarks(self);
     }
 
@@ -169,11 +189,13 @@ impl Raft {
             fetches,
             offers,
             refused_snapshot,
+            snapshot_wanted,
             transfers,
             changes,
             facts,
         } = std::mem::take(&mut self.out);
-        let write = if self.hard_state_is_new || self.install.is_some() || self.log.has_unwritten() {
+        let has_new = self.install.is_some() || self.log.has_unwritten() || self.log.damage().has_unwritten();
+        let write = if self.hard_state_is_new || has_new {
             Some(self.begin_write(promises))
         } else if !promises.is_empty() && self.log.writes_under_way() > 0 {
             // Nothing new to write, but the promises may rest on a write that is under way. Writes are carried out in
@@ -196,6 +218,7 @@ impl Raft {
             changes,
             offers,
             refused_snapshot,
+            snapshot_wanted,
             facts,
         }
     }
@@ -211,16 +234,11 @@ impl Raft {
         if let RoleState::Candidate(candidate) = &mut self.role {
             candidate.own_vote_write.get_or_insert(number);
         }
+        let repaired = self.log.take_repaired(number);
         let entries = self.log.begin_write(number);
         let install = self.install.take();
-        Write {
-            number,
-            hard_state,
-            install,
-            repaired: Vec::new(),
-            entries,
-            barrier: Barrier::new(number, promises),
-        }
+        let barrier = Barrier::new(number, promises);
+        Write { number, hard_state, install, repaired, entries, barrier }
     }
 
     /// All writes up to `number` are durable: the own vote may count, the leader's own copies may count, more may be applied.
@@ -274,6 +292,11 @@ impl Raft {
         match &message {
             Message::PreVoteRequest { last } => return self.on_pre_vote_request(from, term, *last),
             Message::PreVoteResponse { granted: true } => return self.on_pre_vote_granted(from, term),
+            // What is damaged is repaired by whoever has it, in whichever term each of the two is.
+            Message::RepairRequest { wanted, state_behind } => {
+                return self.on_repair_request(from, wanted, *state_behind);
+            }
+            Message::RepairResponse { .. } => {}
             Message::VoteRequest { forced: false, .. }
                 if term > self.hard_state.term && self.hears_leader() =>
             {
@@ -289,6 +312,9 @@ impl Raft {
             | Message::Heartbeat { .. }
             | Message::HeartbeatResponse { .. }
             | Message::TimeoutNow => {}
+        }
+        if let Message::RepairResponse { entries, snapshot } = message {
+            return self.on_repair_response(from, entries, snapshot);
         }
         if term < self.hard_state.term {
             self.on_older_term(from, &message);
@@ -320,6 +346,9 @@ impl Raft {
                 self.on_heartbeat_response(from, round, standing);
             }
             Message::TimeoutNow => self.on_timeout_now(from),
+            Message::RepairRequest { .. } | Message::RepairResponse { .. } => {
+                unreachable!("repairs were taken out before terms are compared")
+            }
         }
     }
 
@@ -349,6 +378,8 @@ impl Raft {
             | Message::AppendResponse { .. }
             | Message::AppendRejected { .. }
             | Message::HeartbeatResponse { .. }
+            | Message::RepairRequest { .. }
+            | Message::RepairResponse { .. }
             | Message::TimeoutNow => {}
         }
     }
@@ -431,7 +462,7 @@ impl Raft {
                 self.election_due_ticks.saturating_sub(self.election_elapsed_ticks)
             }
         };
-        left.max(1)
+        self.repair_deadline_ticks().map_or(left, |repair| repair.min(left)).max(1)
     }
 
     /// Entries from `from` up to `through`, at most `bytes_max` bytes but at least one entry if there is any. `None` when
@@ -456,6 +487,8 @@ impl Raft {
             snapshot: self.snapshot,
             window_bytes: self.log.window_bytes(),
             standing: self.standing(),
+            damaged_len: self.log.damage().len() as u64,
+            state_lost: self.log.damage().is_state_lost(),
             peers: self.peer_statuses(),
         }
     }

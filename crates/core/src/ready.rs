@@ -48,6 +48,13 @@ pub enum Input {
         /// Consecutive entries from the index that was asked for; at least one.
         entries: Vec<Entry>,
     },
+    /// The answer to a [`Fetch`] for a peer that lost these entries.
+    FetchedForRepair {
+        /// For whom.
+        peer: NodeId,
+        /// Consecutive entries from the index that was asked for; none if the log let go of them meanwhile.
+        entries: Vec<Entry>,
+    },
     /// Whether the state machine waits for entries that are being read back from the log: the disk owes an answer. Said when
     /// such a read begins and when it has ended.
     ReadingBack(bool),
@@ -103,7 +110,7 @@ pub struct Ready {
     pub reads: Vec<(u64, Index)>,
     /// All up to here may be applied: min(commit index, persisted index).
     pub apply_through: Index,
-    /// Entries to read back from the log, each answered by [`Input::Fetched`].
+    /// Entries to read back from the log, each answered by [`Input::Fetched`] or [`Input::FetchedForRepair`].
     pub fetches: Vec<Fetch>,
     /// Transfers of the leadership that have ended, each exactly once.
     pub transfers: Vec<(u64, TransferEnd)>,
@@ -114,6 +121,8 @@ pub struct Ready {
     pub offers: Vec<(NodeId, EntryId)>,
     /// The received snapshot with this last entry is not wanted: this node has all that it covers.
     pub refused_snapshot: Option<EntryId>,
+    /// A peer has lost its state, and no snapshot of this node reaches far enough to give it back: one is to be taken soon.
+    pub snapshot_wanted: bool,
     /// What happened, in words for the log and the metrics; carries no duty.
     pub facts: Vec<Fact>,
 }
@@ -188,12 +197,23 @@ impl Durable {
 pub struct Fetch {
     /// For which peer.
     pub peer: NodeId,
+    /// What it wants them for, and so how it is answered.
+    pub purpose: FetchFor,
     /// From which index.
     pub from: Index,
     /// Up to which index at most.
     pub through: Index,
     /// Up to how many bytes; at least one entry is read.
     pub bytes_max: usize,
+}
+
+/// What a peer wants entries for that are read back.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum FetchFor {
+    /// It lags behind the leader's window: [`Input::Fetched`].
+    Append,
+    /// It has lost them: [`Input::FetchedForRepair`].
+    Repair,
 }
 
 /// Why a proposal or a read was refused. Nothing happened: a retry is safe.
@@ -324,6 +344,29 @@ pub enum Fact {
         /// The last entry that it covers.
         last: EntryId,
     },
+    /// The disk has lost entries: this node does not stand for election, and asks its peers for them.
+    Damaged {
+        /// How many.
+        entries: u64,
+        /// The first of them.
+        first: EntryId,
+        /// The last of them.
+        last: EntryId,
+    },
+    /// The state from which the log goes on is lost: a peer must give a snapshot.
+    StateLost {
+        /// The entry before the first one in the log.
+        behind: EntryId,
+    },
+    /// Damaged entries came back.
+    Repaired {
+        /// How many.
+        entries: u64,
+        /// From whom.
+        from: NodeId,
+    },
+    /// All that was damaged is whole and on the disk again.
+    Whole,
     /// A message was dropped because no correct peer sends such a one.
     Ignored {
         /// The sender.

@@ -17,6 +17,7 @@ use crate::log::Log;
 use crate::message::{Envelope, Message};
 use crate::progress::{Progress, Sending};
 use crate::raft::{Outbox, Raft};
+use crate::repair::Repair;
 use crate::rng::Rng;
 use crate::role::{Candidate, Follower, Leader, PreCandidate, RoleState};
 use crate::transfer::Transfer;
@@ -127,6 +128,7 @@ impl Raft {
             ..
         } = *self;
         assert!(self.install.is_none(), "the state is looked at between turns");
+        assert!(self.repair == Repair::default() && self.log.damage().is_none(), "no disk is damaged here");
         config.node = name(config.node);
         log.rename(name);
         Raft {
@@ -147,6 +149,7 @@ impl Raft {
             members_told,
             snapshot: self.snapshot,
             install: None,
+            repair: Repair::default(),
             out: Outbox::default(),
         }
     }
@@ -174,6 +177,7 @@ impl Raft {
         }
         out.put_u8(u8::from(self.reading_back));
         assert!(self.install.is_none(), "the state is looked at between turns");
+        assert!(self.repair == Repair::default() && self.log.damage().is_none(), "no disk is damaged here");
         put_id(out, self.snapshot);
         put_fitness(out, &self.fitness);
         put_log(out, &self.log);
@@ -257,7 +261,11 @@ impl Envelope {
             | Message::SnapshotOffer { last: _ }
             | Message::Heartbeat { commit: _, round: _ }
             | Message::HeartbeatResponse { round: _, standing: _ }
+            | Message::RepairRequest { wanted: _, state_behind: _ }
             | Message::TimeoutNow => {}
+            Message::RepairResponse { entries, snapshot: _ } => {
+                entries.iter_mut().for_each(|entry| *entry = entry.renamed(name));
+            }
         }
         Envelope { from: name(self.from), to: name(self.to), term: self.term, message }
     }

@@ -59,6 +59,10 @@ pub struct Status {
     pub window_bytes: usize,
     /// How fit it is to lead.
     pub standing: Standing,
+    /// How many entries of its log are damaged and not yet repaired. It does not stand for election before all are.
+    pub damaged_len: u64,
+    /// Whether the state from which its log goes on is lost: it applies nothing before a peer has given it a snapshot.
+    pub state_lost: bool,
     /// What it knows of each peer, in order of their ids. Empty unless it leads.
     pub peers: Vec<PeerStatus>,
 }
@@ -98,9 +102,15 @@ impl fmt::Display for Status {
     /// `n3 t2 follower  last 2:3 commit 3  of n2`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {:<9} last {} commit {}", self.node, self.term, self.role, self.last, self.commit)?;
-        match self.leader {
-            Some(leader) if leader != self.node => write!(f, "  of {leader}"),
-            Some(_) | None => Ok(()),
+        if let Some(leader) = self.leader.filter(|leader| *leader != self.node) {
+            write!(f, "  of {leader}")?;
         }
+        if self.damaged_len > 0 {
+            write!(f, "  damaged {}", self.damaged_len)?;
+        }
+        if self.state_lost {
+            write!(f, "  state lost")?;
+        }
+        Ok(())
     }
 }

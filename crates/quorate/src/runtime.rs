@@ -353,6 +353,16 @@ impl Loop {
             Fact::Truncated { from } => {
                 tracing::warn!(node, term, from = from.0, "entries were replaced by the leader's");
             }
+            Fact::Damaged { entries, first, last } => {
+                tracing::error!(node, term, entries, first = %first, last = %last, "the disk has lost entries: asks its peers for them");
+            }
+            Fact::StateLost { behind } => {
+                tracing::error!(node, term, behind = %behind, "the disk has lost the snapshot: asks its peers for one");
+            }
+            Fact::Repaired { entries, from } => {
+                tracing::info!(node, term, entries, from = from.get(), "lost entries came back");
+            }
+            Fact::Whole => tracing::warn!(node, term, "all that the disk had lost is repaired"),
             Fact::Ignored { from, reason } => {
                 tracing::warn!(node, term, from = from.get(), reason, "a message was ignored");
             }

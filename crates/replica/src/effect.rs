@@ -160,6 +160,8 @@ pub struct Waiting {
 pub enum FetchPurpose {
     /// For a peer behind the window in memory.
     Peer(NodeId),
+    /// For a peer that has lost them.
+    Repair(NodeId),
     /// For this node's own applier after a restart.
     Apply,
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use quorate_core::entry::Entry;
 use quorate_core::raft::Raft;
-use quorate_core::ready::{self, Fact, Ready, Refusal};
+use quorate_core::ready::{self, Fact, FetchFor, Ready, Refusal};
 use quorate_core::status::Role;
 use quorate_core::types::{Index, NodeId, Term};
 
@@ -128,6 +128,9 @@ impl Replica {
             }
             Input::Fetched { purpose: FetchPurpose::Peer(peer), entries } => {
                 self.raft.step(ready::Input::Fetched { peer, entries });
+            }
+            Input::Fetched { purpose: FetchPurpose::Repair(peer), entries } => {
+                self.raft.step(ready::Input::FetchedForRepair { peer, entries });
             }
             Input::Fetched { purpose: FetchPurpose::Apply, entries } => {
                 self.raft.step(ready::Input::ReadingBack(false));
@@ -397,10 +400,16 @@ impl Replica {
         for (from, last) in ready.offers {
             self.on_snapshot_offered(from, last);
         }
+        if ready.snapshot_wanted {
+            self.snapshots.policy.on_wanted();
+        }
         self.effects.extend(ready.write.map(Effect::Persist));
         for fetch in ready.fetches {
             self.effects.push(Effect::Fetch {
-                purpose: FetchPurpose::Peer(fetch.peer),
+                purpose: match fetch.purpose {
+                    FetchFor::Append => FetchPurpose::Peer(fetch.peer),
+                    FetchFor::Repair => FetchPurpose::Repair(fetch.peer),
+                },
                 from: fetch.from,
                 through: fetch.through,
                 bytes_max: fetch.bytes_max,

@@ -18,7 +18,7 @@ pub(crate) struct SnapshotPolicy {
     taking: bool,
     /// None is taken before this tick: the last attempt found no room.
     not_before: u64,
-    /// One is wanted whatever has grown: the newest one is damaged.
+    /// One is wanted whatever has grown: the newest one is damaged, or does not reach as far as a peer needs.
     wanted: bool,
     /// The size of the newest snapshot.
     snapshot_bytes: u64,
@@ -79,8 +79,8 @@ impl SnapshotPolicy {
         self.not_before = not_before;
     }
 
-    /// The newest snapshot cannot be read.
-    pub(crate) fn on_damaged(&mut self) {
+    /// The newest snapshot cannot be read, or a peer that has lost its state needs one that reaches further.
+    pub(crate) fn on_wanted(&mut self) {
         self.wanted = true;
     }
 

@@ -73,7 +73,7 @@ impl Replica {
     pub(crate) fn move_pieces(&mut self) {
         if let Some(fetch) = self.snapshots.fetcher.fetch() {
             let (source, last) = (fetch.source, fetch.last);
-            if !fetch.whole && self.raft.commit_index() >= last.index {
+            if !fetch.whole && !self.raft.lacks(last) {
                 // Entries came after all.
                 self.snapshots.fetcher.stop();
                 self.effects.push(Effect::DiscardSnapshot);
@@ -113,7 +113,7 @@ impl Replica {
             }
             Piece::Damaged => {
                 self.snapshots.supplier.on_read(0);
-                self.snapshots.policy.on_damaged();
+                self.snapshots.policy.on_wanted();
                 self.send(to, PeerMessage::SnapshotGone { last });
             }
         }

@@ -76,7 +76,7 @@ pub enum MessageKind {
     AppendAnswer,
     /// Heartbeats and their answers.
     Heartbeat,
-    /// Snapshots: offers, questions and pieces.
+    /// Snapshots: offers, questions and pieces; and the same of single entries that a disk has lost.
     Snapshot,
     /// Clients' requests that one node hands to another, and their answers.
     Forward,

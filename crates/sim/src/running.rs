@@ -544,6 +544,7 @@ fn kind_of(message: &PeerMessage) -> MessageKind {
             Message::AppendRequest { .. } => MessageKind::Append,
             Message::AppendResponse { .. } | Message::AppendRejected { .. } => MessageKind::AppendAnswer,
             Message::SnapshotOffer { .. } => MessageKind::Snapshot,
+            Message::RepairRequest { .. } | Message::RepairResponse { .. } => MessageKind::Snapshot,
             Message::Heartbeat { .. } | Message::HeartbeatResponse { .. } | Message::TimeoutNow => {
                 MessageKind::Heartbeat
             }
@@ -567,7 +568,15 @@ fn kind_of(message: &PeerMessage) -> MessageKind {
 
 /// Counts what must happen at least once in many runs.
 fn count_fact(scene: &mut Scene, fact: &Fact) {
-    if matches!(fact, Fact::Members { members, .. } if members.is_joint()) {
+    if matches!(fact, Fact::Damaged { .. }) {
+        scene.count("damage: entries lost");
+    } else if matches!(fact, Fact::StateLost { .. }) {
+        scene.count("damage: state lost");
+    } else if matches!(fact, Fact::Repaired { .. }) {
+        scene.count("damage: entries came back from a peer");
+    } else if matches!(fact, Fact::Whole) {
+        scene.count("damage: node whole again");
+    } else if matches!(fact, Fact::Members { members, .. } if members.is_joint()) {
         scene.count("members: joint");
     } else if matches!(fact, Fact::SteppedDown { reason, .. } if reason.starts_with("it was removed")) {
         scene.count("members: leader removed");

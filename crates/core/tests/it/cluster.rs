@@ -11,7 +11,9 @@ use quorate_core::invariants;
 use quorate_core::message::{Envelope, Message};
 use quorate_core::quorum;
 use quorate_core::raft::Raft;
-use quorate_core::ready::{ChangeEnd, Durable, Fact, Fetch, Input, Ready, Refusal, TransferEnd, Write};
+use quorate_core::ready::{
+    ChangeEnd, Durable, Fact, Fetch, FetchFor, Input, Ready, Refusal, TransferEnd, Write,
+};
 use quorate_core::status::Role;
 use quorate_core::stored::Stored;
 use quorate_core::types::{EntryId, Index, NodeId, Term};
@@ -25,7 +27,10 @@ pub(crate) fn id(number: u64) -> NodeId {
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
     pub(crate) hard_state: HardState,
+    /// What was written, damaged or not.
     pub(crate) entries: Vec<Entry>,
+    /// The indices at which only the id can be read.
+    pub(crate) damaged: BTreeSet<u64>,
 }
 
 impl Disk {
@@ -33,12 +38,31 @@ impl Disk {
         if let Some(hard_state) = write.hard_state {
             self.hard_state = hard_state;
         }
+        for entry in &write.repaired {
+            let lost = &self.entries[place(entry.id.index)];
+            assert_eq!(lost, entry, "what comes back is what was lost");
+            assert!(self.damaged.remove(&entry.id.index.0), "only what is damaged is repaired");
+        }
         if let Some(first) = write.entries.first() {
             let keep = place(first.id.index);
             assert!(keep <= self.entries.len(), "a write leaves no gap");
             self.entries.truncate(keep);
+            self.damaged.retain(|index| *index < first.id.index.0);
             self.entries.extend(write.entries.iter().cloned());
         }
+    }
+
+    /// What a start finds.
+    fn stored(&self) -> Stored {
+        let mut stored = Stored::of_entries(self.hard_state, self.entries.clone());
+        let is_damaged = |index: Index| self.damaged.contains(&index.0);
+        stored.memberships.retain(|(index, _)| !is_damaged(*index));
+        stored.damaged =
+            self.entries.iter().map(|entry| entry.id).filter(|id| is_damaged(id.index)).collect();
+        if let Some(last) = stored.damaged.last() {
+            stored.tail.retain(|entry| entry.id.index > last.index);
+        }
+        stored
     }
 
     fn holds(&self, entry: EntryId) -> bool {
@@ -114,8 +138,8 @@ impl Cluster {
     /// A cluster of nodes with these settings and disks.
     pub(crate) fn of_logs(nodes: impl IntoIterator<Item = (Config, HardState, Vec<Entry>)>) -> Cluster {
         let node = |(config, hard_state, entries): (Config, HardState, Vec<Entry>)| {
-            let disk = Disk { hard_state, entries };
-            let raft = Raft::new(config.clone(), Stored::of_entries(disk.hard_state, disk.entries.clone()));
+            let disk = Disk { hard_state, entries, damaged: BTreeSet::new() };
+            let raft = Raft::new(config.clone(), disk.stored());
             let node = Node {
                 raft,
                 config,
@@ -300,6 +324,7 @@ impl Cluster {
         let node = self.nodes.get_mut(&id(number)).expect("the node exists");
         let from = node.raft.status().applied.next();
         for index in from.0..=node.apply_through.0 {
+            assert!(!node.disk.damaged.contains(&index), "no damaged entry is applied");
             let entry = &node.disk.entries[place(Index(index))];
             let first = self.applied.entry(entry.id.index).or_insert_with(|| entry.clone());
             assert_eq!(first, entry, "state machine safety: one entry for each index, ever");
@@ -316,8 +341,20 @@ impl Cluster {
             let entries = &self.node(number).disk.entries[place(fetch.from)..=place(fetch.through)];
             let count = (fetch.bytes_max / 100).clamp(1, entries.len());
             let entries = entries[..count].to_vec();
+            let damaged = &self.node(number).disk.damaged;
+            assert!(
+                entries.iter().all(|entry| !damaged.contains(&entry.id.index.0)),
+                "no damaged entry is served"
+            );
             self.fetches_served += 1;
-            self.step(number, Input::Fetched { peer: fetch.peer, entries });
+            let peer = fetch.peer;
+            self.step(
+                number,
+                match fetch.purpose {
+                    FetchFor::Append => Input::Fetched { peer, entries },
+                    FetchFor::Repair => Input::FetchedForRepair { peer, entries },
+                },
+            );
         }
     }
 
@@ -410,12 +447,19 @@ impl Cluster {
     /// Starts a node with what its disk holds.
     pub(crate) fn restart(&mut self, number: u64) {
         let node = self.nodes.get_mut(&id(number)).expect("the node exists");
-        let stored = Stored::of_entries(node.disk.hard_state, node.disk.entries.clone());
-        node.raft = Raft::new(node.config.clone(), stored);
+        node.raft = Raft::new(node.config.clone(), node.disk.stored());
         node.written = node.disk.clone();
         node.apply_through = Index(0);
         node.up = true;
         invariants::check(&node.raft);
+    }
+
+    /// A node loses the bytes of these entries while it is down, and starts again.
+    pub(crate) fn damage(&mut self, number: u64, indices: impl IntoIterator<Item = u64>) {
+        self.crash(number);
+        let node = self.nodes.get_mut(&id(number)).expect("the node exists");
+        node.disk.damaged.extend(indices);
+        self.restart(number);
     }
 
     /// The core of a node.

@@ -36,13 +36,17 @@ fn envelopes() -> Vec<Envelope> {
         Message::PreVoteResponse { granted: true },
         Message::VoteRequest { last, forced: true },
         Message::VoteResponse { granted: false },
-        Message::AppendRequest { prev: last, entries, commit: Index(4) },
+        Message::AppendRequest { prev: last, entries: entries.clone(), commit: Index(4) },
         Message::AppendRequest { prev: EntryId::ZERO, entries: vec![], commit: Index(0) },
         Message::AppendResponse { matched: Index(1 << 62) },
         Message::AppendRejected { prev: Index(9), hint: last },
         Message::Heartbeat { commit: Index(4), round: 8 },
         Message::HeartbeatResponse { round: 8, standing: Standing::default() },
         Message::TimeoutNow,
+        Message::RepairRequest { wanted: vec![last, EntryId::new(4, 6)], state_behind: None },
+        Message::RepairRequest { wanted: vec![], state_behind: Some(last) },
+        Message::RepairResponse { entries, snapshot: EntryId::ZERO },
+        Message::RepairResponse { entries: vec![], snapshot: last },
     ];
     messages
         .into_iter()

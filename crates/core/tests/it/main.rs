@@ -3,6 +3,7 @@
 mod chance;
 mod cluster;
 mod codec;
+mod damage;
 mod fitness;
 mod golden;
 mod late_messages;

@@ -192,6 +192,8 @@ impl Logs {
             | Message::SnapshotOffer { .. }
             | Message::Heartbeat { .. }
             | Message::HeartbeatResponse { .. }
+            | Message::RepairRequest { .. }
+            | Message::RepairResponse { .. }
             | Message::TimeoutNow => true,
         };
         if durable {

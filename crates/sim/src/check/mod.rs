@@ -189,6 +189,8 @@ impl Checks {
             | Message::SnapshotOffer { .. }
             | Message::Heartbeat { .. }
             | Message::HeartbeatResponse { .. }
+            | Message::RepairRequest { .. }
+            | Message::RepairResponse { .. }
             | Message::TimeoutNow => Ok(()),
         }
     }

@@ -69,9 +69,11 @@ impl Address {
                 Message::AppendResponse { .. }
                 | Message::AppendRejected { .. }
                 | Message::HeartbeatResponse { .. } => Kind::Answer,
-                Message::PreVoteRequest { .. } | Message::PreVoteResponse { .. } | Message::TimeoutNow => {
-                    Kind::Other
-                }
+                Message::PreVoteRequest { .. }
+                | Message::PreVoteResponse { .. }
+                | Message::RepairRequest { .. }
+                | Message::RepairResponse { .. }
+                | Message::TimeoutNow => Kind::Other,
             },
         }
     }

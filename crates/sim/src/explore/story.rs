@@ -60,6 +60,8 @@ fn message_line(envelope: &Envelope) -> String {
         Message::HeartbeatResponse { round, standing: _ } => format!("heartbeat {round} answered"),
         Message::SnapshotOffer { last } => format!("has a snapshot up to {last}"),
         Message::TimeoutNow => "lead in my place".into(),
+        Message::RepairRequest { wanted, .. } => format!("has lost {} entries", wanted.len()),
+        Message::RepairResponse { entries, .. } => format!("gives {} lost entries back", entries.len()),
         Message::PreVoteRequest { last } => format!("would you vote for me, last {last}"),
         Message::PreVoteResponse { granted } => format!("pre-vote granted: {granted}"),
     };

@@ -6,7 +6,7 @@ use quorate_core::config::Config;
 use quorate_core::entry::Membership;
 use quorate_core::invariants;
 use quorate_core::raft::Raft;
-use quorate_core::ready::{ChangeEnd, Fact, Input, Ready, TransferEnd, Write};
+use quorate_core::ready::{ChangeEnd, Fact, FetchFor, Input, Ready, TransferEnd, Write};
 use quorate_core::status::Role;
 use quorate_core::types::{EntryId, Index, NodeId};
 use quorate_log::{Content, Log, SnapshotFile};
@@ -172,7 +172,10 @@ impl Cluster {
             let plan = running.log.plan(fetch.from, fetch.through, fetch.bytes_max);
             let plan = plan.ok_or("the log does not hold what is wanted back")?;
             let entries = plan.read(&disk).map_err(|error| error.to_string())?;
-            running.raft.step(Input::Fetched { peer: fetch.peer, entries });
+            running.raft.step(match fetch.purpose {
+                FetchFor::Append => Input::Fetched { peer: fetch.peer, entries },
+                FetchFor::Repair => Input::FetchedForRepair { peer: fetch.peer, entries },
+            });
             self.note(id, format!("reads {}.. back for {}", fetch.from, fetch.peer));
         }
         for (from, last) in &ready.offers {
@@ -425,6 +428,13 @@ fn describe_fact(fact: &Fact) -> String {
         Fact::LeadsOn { to } => format!("leads on: {to} has not taken over"),
         Fact::Installed { last } => format!("begins its log anew behind the snapshot up to {last}"),
         Fact::Truncated { from } => format!("cuts its log from {from}"),
+        Fact::Damaged { entries: 1, first, .. } => format!("has lost {first}"),
+        Fact::Damaged { entries, first, last } => {
+            format!("has lost {entries} entries from {first} to {last}")
+        }
+        Fact::StateLost { behind } => format!("has lost its state up to {behind}"),
+        Fact::Repaired { entries, from } => format!("gets {entries} back from {from}"),
+        Fact::Whole => "is whole again".into(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use quorate_core::entry::{Entry, Payload};
 use quorate_core::message::{Envelope, Message};
-use quorate_core::types::NodeId;
+use quorate_core::types::{EntryId, NodeId};
 
 /// All messages under way.
 #[derive(Debug, Default)]
@@ -139,6 +139,8 @@ pub fn kind(message: &Message) -> &'static str {
         Message::HeartbeatResponse { .. } => "heartbeat-response",
         Message::SnapshotOffer { .. } => "snapshot-offer",
         Message::TimeoutNow => "timeout-now",
+        Message::RepairRequest { .. } => "repair",
+        Message::RepairResponse { .. } => "repair-response",
     }
 }
 
@@ -173,6 +175,23 @@ pub fn details(message: &Message, entries_in_words: impl Fn(&[Entry]) -> String)
         Message::Heartbeat { commit, round } => format!("commit {commit} round {round}"),
         Message::HeartbeatResponse { round, standing: _ } => format!("round {round}"),
         Message::TimeoutNow => String::new(),
+        Message::RepairRequest { wanted, state_behind: None } => describe_ids(wanted),
+        Message::RepairRequest { wanted, state_behind: Some(behind) } => {
+            format!("{} and the state up to {behind}", describe_ids(wanted))
+        }
+        Message::RepairResponse { entries, snapshot: EntryId::ZERO } => {
+            format!("[{}]", entries_in_words(entries))
+        }
+        Message::RepairResponse { entries, snapshot } => {
+            format!("[{}] snapshot {snapshot}", entries_in_words(entries))
+        }
+    }
+}
+
+fn describe_ids(ids: &[EntryId]) -> String {
+    match ids {
+        [first, .., last] if ids.len() > ENTRIES_SHOWN => format!("[{first} .. {last}, {} ids]", ids.len()),
+        _ => format!("[{}]", ids.iter().map(EntryId::to_string).collect::<Vec<_>>().join(", ")),
     }
 }
 

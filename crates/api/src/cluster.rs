@@ -29,6 +29,12 @@ pub struct Member {
     pub role: String,
     /// Whether it has a vote; a member without one is a learner.
     pub voter: bool,
+    /// How much it is meant to lead, from 0 to 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u64>,
+    /// Whether it gave way as an unfit leader a short time ago, and lets others lead for a while.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resting: bool,
     /// Its term.
     pub term: u64,
     /// The last index of its log.

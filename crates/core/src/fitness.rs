@@ -166,7 +166,7 @@ pub(crate) fn slow_disk_ticks(config: &Config) -> u64 {
 /// Fewer ticks than this cannot be told from none: a write may begin at the end of a tick.
 const SLOW_DISK_TICKS_MIN: u64 = 2;
 /// How many election timeouts a node that should not lead lets pass before it stands all the same.
-const PASSED_TIMEOUTS_MAX: u64 = 4;
+const PASSED_TIMEOUTS_MAX: u64 = 2;
 /// The shortest and the longest pause, in election timeouts.
 const BACKOFF_TIMEOUTS_MIN: u64 = 8;
 const BACKOFF_TIMEOUTS_MAX: u64 = 64;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use quorate_core::config::PRIORITY_MAX;
+
 /// The settings of a node. The defaults suit nodes in one data centre; all limits are for one node.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -11,6 +13,9 @@ pub struct Config {
     pub election_timeout: Duration,
     /// How often a leader says that it leads. A third of the election timeout at most.
     pub heartbeat: Duration,
+    /// How much this node is meant to lead, from 0 to 100. The leadership moves to a voter of higher priority that is fit and up to date once
+    /// the cluster is at rest; a node of priority 0 leads only if nobody else can, and not for longer than it must.
+    pub priority: u8,
     /// After this time a proposal that has no answer ends as `TimedOut` (or `NoLeader` when it never left).
     pub proposal_timeout: Duration,
     /// After this time a read that no quorum confirmed ends as `TimedOut`.
@@ -55,6 +60,7 @@ impl Default for Config {
             tick: Duration::from_millis(10),
             election_timeout: Duration::from_millis(1_000),
             heartbeat: Duration::from_millis(100),
+            priority: PRIORITY_MAX,
             proposal_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(5),
             inbox_len_max: 16 * 1024,
@@ -90,6 +96,7 @@ impl Config {
                 self.election_timeout >= self.heartbeat * 3,
                 "election_timeout must be at least three heartbeats, or one lost heartbeat deposes a leader",
             ),
+            (self.priority <= PRIORITY_MAX, "priority must be between 0 and 100"),
             (
                 self.proposal_timeout >= self.election_timeout,
                 "proposal_timeout must outlast an election_timeout",

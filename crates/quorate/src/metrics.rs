@@ -165,6 +165,7 @@ mod export {
             encode_snapshots(&mut encoder, replica)?;
             encode_gauges(&mut encoder, status)?;
             self.encode_outcomes(&mut encoder, replica)?;
+            encode_step_downs(&mut encoder, replica)?;
             encode_peers(encoder, status)
         }
     }
@@ -192,6 +193,20 @@ mod export {
             }
             Ok(())
         }
+    }
+
+    /// Leaderships of this node that ended, by the reason in words.
+    fn encode_step_downs(
+        encoder: &mut DescriptorEncoder<'_>,
+        replica: &quorate_replica::status::ReplicaMetrics,
+    ) -> Result<(), std::fmt::Error> {
+        let help = "leaderships of this node that ended, by reason";
+        let mut family =
+            encoder.encode_descriptor("quorate_stepped_down", help, None, MetricType::Counter)?;
+        for (reason, count) in &replica.stepped_down {
+            ConstCounter::new(*count).encode(family.encode_family(&[("reason", *reason)])?)?;
+        }
+        Ok(())
     }
 
     fn encode_snapshots(
@@ -224,6 +239,12 @@ mod export {
             ("quorate_role", "0 follower, 1 pre-candidate, 2 candidate, 3 leader", role_number(status.role)),
             ("quorate_leader", "node id of the known leader, 0 for none", status.leader),
             ("quorate_term", "current term", status.term),
+            ("quorate_priority", "how much the node is meant to lead, 0 to 100", status.priority),
+            (
+                "quorate_rests",
+                "1 while it lets others lead, because it gave way as unfit",
+                u64::from(status.rests),
+            ),
             ("quorate_last_index", "last entry of the log", status.last_index),
             ("quorate_persisted_index", "last entry on this node's disk", status.persisted_index),
             ("quorate_commit_index", "last entry known to be on a quorum", status.commit_index),

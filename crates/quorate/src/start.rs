@@ -413,6 +413,7 @@ fn replica(
         addresses,
         election_timeout_ticks: config.ticks(config.election_timeout),
         heartbeat_ticks: config.ticks(config.heartbeat),
+        priority: config.priority,
         append_bytes_max: config.append_bytes_max,
         inflight_appends_max: config.inflight_appends_max,
         inflight_bytes_max: config.inflight_bytes_max,

@@ -47,6 +47,10 @@ pub struct NodeStatus {
     pub role: Role,
     /// Whether it is a voter of the membership in force.
     pub voter: bool,
+    /// How much it is meant to lead, from 0 to 100.
+    pub priority: u64,
+    /// Whether it gave way as an unfit leader a short time ago, and lets others lead for a while.
+    pub rests: bool,
     /// The current term.
     pub term: u64,
     /// The leader it knows; 0 for none.
@@ -129,6 +133,8 @@ impl NodeStatus {
     ) -> NodeStatus {
         NodeStatus {
             role: replica.raft.role,
+            priority: u64::from(replica.raft.standing.priority),
+            rests: replica.raft.standing.rests,
             term: replica.raft.term.0,
             leader: replica.raft.leader.map_or(0, NodeId::get),
             last_index: replica.raft.last.index.0,
@@ -173,7 +179,7 @@ impl NodeStatus {
         out.freeze()
     }
 
-    fn numbers(&self) -> [u64; 14] {
+    fn numbers(&self) -> [u64; 16] {
         [
             self.node,
             role_number(self.role),
@@ -189,6 +195,8 @@ impl NodeStatus {
             self.pending,
             self.fsync_p50_us,
             self.fsync_p99_us,
+            self.priority,
+            u64::from(self.rests),
         ]
     }
 
@@ -200,13 +208,13 @@ impl NodeStatus {
         }
         let [version, peer_address, api_address] =
             [take_text(&mut bytes)?, take_text(&mut bytes)?, take_text(&mut bytes)?];
-        let mut n = [0; 14];
+        let mut n = [0; 16];
         for number in &mut n {
             *number = take(&mut bytes)?;
         }
         let [node, role, voter, term, leader, last_index, persisted_index, commit_index, applied_index, ..] =
             n;
-        let [.., base_index, snapshot_index, pending, fsync_p50_us, fsync_p99_us] = n;
+        let [.., base_index, snapshot_index, pending, fsync_p50_us, fsync_p99_us, priority, rests] = n;
         let role = role_from_number(role).ok_or("an unknown role")?;
         let count = take(&mut bytes)?;
         if count > PEERS_LEN_MAX {
@@ -231,6 +239,8 @@ impl NodeStatus {
             pending,
             fsync_p50_us,
             fsync_p99_us,
+            priority,
+            rests: rests != 0,
             peers,
         })
     }
@@ -305,6 +315,8 @@ mod tests {
             pending: 3,
             fsync_p50_us: 64,
             fsync_p99_us: 512,
+            priority: 70,
+            rests: true,
             peers: vec![PeerStatus {
                 node: 1,
                 last_error: "connection refused".into(),

@@ -440,6 +440,9 @@ impl Replica {
             if let Fact::Members { members, .. } = &fact {
                 self.effects.push(Effect::Members { members: Arc::clone(members) });
             }
+            if let Fact::SteppedDown { reason, .. } = &fact {
+                *self.metrics.stepped_down.entry(reason).or_default() += 1;
+            }
             self.effects.push(Effect::Fact(fact));
         }
     }

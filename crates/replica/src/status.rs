@@ -1,5 +1,7 @@
 //! What a replica can tell about itself: plain data for `/metrics`, the cluster status and the simulator's checks.
 
+use std::collections::BTreeMap;
+
 use quorate_core::status::Status;
 use quorate_core::types::Index;
 
@@ -59,6 +61,8 @@ pub struct ReplicaMetrics {
     pub entries_handed: u64,
     /// Batches handed to the applier.
     pub batches_handed: u64,
+    /// Leaderships of this node that ended, by the reason in words.
+    pub stepped_down: BTreeMap<&'static str, u64>,
     /// Snapshots that this node took of its own state, the one found at the start counted.
     pub snapshots_taken: u64,
     /// Snapshots that could not be written.

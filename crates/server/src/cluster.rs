@@ -50,6 +50,8 @@ fn member(app: &App, answer: MemberStatus, commit: u64) -> Result<Member, Member
         api: Some(status.api_address).filter(|address| !address.is_empty()).or(configured),
         role: status.role.to_string(),
         voter: status.voter,
+        priority: Some(status.priority),
+        resting: status.rests,
         term: status.term,
         last: status.last_index,
         commit: status.commit_index,

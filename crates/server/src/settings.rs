@@ -38,6 +38,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         get: |_| "********".to_owned(),
     },
     Setting {
+        key: "node.priority",
+        about: "how much this node is meant to lead, 0 to 100; 0: only if nobody else can",
+        set: |config, text| put(&mut config.replication.priority, number(text)),
+        get: |config| config.replication.priority.to_string(),
+    },
+    Setting {
         key: "cluster.members",
         about: "all initial members, as ID=PEER_ADDRESS[/API_ADDRESS],...; empty: this node alone",
         set: |config, text| put(&mut config.cluster.members, members(text)),

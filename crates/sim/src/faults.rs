@@ -124,12 +124,14 @@ impl Faults {
             | Class::SlowLink
             | Class::Reset
             | Class::KindLost
-            | Class::LargeLost => self.act_on_links(scene, class, anyone, target),
+            | Class::LargeLost
+            | Class::LargeLostOfLeader => self.act_on_links(scene, class, anyone, target),
             Class::Pause | Class::DiskStall | Class::SlowDisk => {
                 // A leader that wakes up among the answers of before is the one that can deceive itself.
                 let node = if self.rng.chance(500) { target } else { anyone };
                 self.delay(scene, members, class, node)
             }
+            Class::SlowDiskOfLeader => self.delay(scene, members, class, target),
             Class::WallJump | Class::ClockRate | Class::ClockFreeze | Class::Campaign => {
                 self.act_on_clock(scene, members, class, anyone)
             }
@@ -265,6 +267,7 @@ impl Faults {
                 scene.network.filter(kind);
             }
             Class::LargeLost => scene.network.limit_len(LARGE_BYTES),
+            Class::LargeLostOfLeader => scene.network.limit_len_of(target, LARGE_BYTES),
             _ => return false,
         }
         scene.nodes.len() > 1
@@ -320,6 +323,9 @@ impl Faults {
         match class {
             Class::Pause => member.pause(until_us),
             Class::DiskStall => member.stall_disk(until_us),
+            Class::SlowDiskOfLeader => {
+                scene.slow_disks.insert(node, until_us + self.rng.between(2, 10) * SECOND_US);
+            }
             _ => {
                 scene.slow_disks.insert(node, until_us + SECOND_US);
             }

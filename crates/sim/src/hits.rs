@@ -46,12 +46,16 @@ const DISK_FAULTS: [(Fault, &str); 9] = [
 ];
 
 /// What faults that last for a run, or that wait for their moment, must have caused.
-const CONSEQUENCES: [&str; 40] = [
+const CONSEQUENCES: [&str; 44] = [
     "client gave up a request",
     "client repeated a request",
     "crash loop: process died again",
     "entries read back from the log",
     "fetch of a snapshot resumed",
+    "gave way: lost entries",
+    "gave way: lower priority",
+    "gave way: silent disk",
+    "gave way: slow disk",
     "healed: all",
     "healed: only a quorum",
     "key forgotten, its command applied again",

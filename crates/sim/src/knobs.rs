@@ -46,11 +46,11 @@ fn plain(profile: &Profile) -> Profile {
         sync_mean_us: 200,
         ..profile.faults.clone()
     };
-    Profile { limits: Limits::ordinary(), faults, ..profile.clone() }
+    Profile { limits: Limits::ordinary(), priorities: Vec::new(), faults, ..profile.clone() }
 }
 
 /// All knobs.
-pub const KNOBS: [Knob; 20] = [
+pub const KNOBS: [Knob; 21] = [
     Knob {
         name: "timing",
         take: |to, from| {
@@ -122,6 +122,11 @@ pub const KNOBS: [Knob; 20] = [
         name: "patience",
         take: |to, from| to.limits.client_timeout_us = from.limits.client_timeout_us,
         same: |a, b| a.limits.client_timeout_us == b.limits.client_timeout_us,
+    },
+    Knob {
+        name: "priorities",
+        take: |to, from| to.priorities.clone_from(&from.priorities),
+        same: |a, b| a.priorities == b.priorities,
     },
     Knob {
         name: "loss",

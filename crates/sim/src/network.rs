@@ -138,6 +138,8 @@ pub struct Network {
     filter: Option<MessageKind>,
     /// Larger messages do not pass.
     len_max: Option<usize>,
+    /// Larger messages of this node do not pass.
+    len_max_of: Option<(NodeId, usize)>,
     counters: NetworkCounters,
 }
 
@@ -153,6 +155,7 @@ impl Network {
             reset_at: BTreeMap::new(),
             filter: None,
             len_max: None,
+            len_max_of: None,
             counters: NetworkCounters::default(),
         }
     }
@@ -170,7 +173,8 @@ impl Network {
             self.counters.filtered += 1;
             return Arrivals::default();
         }
-        if self.len_max.is_some_and(|len_max| len > len_max) {
+        let of_sender = self.len_max_of.filter(|(node, _)| *node == from).map(|(_, len_max)| len_max);
+        if self.len_max.into_iter().chain(of_sender).any(|len_max| len > len_max) {
             self.counters.too_large += 1;
             return Arrivals::default();
         }
@@ -241,6 +245,7 @@ impl Network {
         self.slow.clear();
         self.filter = None;
         self.len_max = None;
+        self.len_max_of = None;
     }
 
     /// Every message on the link takes `extra_us` longer in this one direction.
@@ -268,6 +273,11 @@ impl Network {
     /// No message with a body above `len_max` bytes passes any more, as when the path loses large packets.
     pub fn limit_len(&mut self, len_max: usize) {
         self.len_max = Some(len_max);
+    }
+
+    /// No message of this node with a body above `len_max` bytes passes any more.
+    pub fn limit_len_of(&mut self, from: NodeId, len_max: usize) {
+        self.len_max_of = Some((from, len_max));
     }
 
     /// How messages are treated from now on.

@@ -2,6 +2,9 @@
 //! classes of fault are on, each with its own strength (swarm testing: a run with every fault on at once explores less than
 //! many runs with some of them).
 
+use quorate_core::config::PRIORITY_MAX;
+use quorate_core::types::NodeId;
+
 use crate::rng::Rng;
 
 /// The settings of a run, all drawn from its seed.
@@ -19,6 +22,8 @@ pub struct Profile {
     pub operations_max: u64,
     /// The limits of the parts under test.
     pub limits: Limits,
+    /// The priority of each initial member, by its place; all others have the highest.
+    pub priorities: Vec<u8>,
     /// The classes of fault.
     pub faults: Faults,
 }
@@ -102,6 +107,7 @@ impl Profile {
             healing_us_max: 60 * SECOND_US,
             operations_max: u64::MAX,
             limits: Limits::draw(&mut rng, &mut Rng::stream(seed, "snapshots")),
+            priorities: draw_priorities(&mut Rng::stream(seed, "priorities")),
             faults: Faults::draw(&mut rng, faulty_us),
         }
     }
@@ -116,6 +122,12 @@ impl Profile {
 }
 
 impl Profile {
+    /// The priority of a node.
+    pub fn priority(&self, node: NodeId) -> u8 {
+        let place = usize::try_from(node.get() - 1).ok();
+        place.and_then(|place| self.priorities.get(place)).copied().unwrap_or(PRIORITY_MAX)
+    }
+
     /// What was drawn that is worth counting.
     pub fn drawn(&self) -> Vec<&'static str> {
         DRAWN.into_iter().filter_map(|(name, is_drawn)| is_drawn(self).then_some(name)).collect()
@@ -148,12 +160,13 @@ impl Profile {
 type Drawn = (&'static str, fn(&Profile) -> bool);
 
 /// What a seed may draw: over many runs all of it must come.
-pub const DRAWN: [Drawn; 31] = [
+pub const DRAWN: [Drawn; 32] = [
     ("cluster of 1", |profile| profile.nodes == 1),
     ("cluster of 2", |profile| profile.nodes == 2),
     ("cluster of 3", |profile| profile.nodes == 3),
     ("cluster of 4", |profile| profile.nodes == 4),
     ("cluster of 5", |profile| profile.nodes == 5),
+    ("priorities differ", |profile| profile.priorities.iter().min() < profile.priorities.iter().max()),
     ("one client", |profile| profile.clients == 1),
     ("eight clients", |profile| profile.clients == 8),
     ("clients ask in bursts", |profile| profile.limits.client_burst_len > 1),
@@ -283,6 +296,17 @@ const PIECE_BYTES_MIN: usize = 64;
 
 /// A second of virtual time.
 pub const SECOND_US: u64 = 1_000_000;
+
+/// In a third of the runs the nodes are not all meant to lead alike.
+fn draw_priorities(rng: &mut Rng) -> Vec<u8> {
+    if !rng.chance(333) {
+        return Vec::new();
+    }
+    (0..5).map(|_| *rng.pick(&PRIORITIES).expect("the list is not empty")).collect()
+}
+
+/// Priorities: of a node that should never lead, of one that may, and the highest.
+const PRIORITIES: [u8; 4] = [0, 50, 100, 100];
 
 /// A class that is on in half of the runs.
 fn half(rng: &mut Rng, strength: impl FnOnce(&mut Rng) -> u64) -> u64 {

@@ -568,6 +568,11 @@ fn kind_of(message: &PeerMessage) -> MessageKind {
 
 /// Counts what must happen at least once in many runs.
 fn count_fact(scene: &mut Scene, fact: &Fact) {
+    if let Fact::SteppedDown { reason, .. } = fact
+        && let Some((_, name)) = GAVE_WAY.iter().find(|(why, _)| why == reason)
+    {
+        scene.count(name);
+    }
     if matches!(fact, Fact::Damaged { .. }) {
         scene.count("damage: entries lost");
     } else if matches!(fact, Fact::StateLost { .. }) {
@@ -603,6 +608,14 @@ fn describe_answer(result: &Result<ClusterDone, ClusterError>) -> &'static str {
         ) => "operator: not answered by a leader",
     }
 }
+
+/// Why a leader gave way of its own accord, and the name under which that is counted.
+const GAVE_WAY: [(&str, &str); 4] = [
+    ("the own disk is slower than the others'", "gave way: slow disk"),
+    ("the own disk has not answered for four election timeouts", "gave way: silent disk"),
+    ("entries do not arrive although heartbeats do", "gave way: lost entries"),
+    ("a node of higher priority is fit to lead", "gave way: lower priority"),
+];
 
 /// How long an input waits at most before the node takes a turn.
 const TURN_DELAY_US_MAX: u64 = 40;

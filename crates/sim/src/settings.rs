@@ -20,6 +20,7 @@ pub(crate) fn core_config(life: Life, profile: &Profile) -> Config {
         uncommitted_bytes_max: limits.uncommitted_bytes_max,
         window_bytes_max: limits.window_bytes_max,
         reads_len_max: limits.reads_len_max,
+        priority: profile.priority(life.node),
         ..Config::new(life.node)
     };
     config.validate().expect("a profile draws limits that fit together");

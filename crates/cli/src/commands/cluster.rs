@@ -84,6 +84,7 @@ fn table(context: &mut Context, status: &ClusterStatus) -> Result<(), Failure> {
     let head = [
         "NODE",
         "ROLE",
+        "PRIORITY",
         "TERM",
         "LAST",
         "COMMIT",
@@ -98,7 +99,7 @@ fn table(context: &mut Context, status: &ClusterStatus) -> Result<(), Failure> {
     rows.extend(status.failed.iter().map(|failed| {
         let mut row = vec![format!("n{}", failed.id), "not reached".to_owned()];
         row.resize(head.len(), String::new());
-        row[9] = failed.peer.clone().unwrap_or_default();
+        row[10] = failed.peer.clone().unwrap_or_default();
         (failed.id, row)
     }));
     rows.sort_by_key(|(id, _)| *id);
@@ -112,9 +113,12 @@ fn row(member: &Member) -> Vec<String> {
         (None, None) => String::new(),
     };
     let role = if member.voter { member.role.clone() } else { format!("{} (learner)", member.role) };
+    let rests = if member.resting { " (rests)" } else { "" };
+    let priority = member.priority.map(|priority| format!("{priority}{rests}")).unwrap_or_default();
     vec![
         format!("n{}", member.id),
         role,
+        priority,
         member.term.to_string(),
         member.last.to_string(),
         member.commit.to_string(),

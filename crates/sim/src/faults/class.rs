@@ -44,12 +44,16 @@ pub enum Class {
     KindLost,
     /// Large messages do not pass, small ones do.
     LargeLost,
+    /// Large messages of the leader do not pass; all others do.
+    LargeLostOfLeader,
     /// One process stops for a while, and finds its inbox full when it goes on.
     Pause,
     /// One disk stops for a while.
     DiskStall,
     /// One disk is slow for a while.
     SlowDisk,
+    /// The leader's disk is slow for seconds, and the others are not.
+    SlowDiskOfLeader,
     /// A wall clock jumps by minutes, days or months, forwards or back.
     WallJump,
     /// A clock changes its rate.
@@ -87,7 +91,7 @@ pub enum Class {
 }
 
 /// All scheduled classes.
-pub const CLASSES: [Class; 40] = [
+pub const CLASSES: [Class; 42] = [
     Class::PowerLoss,
     Class::Kill,
     Class::PowerLossOfLeader,
@@ -108,9 +112,11 @@ pub const CLASSES: [Class; 40] = [
     Class::Reset,
     Class::KindLost,
     Class::LargeLost,
+    Class::LargeLostOfLeader,
     Class::Pause,
     Class::DiskStall,
     Class::SlowDisk,
+    Class::SlowDiskOfLeader,
     Class::WallJump,
     Class::ClockRate,
     Class::ClockFreeze,
@@ -154,9 +160,11 @@ impl Class {
             Class::Reset => "connection reset",
             Class::KindLost => "one kind of message lost",
             Class::LargeLost => "large messages lost",
+            Class::LargeLostOfLeader => "large messages of the leader lost",
             Class::Pause => "pause",
             Class::DiskStall => "disk stall",
             Class::SlowDisk => "disk becomes slow",
+            Class::SlowDiskOfLeader => "disk of the leader becomes slow",
             Class::WallJump => "wall clock jump",
             Class::ClockRate => "clock changes its rate",
             Class::ClockFreeze => "clock stands still",

@@ -30,6 +30,8 @@ pub(super) struct Cluster {
     pub(super) checks: Checks,
     /// The length of a log segment.
     pub(super) segment_bytes: u64,
+    /// The priorities of nodes that have not the highest.
+    pub(super) priorities: BTreeMap<NodeId, u8>,
     tickets: u64,
     turns: u64,
     out: String,
@@ -68,6 +70,7 @@ impl Default for Cluster {
             shows_messages: false,
             checks: Checks::default(),
             segment_bytes: SEGMENT_BYTES,
+            priorities: BTreeMap::new(),
             tickets: 0,
             turns: 0,
             out: String::new(),
@@ -94,7 +97,8 @@ impl Cluster {
     }
 
     fn set_up(&mut self, node: NodeId, config: &Config) {
-        let config = Config { node, seed: node.get(), ..config.clone() };
+        let priority = self.priorities.get(&node).copied().unwrap_or(config.priority);
+        let config = Config { node, seed: node.get(), priority, ..config.clone() };
         let disk = SimDisk::new(Rng::new(node.get()));
         let state =
             Node { disk, config, running: None, stalled: false, notes: Vec::new(), line: String::new() };

@@ -137,6 +137,11 @@ fn start(cluster: &mut Cluster, count: &str, options: &[&str]) -> Result<(), Str
             "uncommitted-bytes" => config.uncommitted_bytes_max = size,
             "reads" => config.reads_len_max = size,
             "segment-bytes" => cluster.segment_bytes = value,
+            // `priority2=0` is the priority of node 2.
+            name if name.starts_with("priority") => {
+                let priority = u8::try_from(value).map_err(|error| error.to_string())?;
+                cluster.priorities.insert(node(&name["priority".len()..])?, priority);
+            }
             _ => return Err(format!("no option {name}")),
         }
     }

@@ -27,7 +27,7 @@ fn a_trace_changes_nothing_in_the_run() {
 #[test]
 fn fresh_seeds_hold_and_the_faults_that_they_draw_happen() {
     let mut sum = quorate_sim::world::Report::default();
-    for seed in 1012..=1015 {
+    for seed in 1012..=1019 {
         sum.add(&check(seed, TraceMode::Off));
     }
     assert!(sum.acknowledged > 1_000 && sum.reads > 100, "the clients get answers: {sum:?}");

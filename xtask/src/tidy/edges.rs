@@ -14,7 +14,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("client", &["api"]),
     ("server", &["api", "machine", "quorate"]),
-    ("cli", &["api", "client", "log", "machine", "server"]),
+    ("cli", &["api", "client", "log", "machine", "quorate", "server"]),
     ("bench", &["api", "client", "quorate"]),
     ("sim", &["core", "log", "machine", "replica"]),
     ("e2e", &["api", "client"]),

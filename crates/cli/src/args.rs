@@ -134,6 +134,8 @@ pub(crate) enum Command {
     /// Look into a node's log on disk
     #[command(subcommand, arg_required_else_help = true)]
     Log(LogCommand),
+    /// When a quorum is lost for good: look at the data of stopped nodes, and make a new cluster of the best of it
+    Recover(RecoverArgs),
     /// Look at the settings of a node
     #[command(subcommand, arg_required_else_help = true)]
     Config(ConfigCommand),
@@ -221,6 +223,20 @@ pub(crate) struct ProposeArgs {
     /// Show each step: who accepted it, the leader, its place in the log, who acknowledged it when
     #[arg(long)]
     pub(crate) explain: bool,
+}
+
+/// Flags of `recover`.
+#[derive(Args, Debug)]
+pub(crate) struct RecoverArgs {
+    /// The data directories of all nodes that are left, or copies of them, each node stopped
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) dirs: Vec<PathBuf>,
+    /// Make the new cluster, in this directory that does not exist yet; without it nothing is changed
+    #[arg(long, value_name = "NEW-DIR", requires = "give_up")]
+    pub(crate) into: Option<PathBuf>,
+    /// Say that this cluster is lost: its writes that only the missing nodes had are gone for ever
+    #[arg(long, value_name = "CLUSTER", requires = "into")]
+    pub(crate) give_up: Option<String>,
 }
 
 /// Flags of `import`.

@@ -80,6 +80,7 @@ async fn run(common: &Common, command: Command) -> Result<Exit, Failure> {
         Command::Log(LogCommand::Inspect { dir, entries }) => {
             commands::log::inspect_log(output, &dir, entries)
         }
+        Command::Recover(arguments) => commands::recover::recover(output, &arguments),
         Command::Config(ConfigCommand::Dump(arguments)) => commands::server::dump(output, &arguments),
         Command::Completions { shell } => completions(shell),
     }

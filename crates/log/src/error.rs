@@ -91,6 +91,15 @@ pub enum LogError {
         /// The cluster that was asked for.
         wanted: ClusterId,
     },
+    /// The cluster of this folder has lost its quorum, and another one was made of what was left.
+    #[error(
+        "the cluster of this data was given up: cluster {by} was made of what was left of it. A vote from here could bring the old one back to \
+             life beside it: start this node with an empty data folder and `quorate server --join`"
+    )]
+    GivenUp {
+        /// The cluster that was made.
+        by: ClusterId,
+    },
     /// The folder belongs to another node of the cluster.
     #[error(
         "the data folder belongs to node {found}, not to {wanted}: a node never takes over another one's folder"

@@ -10,6 +10,7 @@ use quorate_core::types::{ClusterId, NodeId};
 use crate::data_dir::DataDir;
 use crate::disk::Disk;
 use crate::error::LogError;
+use crate::given_up::GivenUp;
 use crate::open::MANIFEST_FILE;
 use crate::segment::SEGMENT_DIR;
 use crate::small_file;
@@ -38,7 +39,7 @@ impl<D: Disk + Clone> Identity<D> {
     /// created now.
     ///
     /// # Errors
-    /// [`LogError::OtherCluster`] and [`LogError::OtherNode`] if the folder is not the wanted one's; [`LogError::Corrupt`] if one of the
+    /// [`LogError::OtherCluster`] and [`LogError::OtherNode`] if the folder is not the wanted one's; [`LogError::GivenUp`]; [`LogError::Corrupt`] if one of the
     /// two files is damaged.
     pub fn open_or_create(
         dir: &DataDir<D>,
@@ -47,12 +48,16 @@ impl<D: Disk + Clone> Identity<D> {
     ) -> Result<(Identity<D>, bool), LogError> {
         let disk = dir.disk().clone();
         let (incarnation, created) = match small_file::read(&disk, NODE_FILE, NODE_MAGIC)? {
-            Some(body) => (read_node(&body, wanted)?, false),
+            Some(body) => {
+                let incarnation = read_node(&body, wanted)?;
+                if let Some(GivenUp { cluster, .. }) = GivenUp::read(&disk)? {
+                    return Err(LogError::GivenUp { by: cluster });
+                }
+                (incarnation, false)
+            }
             None => {
                 refuse_without_node(&disk)?;
-                let mut body = owner(wanted);
-                body.put_u128_le(fresh_incarnation);
-                small_file::replace(&disk, NODE_FILE, NODE_MAGIC, &body)?;
+                name_store(&disk, wanted, fresh_incarnation)?;
                 (fresh_incarnation, true)
             }
         };
@@ -112,6 +117,13 @@ impl<D: Disk + Clone> Identity<D> {
         assert!(self.known_incarnation(node) == Some(incarnation), "what was remembered is known");
         Ok(())
     }
+}
+
+/// Writes durably whose store this is.
+pub(crate) fn name_store<D: Disk>(disk: &D, wanted: Wanted, incarnation: u128) -> Result<(), LogError> {
+    let mut body = owner(wanted);
+    body.put_u128_le(incarnation);
+    small_file::replace(disk, NODE_FILE, NODE_MAGIC, &body)
 }
 
 /// Whose folder this is, as its file NODE says; nobody's if there is none. Takes no lock: it is the first question about a folder.

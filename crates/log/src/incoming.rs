@@ -129,6 +129,12 @@ pub(crate) fn adopt<D: Disk>(disk: &D, meta: &SnapshotMeta) -> Result<(), LogErr
     disk.sync_dir(SNAPSHOT_DIR).map_err(failed)
 }
 
+/// Takes a snapshot that was just written here for one that has arrived and waits for its install.
+pub(crate) fn take_for_arrived<D: Disk>(disk: &D, meta: &SnapshotMeta) -> Result<(), LogError> {
+    let renamed = disk.rename(&file_name(meta.last, Origin::Taken), INCOMING_FILE);
+    renamed.map_err(|error| LogError::io("cannot rename", INCOMING_FILE, error))
+}
+
 /// Removes what has arrived: it is not wanted.
 pub fn remove<D: Disk>(disk: &D) -> Result<(), LogError> {
     match disk.remove(INCOMING_FILE) {

@@ -13,7 +13,8 @@
 //!
 //! Reading order: [`disk`] (the seam), `record` and `segment` (what stands in a file), [`log`] (the one writer), `recovery` and
 //! `tail` (torn tail against damage), `index` and [`read`] (entries read back), [`snapshot_file`] with [`snapshot_writer`] and
-//! [`incoming`] (snapshots), `compaction` (what they make superfluous), [`identity`], [`inspect`].
+//! [`incoming`] (snapshots), `compaction` (what they make superfluous), [`identity`], [`inspect`], `founding` (the log of a new cluster, made of
+//! what was left of another one).
 
 pub mod disk;
 pub mod error;
@@ -40,14 +41,21 @@ pub mod data_dir;
 pub mod identity;
 mod small_file;
 
+mod founding;
+mod given_up;
+mod overlay;
+
 pub mod inspect;
 pub mod real_disk;
 
 pub use data_dir::DataDir;
 pub use error::LogError;
+pub use founding::{Founding, found};
+pub use given_up::GivenUp;
 pub use identity::{Identity, Wanted, owner_of};
 pub use incoming::Incoming;
 pub use log::{Content, Log, LogOptions};
+pub use overlay::Overlay;
 pub use read::ReadPlan;
 pub use real_disk::RealDisk;
 pub use snapshot_file::{SnapshotFile, SnapshotOptions, SnapshotReader};

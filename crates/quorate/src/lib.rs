@@ -44,6 +44,7 @@ mod mail;
 mod metrics;
 mod node;
 mod peers;
+pub mod recovery;
 mod runtime;
 mod snapshot_workers;
 mod start;

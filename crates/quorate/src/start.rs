@@ -291,7 +291,7 @@ pub fn identity_in(directory: &Path) -> Result<Option<(u64, ClusterId)>, StartEr
 }
 
 /// The first 16 bytes of SHA-256 over the shared token and the initial members' ids: all members find it alone.
-fn cluster_id(token: &str, voters: &BTreeSet<NodeId>) -> ClusterId {
+pub(crate) fn cluster_id(token: &str, voters: &BTreeSet<NodeId>) -> ClusterId {
     let mut hash = Sha256::new();
     hash.update((token.len() as u64).to_le_bytes());
     hash.update(token);
@@ -452,7 +452,7 @@ fn first_status(plan: &Plan, replica: &Replica, peer_address: String, api_addres
     fixed.now(&replica.status(), &Histogram::default(), Vec::new())
 }
 
-fn random_u128() -> Result<u128, StartError> {
+pub(crate) fn random_u128() -> Result<u128, StartError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| StartError::System {
         what: "random bytes",

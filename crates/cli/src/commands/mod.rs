@@ -7,4 +7,5 @@ pub(crate) mod join;
 pub(crate) mod log;
 pub(crate) mod machines;
 pub(crate) mod propose;
+pub(crate) mod recover;
 pub(crate) mod server;

@@ -7,4 +7,5 @@ mod documentation;
 mod import;
 mod node;
 mod offline;
+mod recover;
 mod tour;

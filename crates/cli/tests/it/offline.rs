@@ -21,7 +21,7 @@ fn help_opens_with_three_examples_and_names_the_exit_codes() {
 
 #[test]
 fn every_command_tells_its_flags() {
-    let verbs = "dev server apply machines machine check create propose get list count history import cluster log config completions";
+    let verbs = "dev server apply machines machine check create propose get list count history import cluster log recover config completions";
     for verb in verbs.split(' ') {
         quorate(&[verb, "--help"]).check(0, &["out:Usage: quorate"]);
         quorate(&["--help"]).check(0, &[&format!("out:\n  {verb}")]);

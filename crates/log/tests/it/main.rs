@@ -11,6 +11,7 @@ mod crash;
 mod damage;
 mod faults;
 mod formats;
+mod founding;
 mod real_disk;
 mod snapshot_crash;
 mod snapshots;

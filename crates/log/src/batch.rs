@@ -6,12 +6,13 @@
 //!  │ start │ entry │ entry │ entry … │ zeros             │ footer      … zeros │  next batch
 //!  └───────┴───────┴───────┴─────────┴─ ─ ─ ─ ─ ─ ─ ─ ─ ─┴─────────────────────┘
 //!  start body:  batch number, durable up to (segment, offset), length of the records, how many records
-//!  footer body: the same, place of the start, how many sectors are zero as written, runs of entry ids
+//!  footer body: the same, place of the start, how many sectors are zero as written, hard state at the end, runs of entry ids
 //! ```
+//! The footer tells what the batch holds although its records may be damaged one day: which entries, and term and vote.
 
 use bytes::{Buf, BufMut, BytesMut};
 use quorate_core::entry::{Entry, HardState, Payload};
-use quorate_core::types::{EntryId, GroupId, NodeId};
+use quorate_core::types::{EntryId, GroupId, NodeId, Term};
 
 use crate::record::{self, HEAD_LEN, Head, Kind, SECTOR, Seed, is_zero};
 use crate::segment::Position;
@@ -44,7 +45,9 @@ pub(crate) struct Footer {
     pub(crate) start: u64,
     /// How many sectors before the footer are all zero as written: more of them after a crash were lost, not damaged.
     pub(crate) zero_sectors: u32,
-    /// The ids of the entries.
+    /// Term and vote as they are at the end of the batch.
+    pub(crate) hard_state: HardState,
+    /// The ids of the entries that are appended.
     pub(crate) runs: Vec<Run>,
 }
 
@@ -81,6 +84,7 @@ impl Footer {
         let start = body.get_u64_le();
         let zero_sectors = body.get_u32_le();
         let runs_len = body.get_u32_le() as usize;
+        let hard_state = take_hard_state(&mut body);
         if runs_len > RUNS_MAX {
             return None;
         }
@@ -90,7 +94,7 @@ impl Footer {
                 len: body.get_u64_le(),
             })
             .collect();
-        Some(Footer { head, start, zero_sectors, runs })
+        Some(Footer { head, start, zero_sectors, hard_state, runs })
     }
 }
 
@@ -100,7 +104,7 @@ impl Footer {
 pub(crate) struct Encoder {
     group: GroupId,
     out: BytesMut,
-    /// Where each entry's record stands in the segment, in the order in which they were given.
+    /// Where the record of each entry stands in the segment, repaired ones included, in the order in which they were given.
     entry_offsets: Vec<u64>,
     runs: Vec<Run>,
     seed: Seed,
@@ -109,6 +113,8 @@ pub(crate) struct Encoder {
     number: u64,
     start: usize,
     records: u32,
+    /// Term and vote after what was added so far.
+    hard_state: HardState,
 }
 
 impl Encoder {
@@ -126,11 +132,20 @@ impl Encoder {
             number: 0,
             start: 0,
             records: 0,
+            hard_state: HardState::default(),
         }
     }
 
-    /// Begins the first batch of a turn, with number `number`, to stand at `offset` of the segment with this seed.
-    pub(crate) fn begin(&mut self, seed: Seed, offset: u64, durable: Position, number: u64) {
+    /// Begins the first batch of a turn, with number `number`, to stand at `offset` of the segment with this seed. Before it term and vote
+    /// are `hard_state`.
+    pub(crate) fn begin(
+        &mut self,
+        seed: Seed,
+        offset: u64,
+        durable: Position,
+        number: u64,
+        hard_state: HardState,
+    ) {
         assert!(offset.is_multiple_of(SECTOR as u64), "a batch starts with a sector");
         if self.out.capacity() > BUFFER_KEPT_BYTES {
             self.out = BytesMut::new();
@@ -138,16 +153,15 @@ impl Encoder {
         self.out.clear();
         self.entry_offsets.clear();
         (self.seed, self.base, self.durable, self.number) = (seed, offset, durable, number);
+        self.hard_state = hard_state;
         self.open_batch();
     }
 
     /// Adds term and vote.
     pub(crate) fn hard_state(&mut self, hard_state: HardState) {
         let head = Head::plain(Kind::HardState, self.group);
-        record::push(&mut self.out, self.seed, self.base, head, |out| {
-            out.put_u64_le(hard_state.term.0);
-            out.put_u64_le(hard_state.vote.map_or(0, NodeId::get));
-        });
+        record::push(&mut self.out, self.seed, self.base, head, |out| put_hard_state(out, hard_state));
+        self.hard_state = hard_state;
         self.records += 1;
     }
 
@@ -172,6 +186,20 @@ impl Encoder {
             Payload::Command(_) => Kind::Command,
             Payload::Membership(_) => Kind::Membership,
         };
+        self.put_entry(kind, entry);
+    }
+
+    /// Adds the bytes of an entry whose record is damaged. It is not appended, so the footer does not name it.
+    pub(crate) fn repaired(&mut self, entry: &Entry) {
+        let kind = match &entry.payload {
+            Payload::Noop => Kind::RepairedNoop,
+            Payload::Command(_) => Kind::RepairedCommand,
+            Payload::Membership(_) => Kind::RepairedMembership,
+        };
+        self.put_entry(kind, entry);
+    }
+
+    fn put_entry(&mut self, kind: Kind, entry: &Entry) {
         let head = Head {
             kind,
             group: self.group,
@@ -204,7 +232,7 @@ impl Encoder {
         self.number
     }
 
-    /// Where each entry's record stands in the segment.
+    /// Where the record of each entry stands in the segment, repaired ones included.
     pub(crate) fn entry_offsets(&self) -> &[u64] {
         &self.entry_offsets
     }
@@ -230,13 +258,14 @@ impl Encoder {
 
         self.out.put_bytes(0, self.out.len().next_multiple_of(SECTOR) - self.out.len());
         let zero_sectors = zero_sectors(&self.out[self.start..]);
-        let runs = &self.runs;
+        let (runs, hard_state) = (&self.runs, self.hard_state);
         record::push(&mut self.out, self.seed, self.base, Head::plain(Kind::Footer, self.group), |out| {
             let end = out.len() + SECTOR - HEAD_LEN;
             batch.put(out);
             out.put_u64_le(start_offset);
             out.put_u32_le(zero_sectors);
             out.put_u32_le(u32::try_from(runs.len()).expect("runs are at most RUNS_MAX"));
+            put_hard_state(out, hard_state);
             for run in runs {
                 out.put_u64_le(run.first.term.0);
                 out.put_u64_le(run.first.index.0);
@@ -246,6 +275,17 @@ impl Encoder {
         });
         self.number += 1;
     }
+}
+
+fn put_hard_state(out: &mut BytesMut, hard_state: HardState) {
+    out.put_u64_le(hard_state.term.0);
+    out.put_u64_le(hard_state.vote.map_or(0, NodeId::get));
+}
+
+/// Reads term and vote off the front of a body that holds at least [`HARD_STATE_LEN`] bytes.
+pub(crate) fn take_hard_state(body: &mut impl Buf) -> HardState {
+    let term = Term(body.get_u64_le());
+    HardState { term, vote: NodeId::checked(body.get_u64_le()) }
 }
 
 /// The sector that ends a segment.
@@ -268,6 +308,8 @@ pub(crate) fn zero_sectors(bytes: &[u8]) -> u32 {
 /// Length of what start and footer both say, in bytes.
 pub(crate) const BATCH_HEAD_LEN: usize = 32;
 /// How many runs of entry ids the footer's sector holds.
-pub(crate) const RUNS_MAX: usize = (SECTOR - HEAD_LEN - BATCH_HEAD_LEN - 16) / 24;
+pub(crate) const RUNS_MAX: usize = (SECTOR - HEAD_LEN - BATCH_HEAD_LEN - 16 - HARD_STATE_LEN) / 24;
+/// Length of term and vote, in bytes.
+pub(crate) const HARD_STATE_LEN: usize = 16;
 /// A buffer that grew larger than this for one turn is given back at the next, in bytes.
 const BUFFER_KEPT_BYTES: usize = 8 << 20;

@@ -15,6 +15,7 @@ use crate::error::LogError;
 use crate::incoming;
 use crate::index::LogIndex;
 use crate::log::{Log, LogOptions};
+use crate::meeting;
 use crate::open::Manifest;
 use crate::record::SECTOR;
 use crate::segment::{Position, SegmentHeader, create, segment_name};
@@ -56,6 +57,7 @@ impl<D: Disk> Log<D> {
     /// If no snapshot covers `through`.
     pub fn compact(&mut self, through: Index, keep: &[EntryId]) -> Result<EntryId, LogError> {
         self.check_healthy()?;
+        self.begin_changes()?;
         let compacted = self.compact_with(through, keep);
         self.poisoned = compacted.is_err();
         compacted
@@ -86,6 +88,9 @@ impl<D: Disk> Log<D> {
                 removed.map_err(|error| LogError::io("cannot remove", &name, error))?;
             }
         }
+        if let Some(newest) = newest {
+            meeting::remove_aside(self.dir.disk(), newest)?;
+        }
         assert!(self.index.base().index <= self.index.last().index, "the log ends where it begins, or later");
         Ok(self.index.base())
     }
@@ -107,10 +112,18 @@ impl<D: Disk> Log<D> {
         None
     }
 
-    /// Begins the log anew behind the snapshot that has arrived from a peer. All that the log holds goes; `hard_state` stays.
-    pub(crate) fn install(&mut self, meta: &SnapshotMeta, hard_state: HardState) -> Result<(), LogError> {
+    /// Uses the snapshot that has arrived from a peer. If the log holds the entry with which it ends, what stands behind stays, because this
+    /// node has promised it, and what is damaged before it is not missed any more: true if so. Else the log begins anew behind the
+    /// snapshot: all that it holds goes, and `hard_state` stays.
+    pub(crate) fn install(&mut self, meta: &SnapshotMeta, hard_state: HardState) -> Result<bool, LogError> {
         assert!(hard_state.term >= meta.last.term, "the term of a node is at least that of its last entry");
         incoming::adopt(self.dir.disk(), meta)?;
+        let within = (self.index.base().index..=self.index.last().index).contains(&meta.last.index);
+        if within && self.index.term_at(meta.last.index) == meta.last.term {
+            self.index.compact(meta.last);
+            assert!(self.base() == meta.last, "the log goes on behind the snapshot");
+            return Ok(true);
+        }
         let anew =
             Anew { base: meta.last, segment: self.end.segment + 1, batch: self.next_batch, hard_state };
         let (file, len) = begin_anew(self.dir.disk(), &self.options, anew)?;
@@ -127,7 +140,7 @@ impl<D: Disk> Log<D> {
         self.marks.push_back(SegmentMark { segment: anew.segment, previous: anew.base, lowest: None });
         self.written_bytes += SECTOR as u64;
         assert!(self.last() == meta.last, "log and snapshot meet");
-        Ok(())
+        Ok(false)
     }
 }
 

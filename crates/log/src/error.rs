@@ -42,8 +42,9 @@ pub enum LogError {
     },
     /// What is on the disk is not what was written there.
     #[error(
-        "{file} is damaged at byte {offset}: {what}. The node does not start on it and has changed nothing: look with `quorate log inspect`, \
-             check the disk, then restore the whole data folder from a copy, or remove the node and add a new one under a new id"
+        "{file} is damaged at byte {offset}: {what}. Nobody can say what was lost with it, so the node does not start, \
+             and it has changed nothing: look with `quorate log inspect`, check the disk, then replace this node: \
+             `quorate cluster remove ID` at another member, and `quorate server --join ADDRESS` with an empty folder and a new id"
     )]
     Corrupt {
         /// The file's name within the data folder.

@@ -2,7 +2,6 @@
 //! forgotten its votes: under its old id it could vote twice. So every store has a random incarnation, and peers remember it.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use bytes::{Buf, BufMut};
 use quorate_core::types::{ClusterId, NodeId};
@@ -63,7 +62,10 @@ impl<D: Disk + Clone> Identity<D> {
         };
         let peers = match small_file::read(&disk, PEERS_FILE, PEERS_MAGIC)? {
             Some(body) => read_peers(&body, wanted)?,
-            None => BTreeMap::new(),
+            None => {
+                let what = "PEERS is missing: which stores of its peers this node has met is lost";
+                return Err(LogError::corrupt(PEERS_FILE, 0, what));
+            }
         };
         if created {
             assert!(incarnation == fresh_incarnation, "a new store has the incarnation that it was given");
@@ -119,9 +121,10 @@ impl<D: Disk + Clone> Identity<D> {
     }
 }
 
-/// Writes durably whose store this is.
+/// Writes durably whose store this is: that it has met nobody yet, and then its name. So a named store always has both files.
 pub(crate) fn name_store<D: Disk>(disk: &D, wanted: Wanted, incarnation: u128) -> Result<(), LogError> {
     let mut body = owner(wanted);
+    small_file::replace(disk, PEERS_FILE, PEERS_MAGIC, &body)?;
     body.put_u128_le(incarnation);
     small_file::replace(disk, NODE_FILE, NODE_MAGIC, &body)
 }
@@ -143,12 +146,13 @@ pub fn owner_of<D: Disk + Clone>(disk: &D) -> Result<Option<Wanted>, LogError> {
     Ok(Some(Wanted { cluster, node }))
 }
 
-/// NODE is durable before anything else is made: a log or peers without it are those of a store whose name is lost. Under a new
+/// NODE is durable before a log is made or a peer is met: a log or peers without it are those of a store whose name is lost. Under a new
 /// name its peers would shut it out, or take it for another store.
 fn refuse_without_node<D: Disk>(disk: &D) -> Result<(), LogError> {
     let names = disk.list("").map_err(|error| LogError::io("cannot list", "the data directory", error))?;
     let segments = disk.list(SEGMENT_DIR).map_err(|error| LogError::io("cannot list", SEGMENT_DIR, error))?;
-    let left = names.into_iter().find(|name| name == MANIFEST_FILE || name == PEERS_FILE);
+    let met = has_met_peers(disk)?;
+    let left = names.into_iter().find(|name| name == MANIFEST_FILE || (met && name == PEERS_FILE));
     let left = left.or_else(|| segments.into_iter().next().map(|name| format!("{SEGMENT_DIR}/{name}")));
     let Some(left) = left else { return Ok(()) };
     let what = format!(
@@ -157,14 +161,30 @@ fn refuse_without_node<D: Disk>(disk: &D) -> Result<(), LogError> {
     Err(LogError::corrupt(NODE_FILE, 0, what))
 }
 
-/// Whether the file PEERS is there. A node meets its peers only after its log was opened: a folder with this file and without a
-/// log is that of a node which has lost its votes and entries, and not of a new one.
+/// Whether this node has met a peer. It meets them only after its log was opened: a folder whose node has, and without a log, is that of a
+/// node which has lost its votes and entries, and not of a new one.
 pub(crate) fn has_met_peers<D: Disk>(disk: &D) -> Result<bool, LogError> {
-    match disk.open(PEERS_FILE) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(LogError::io("cannot read", PEERS_FILE, error)),
+    Ok(peers_body(disk)?.is_some_and(|peers| !peers.is_empty()))
+}
+
+/// The peers in the file PEERS as they stand there, whoever owns it; none if there is no such file.
+pub(crate) fn peers_body<D: Disk>(disk: &D) -> Result<Option<Vec<u8>>, LogError> {
+    let Some(mut body) = small_file::read(disk, PEERS_FILE, PEERS_MAGIC)? else { return Ok(None) };
+    if body.len() < OWNER_LEN {
+        return Err(LogError::corrupt(PEERS_FILE, 0, "the file is too short"));
     }
+    Ok(Some(body.split_off(OWNER_LEN)))
+}
+
+/// Refuses a file PEERS that lacks one of these peers, or names another store for it: then it is an older copy of what was here.
+pub(crate) fn refuse_fewer_peers<D: Disk>(disk: &D, known: &[u8]) -> Result<(), LogError> {
+    let found = peers_body(disk)?.unwrap_or_default();
+    let missing = known.chunks(PEER_LEN).find(|peer| found.chunks(PEER_LEN).all(|other| other != *peer));
+    if missing.is_some() {
+        let what = "the file does not name all peers that this node had met when it was stopped: it is an older copy";
+        return Err(LogError::corrupt(PEERS_FILE, 0, what));
+    }
+    Ok(())
 }
 
 /// What both files begin with.
@@ -216,9 +236,9 @@ fn read_peers(mut body: &[u8], wanted: Wanted) -> Result<BTreeMap<NodeId, u128>,
 
 /// How many peers a node remembers at most, over its whole life.
 pub const PEERS_LEN_MAX: usize = 4096;
-const NODE_FILE: &str = "NODE";
+pub(crate) const NODE_FILE: &str = "NODE";
 const NODE_MAGIC: [u8; 8] = *b"QRTENOD\n";
-const PEERS_FILE: &str = "PEERS";
+pub(crate) const PEERS_FILE: &str = "PEERS";
 const PEERS_MAGIC: [u8; 8] = *b"QRTEPEE\n";
 const OWNER_LEN: usize = 24;
-const PEER_LEN: usize = 24;
+pub(crate) const PEER_LEN: usize = 24;

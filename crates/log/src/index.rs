@@ -1,5 +1,7 @@
 //! Where the entries stand, in memory: one mark for about 16 KiB of a file, and the first entry of each term.
 
+use std::collections::BTreeSet;
+
 use quorate_core::types::{EntryId, Index, Term};
 
 use crate::segment::Position;
@@ -13,8 +15,11 @@ pub(crate) struct LogIndex {
     term_starts: Vec<EntryId>,
     base: EntryId,
     last: EntryId,
-    /// Whether the next entry's record does not follow the last extent's: something was cut in between.
+    /// Whether the next entry's record does not follow the last extent's: something was cut in between, or is damaged.
     broken: bool,
+    /// The entries whose ids are known and whose bytes are lost.
+    /// Invariant: above `base`, at most `last`, each with an extent of its own, whose place means nothing.
+    damaged: BTreeSet<Index>,
 }
 
 /// Consecutive entries whose records stand one after another in one segment, with no other entry's record between them.
@@ -29,7 +34,14 @@ pub(crate) struct Extent {
 impl LogIndex {
     /// The index of a log that is empty but for `base`.
     pub(crate) fn new(base: EntryId) -> LogIndex {
-        LogIndex { extents: Vec::new(), term_starts: Vec::new(), base, last: base, broken: true }
+        LogIndex {
+            extents: Vec::new(),
+            term_starts: Vec::new(),
+            base,
+            last: base,
+            broken: true,
+            damaged: BTreeSet::new(),
+        }
     }
 
     /// The last entry, or the base.
@@ -88,8 +100,45 @@ impl LogIndex {
         );
     }
 
-    /// The extents that hold entries `from..=through`, at most `len_max` of them; none if `from` is not in the log.
+    /// Takes in an entry of which only the id is known: it stands in the log as all others do, and is never read.
+    pub(crate) fn append_damaged(&mut self, id: EntryId, place: Position) {
+        self.broken = true;
+        self.append(id, place);
+        self.broken = true;
+        self.damaged.insert(id.index);
+    }
+
+    /// What stands between the last entry's record and the next one's cannot be read.
+    pub(crate) fn interrupt(&mut self) {
+        self.broken = true;
+    }
+
+    /// The bytes of an entry stand at `place`: from now on it is read there if it was damaged. False if the log holds no such entry.
+    pub(crate) fn repair(&mut self, id: EntryId, place: Position) -> bool {
+        let stands =
+            id.index > self.base.index && id.index <= self.last.index && self.term_at(id.index) == id.term;
+        if stands && self.damaged.remove(&id.index) {
+            let at = self.extents.partition_point(|extent| extent.last < id.index);
+            let extent = &mut self.extents[at];
+            assert!(
+                extent.first == id.index && extent.last == id.index,
+                "a damaged entry has its own extent"
+            );
+            extent.place = place;
+        }
+        stands
+    }
+
+    /// The entries whose bytes are lost, ascending.
+    pub(crate) fn damaged(&self) -> impl DoubleEndedIterator<Item = EntryId> + '_ {
+        self.damaged.iter().map(|index| EntryId { term: self.term_at(*index), index: *index })
+    }
+
+    /// The extents that hold entries `from..=through`, at most `len_max` of them, up to the first damaged entry; none if `from` is not in
+    /// the log or damaged.
     pub(crate) fn extents(&self, from: Index, through: Index, len_max: usize) -> Vec<Extent> {
+        let hole = self.damaged.range(from..).next();
+        let through = hole.map_or(through, |hole| through.min(hole.prev()));
         if from <= self.base.index || from > self.last.index || through < from {
             return Vec::new();
         }
@@ -112,13 +161,14 @@ impl LogIndex {
             extent.last = from.prev();
         }
         self.broken = true;
+        self.damaged.split_off(&from);
         self.last = EntryId { term: self.term_at(from.prev()), index: from.prev() };
         while self.term_starts.last().is_some_and(|start| start.index >= from) {
             self.term_starts.pop();
         }
     }
 
-    /// Forgets all entries up to `base`, which ends a segment.
+    /// Forgets all entries up to `base`. The first extent may still begin at or below it: nobody reads there.
     pub(crate) fn compact(&mut self, base: EntryId) {
         assert!(
             base.index >= self.base.index && base.index <= self.last.index,
@@ -134,10 +184,11 @@ impl LogIndex {
             self.term_starts.insert(0, EntryId { term, index: base.index.next() });
         }
         self.base = base;
+        self.damaged = self.damaged.split_off(&base.index.next());
         let first = self.extents.first();
         assert!(
-            first.is_none_or(|extent| extent.first == base.index.next()),
-            "the extents begin behind the base"
+            first.is_none_or(|extent| extent.first <= base.index.next()),
+            "the extents leave no gap behind the base"
         );
     }
 

@@ -6,15 +6,20 @@ use bytes::Buf;
 use quorate_core::entry::HardState;
 use quorate_core::types::{ClusterId, EntryId, GroupId, NodeId, Term};
 
+use crate::batch::HARD_STATE_LEN;
+use crate::closed::{CLOSED_FILE, Closing};
 use crate::disk::Disk;
 use crate::error::LogError;
+use crate::identity::{self, NODE_FILE, PEERS_FILE, Wanted};
+use crate::log::LogOptions;
+use crate::meeting::Meeting;
 use crate::open::{MANIFEST_FILE, Manifest, list_segments};
 use crate::record::{Kind, Record, SECTOR, Seed, is_zero};
-use crate::recovery::{Expected, HARD_STATE_LEN, examine, read_whole};
-use crate::scan::{Batch, Case, Scanned, SegmentBytes};
+use crate::recovery::{Expected, Note, examine, read_whole};
+use crate::scan::{Batch, Broken, Case, Item, Scanned, SegmentBytes};
 use crate::segment::{SEGMENT_DIR, SegmentHeader, segment_name, segment_of_name};
 use crate::snapshot_file::{self, SnapshotFile, SnapshotOptions};
-use crate::tail;
+use crate::tail::{self, Proven};
 
 /// One thing found in the log; its `Display` is one line. Never shows a payload, only its length and checksum.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,7 +30,7 @@ pub struct Finding {
     pub offset: u64,
     /// What stands there, in words.
     pub what: String,
-    /// Whether it is damage, or a torn tail (that a start will cut), or in order.
+    /// Whether it is in order, and if not, what a start makes of it.
     pub state: FindingState,
 }
 
@@ -36,6 +41,8 @@ pub enum FindingState {
     Good,
     /// Left by a crash; the next start cuts it.
     Torn,
+    /// Damage that is confined: the node starts, and gets what is lost from its peers.
+    Repairable,
     /// Damage: the node will not start.
     Damaged,
 }
@@ -53,6 +60,10 @@ pub struct Totals {
     pub entries: u64,
     /// Hard state records.
     pub hard_states: u64,
+    /// Entries of the log whose ids are known and whose bytes are lost.
+    pub lost_entries: u64,
+    /// Findings that are [`FindingState::Repairable`].
+    pub repairables: u64,
     /// Findings that are [`FindingState::Damaged`].
     pub damages: u64,
 }
@@ -62,6 +73,7 @@ impl fmt::Display for Finding {
         let mark = match self.state {
             FindingState::Good => "",
             FindingState::Torn => "TORN ",
+            FindingState::Repairable => "DAMAGED (repairable) ",
             FindingState::Damaged => "DAMAGED ",
         };
         write!(f, "{}:{} {mark}{}", self.file, self.offset, self.what)
@@ -78,15 +90,18 @@ pub fn inspect<D: Disk + Clone>(
     records: bool,
     on_finding: &mut dyn FnMut(&Finding),
 ) -> Result<Totals, LogError> {
-    let mut look = Look { records, on_finding, totals: Totals::default(), damages: Vec::new(), owner: None };
-    let manifest = look.keep(Manifest::read_any(disk))?.flatten();
-    if let Some(manifest) = manifest {
-        let what =
-            format!("the log of cluster {}, from segment {} on", manifest.cluster, manifest.first_segment);
-        look.say(MANIFEST_FILE, 0, FindingState::Good, what);
-        look.owner = Some((manifest.cluster, manifest.group));
-    }
-    let names = disk.list(SEGMENT_DIR).map_err(|error| LogError::io("cannot list", SEGMENT_DIR, error))?;
+    let mut look = Look {
+        records,
+        on_finding,
+        totals: Totals::default(),
+        damages: Vec::new(),
+        owner: None,
+        closed: None,
+    };
+    look.identity(disk)?;
+    let manifest = look.manifest(disk)?;
+    look.closing(disk)?;
+    let names = disk.list(SEGMENT_DIR).unwrap_or_default();
     let mut segments: Vec<u64> = names.iter().filter_map(|name| segment_of_name(name)).collect();
     segments.sort_unstable();
     for segment in &segments {
@@ -94,19 +109,8 @@ pub fn inspect<D: Disk + Clone>(
     }
     look.snapshots(disk)?;
     let segments = look.keep(list_segments(disk, manifest.as_ref()))?.unwrap_or_default();
-    if let (Some((cluster, group)), false) = (look.owner, segments.is_empty()) {
-        let base = manifest.map_or(EntryId::ZERO, |manifest| manifest.base);
-        let expected = Expected { cluster, group, window_bytes_max: 0, base };
-        if let Some(examined) = look.keep(examine(disk, expected, &segments))? {
-            let file = segment_name(examined.end.segment);
-            let HardState { term, vote } = examined.replay.hard_state;
-            let what = format!(
-                "the log ends: last entry {}, {term}, vote {}",
-                examined.replay.index.last(),
-                show_vote(vote)
-            );
-            look.say(&file, examined.end.offset, FindingState::Good, what);
-        }
+    if !segments.is_empty() {
+        look.whole(disk, manifest, &segments)?;
     }
     Ok(look.totals)
 }
@@ -119,16 +123,19 @@ struct Look<'a> {
     /// Where damage was found: what a start says of the same place is not repeated.
     damages: Vec<(String, u64)>,
     owner: Option<(ClusterId, GroupId)>,
+    closed: Option<Closing>,
 }
 
 impl Look<'_> {
     fn say(&mut self, file: &str, offset: u64, state: FindingState, what: String) {
-        if state == FindingState::Damaged {
+        if matches!(state, FindingState::Damaged | FindingState::Repairable) {
             if self.damages.iter().any(|(known, at)| known == file && *at == offset) {
                 return;
             }
             self.damages.push((file.to_owned(), offset));
-            self.totals.damages += 1;
+            let damaged = u64::from(state == FindingState::Damaged);
+            self.totals.damages += damaged;
+            self.totals.repairables += 1 - damaged;
         }
         (self.on_finding)(&Finding { file: file.to_owned(), offset, what, state });
     }
@@ -154,27 +161,128 @@ impl Look<'_> {
         }
     }
 
-    /// The snapshots, each read to its end.
+    /// Whose folder it is, and whom the node has met.
+    fn identity<D: Disk + Clone>(&mut self, disk: &D) -> Result<(), LogError> {
+        match self.keep(identity::owner_of(disk))? {
+            Some(Some(Wanted { cluster, node })) => {
+                let what = format!("node {node} of cluster {cluster}");
+                self.say(NODE_FILE, 0, FindingState::Good, what);
+            }
+            Some(None) => {
+                let what = "the file is missing: under which name its peers know this store is lost";
+                self.say(NODE_FILE, 0, FindingState::Damaged, what.to_owned());
+            }
+            None => {}
+        }
+        match self.keep(identity::peers_body(disk))? {
+            Some(Some(peers)) => {
+                let what = format!("{} peers met", peers.len() / identity::PEER_LEN);
+                self.say(PEERS_FILE, 0, FindingState::Good, what);
+            }
+            Some(None) => {
+                let what = "the file is missing: which stores of its peers this node has met is lost";
+                self.say(PEERS_FILE, 0, FindingState::Damaged, what.to_owned());
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn manifest<D: Disk>(&mut self, disk: &D) -> Result<Option<Manifest>, LogError> {
+        let found = self.keep(Manifest::read_any(disk))?;
+        if let Some(Some(manifest)) = found {
+            let what = format!(
+                "the log of cluster {}, from segment {} on",
+                manifest.cluster, manifest.first_segment
+            );
+            self.say(MANIFEST_FILE, 0, FindingState::Good, what);
+            self.owner = Some((manifest.cluster, manifest.group));
+        } else if found.is_some() {
+            self.say(MANIFEST_FILE, 0, FindingState::Damaged, "the file is missing".to_owned());
+        }
+        Ok(found.flatten())
+    }
+
+    /// How far the log went when the node was stopped.
+    fn closing<D: Disk>(&mut self, disk: &D) -> Result<(), LogError> {
+        let (found, flaw) = self.keep(Closing::read(disk))?.flatten().unzip();
+        if let Some(Note { file, offset, what }) = flaw.flatten() {
+            self.say(&file, offset, FindingState::Repairable, what);
+        }
+        if let Some(closed) = found {
+            let what = format!(
+                "stopped in order with batch {}, which ends at {}:{}, last entry {}",
+                closed.next_batch.saturating_sub(1),
+                segment_name(closed.end.segment),
+                closed.end.offset,
+                closed.last
+            );
+            self.say(CLOSED_FILE, 0, FindingState::Good, what);
+        }
+        self.closed = found;
+        Ok(())
+    }
+
+    /// The log and the snapshots as a start would see them.
+    fn whole<D: Disk + Clone>(
+        &mut self,
+        disk: &D,
+        manifest: Option<Manifest>,
+        segments: &[u64],
+    ) -> Result<(), LogError> {
+        let Some((cluster, group)) = self.owner else { return Ok(()) };
+        let base = manifest.map_or(EntryId::ZERO, |manifest| manifest.base);
+        let options =
+            LogOptions { group, window_bytes_max: 0, opens_damaged: true, ..LogOptions::new(cluster, None) };
+        let expected = Expected { closed: self.closed, ..Expected::new(&options, base) };
+        let Some(examined) = self.keep(examine(disk, expected, segments))? else { return Ok(()) };
+        if let Some(closed) = self.closed {
+            self.keep(closed.check(&examined.closing(&options)))?;
+        }
+        let index = &examined.replay.index;
+        let snapshots = SnapshotOptions { cluster, group, piece_bytes: 1 };
+        let meeting = self.keep(Meeting::find(disk, &snapshots, index, true))?.unwrap_or_default();
+        for note in examined.replay.notes.iter().chain(&meeting.notes) {
+            self.say(&note.file, note.offset, FindingState::Repairable, note.what.clone());
+        }
+        let covered = meeting.snapshot.map_or(base.index, |meta| meta.last.index);
+        let file = segment_name(examined.end.segment);
+        for id in index.damaged().filter(|id| id.index > covered) {
+            self.totals.lost_entries += 1;
+            let what = format!("entry {id} is lost here: a peer has its bytes, or nobody");
+            // Each has its line, whatever stands at the place.
+            let state = FindingState::Repairable;
+            (self.on_finding)(&Finding { file: SEGMENT_DIR.to_owned(), offset: 0, what, state });
+        }
+        let HardState { term, vote } = examined.replay.hard_state;
+        let what = format!("the log ends: last entry {}, {term}, vote {}", index.last(), show_vote(vote));
+        self.say(&file, examined.end.offset, FindingState::Good, what);
+        Ok(())
+    }
+
+    /// The snapshots, each read to its end. What a damaged one means for the node is said with the log as a whole.
     fn snapshots<D: Disk + Clone>(&mut self, disk: &D) -> Result<(), LogError> {
         let Some((cluster, group)) = self.owner else { return Ok(()) };
         let options = SnapshotOptions { cluster, group, piece_bytes: 1 };
         for (last, origin) in snapshot_file::list(disk).unwrap_or_default() {
             let name = snapshot_file::file_name(last, origin);
-            let Some(found) = self.keep(SnapshotFile::open(disk, &options, last))?.flatten() else {
-                continue;
-            };
-            let (bytes, pieces) = (found.name().bytes, found.pieces());
-            self.totals.snapshots += 1;
-            match std::io::copy(&mut found.into_reader(), &mut std::io::sink()) {
-                Ok(len) => {
-                    let what = format!(
-                        "a snapshot up to entry {last}: {len} bytes of state in {} pieces, {bytes} bytes in all",
-                        pieces - 1
-                    );
-                    self.say(&name, 0, FindingState::Good, what);
+            let found = SnapshotFile::open_as(disk, &options, last, origin);
+            let checked = found.and_then(|found| found.check().map(|()| found));
+            let found = match checked {
+                Ok(found) => found,
+                Err(LogError::Corrupt { offset, what, .. }) => {
+                    self.say(&name, offset, FindingState::Repairable, what);
+                    continue;
                 }
-                Err(error) => self.say(&name, 0, FindingState::Damaged, error.to_string()),
-            }
+                Err(error) => {
+                    self.keep::<()>(Err(error))?;
+                    continue;
+                }
+            };
+            self.totals.snapshots += 1;
+            let (bytes, pieces) = (found.name().bytes, found.pieces() - 1);
+            let what = format!("a snapshot up to entry {last}: {bytes} bytes, its state in {pieces} pieces");
+            self.say(&name, 0, FindingState::Good, what);
         }
         Ok(())
     }
@@ -232,29 +340,44 @@ impl Look<'_> {
                     if nothing {
                         return;
                     }
-                    match tail::judge(segment, at, &broken) {
-                        Ok(_) if is_last => {
-                            let what = format!("{}; the next start cuts here", broken.what);
-                            return self.say(segment.file, at as u64, FindingState::Torn, what);
-                        }
-                        Ok(_) => self.say(segment.file, broken.at as u64, FindingState::Damaged, broken.what),
-                        Err(LogError::Corrupt { offset, what, .. }) => {
-                            self.say(segment.file, offset, FindingState::Damaged, what);
-                        }
-                        Err(error) => {
-                            self.say(segment.file, at as u64, FindingState::Damaged, error.to_string())
-                        }
-                    }
-                    // What stands behind the damage is still worth a look.
-                    at += SECTOR;
-                    while at < segment.bytes.len()
-                        && !matches!(segment.scan(at), Scanned::Batch(_) | Scanned::Seal(_))
-                    {
-                        at += SECTOR;
+                    match self.broken(segment, at, &broken, is_last) {
+                        Some(end) => at = end,
+                        None => return,
                     }
                 }
             }
         }
+    }
+
+    /// A place where no whole batch stands; where to look on, if there is anything.
+    fn broken(
+        &mut self,
+        segment: &SegmentBytes<'_>,
+        at: usize,
+        broken: &Broken,
+        is_last: bool,
+    ) -> Option<usize> {
+        let proven = Proven::of(self.closed);
+        if is_last && (proven.through.segment, proven.through.offset) == (segment.segment, at as u64) {
+            // Behind the end: what a start says of it is said with the log as a whole.
+            return None;
+        }
+        if is_last && tail::judge(segment, at, broken, proven).is_ok() {
+            let what = format!("{}; the next start cuts here", broken.what);
+            self.say(segment.file, at as u64, FindingState::Torn, what);
+            return None;
+        }
+        if let Some(batch) = segment.salvage(at, broken) {
+            for (place, what) in &batch.flaws {
+                self.say(segment.file, *place as u64, FindingState::Repairable, what.clone());
+            }
+            self.batch(segment, at, &batch);
+            return Some(batch.end);
+        }
+        self.say(segment.file, broken.at as u64, FindingState::Damaged, broken.what.clone());
+        // What stands behind the damage is still worth a look.
+        let behind = (at + SECTOR..segment.bytes.len()).step_by(SECTOR);
+        behind.into_iter().find(|at| matches!(segment.scan(*at), Scanned::Batch(_) | Scanned::Seal(_)))
     }
 
     fn batch(&mut self, segment: &SegmentBytes<'_>, at: usize, batch: &Batch) {
@@ -275,7 +398,8 @@ impl Look<'_> {
             batch.head.durable.offset
         );
         self.say(segment.file, at as u64, FindingState::Good, what);
-        for (place, record) in &batch.records {
+        for item in &batch.items {
+            let Item::Record(place, record) = item else { continue };
             let body = segment.bytes.get(record.body.clone()).unwrap_or(&[]);
             if record.head.kind == Kind::HardState {
                 self.totals.hard_states += 1;
@@ -301,6 +425,9 @@ fn show_record(record: &Record, mut body: &[u8]) -> String {
         Kind::Noop => "no-op",
         Kind::Command => "command",
         Kind::Membership => "membership",
+        Kind::RepairedNoop => "repaired no-op",
+        Kind::RepairedCommand => "repaired command",
+        Kind::RepairedMembership => "repaired membership",
         Kind::Start | Kind::Footer | Kind::Seal => "frame",
     };
     let checksum = crc32c::crc32c(body);

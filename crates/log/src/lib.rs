@@ -2,7 +2,8 @@
 //!
 //! What [`Log::sync`] has attested is there after any crash, in order, and nothing is there that was never written. What was
 //! written but not synced may be there or not; a hole is never followed by anything. What a disk has damaged is found by its
-//! checksum and named with file and offset; then the log refuses to open, it never guesses.
+//! checksum and named: as entries whose ids are known and whose bytes are lost, which come back from peers; or, if nobody can say what
+//! was lost, with file and offset, and the log refuses to open. It never guesses.
 //!
 //! *Knows* entries and hard state as bytes with an index. *Knows nothing of* roles, quorums, peers, sockets, clocks, threads, or
 //! what a command means; of a disk only the trait [`disk::Disk`].
@@ -11,9 +12,10 @@
 //! whose folder it is, [`Log::open`] takes the folder over and recovers. The format, the crash model and each case of the
 //! recovery are in `docs/log-format.md`.
 //!
-//! Reading order: [`disk`] (the seam), `record` and `segment` (what stands in a file), [`log`] (the one writer), `recovery` and
-//! `tail` (torn tail against damage), `index` and [`read`] (entries read back), [`snapshot_file`] with [`snapshot_writer`] and
-//! [`incoming`] (snapshots), `compaction` (what they make superfluous), [`identity`], [`inspect`], `founding` (the log of a new cluster, made of
+//! Reading order: [`disk`] (the seam), `record` and `segment` (what stands in a file), [`log`] (the one writer), `recovery`,
+//! `tail` and `salvage` (torn tail against damage), `meeting` (the snapshot that the log goes on from), `closed` (the proof of an
+//! orderly end), `index` and [`read`] (entries read back), [`snapshot_file`] with [`snapshot_writer`] and [`incoming`]
+//! (snapshots), `compaction` (what they make superfluous), [`identity`], [`inspect`], `founding` (the log of a new cluster, made of
 //! what was left of another one).
 
 pub mod disk;
@@ -27,13 +29,16 @@ mod index;
 pub mod log;
 pub mod read;
 
+mod closed;
 mod compaction;
 pub mod incoming;
+mod meeting;
 pub mod snapshot_file;
 pub mod snapshot_writer;
 
 mod open;
 mod recovery;
+mod salvage;
 mod scan;
 mod tail;
 

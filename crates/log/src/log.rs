@@ -10,6 +10,7 @@ use quorate_core::stored::Stored;
 use quorate_core::types::{ClusterId, EntryId, GroupId, Index, WriteNumber};
 
 use crate::batch::{Encoder, seal};
+use crate::closed::{self, Closing};
 use crate::compaction::SegmentMark;
 use crate::data_dir::DataDir;
 use crate::disk::Disk;
@@ -36,6 +37,9 @@ pub struct LogOptions {
     /// The members that a new log starts with (its first entry); none for a node that joins an existing cluster. An existing
     /// log is not changed by it.
     pub bootstrap: Option<Membership>,
+    /// Whether a log may be opened that lacks the bytes of entries whose ids it knows ([`Stored::damaged`]), or the state that it goes on from
+    /// ([`Stored::snapshot_lost`]). If not, any damage is refused.
+    pub opens_damaged: bool,
 }
 
 impl LogOptions {
@@ -47,6 +51,7 @@ impl LogOptions {
             segment_bytes: 64 << 20,
             window_bytes_max: 64 << 20,
             bootstrap,
+            opens_damaged: false,
         }
     }
 }
@@ -103,6 +108,9 @@ pub struct Log<D: Disk> {
     pub(crate) written_bytes: u64,
     /// Once a write or a sync has failed, what a later one says is worth nothing. Never goes back to false.
     pub(crate) poisoned: bool,
+    /// Whether anything was changed since the log was opened.
+    changed: bool,
+    notes: Vec<String>,
 }
 
 impl<D: Disk> Log<D> {
@@ -110,7 +118,8 @@ impl<D: Disk> Log<D> {
     /// returns is durable.
     ///
     /// # Errors
-    /// [`LogError::Corrupt`], [`LogError::OtherCluster`], [`LogError::NewerFormat`]: nothing was changed. [`LogError::Io`].
+    /// [`LogError::Corrupt`] if something is lost that nobody can name, or anything is and the options refuse that;
+    /// [`LogError::OtherCluster`], [`LogError::NewerFormat`]: nothing was changed. [`LogError::Io`].
     ///
     /// # Panics
     /// If `options.segment_bytes` is not a multiple of 512 between 4,096 and 1 GiB.
@@ -119,7 +128,7 @@ impl<D: Disk> Log<D> {
         D: Clone,
     {
         let (opened, stored) = crate::open::open(dir.disk(), &options)?;
-        let Opened { file, segment_len, end, next_batch, index, marks, hard_state } = opened;
+        let Opened { file, segment_len, end, next_batch, index, marks, hard_state, notes } = opened;
         let encoder = Encoder::new(options.group, Seed::new(options.cluster, end.segment));
         let written = WriteNumber(0);
         let log = Log {
@@ -137,6 +146,8 @@ impl<D: Disk> Log<D> {
             written,
             written_bytes: 0,
             poisoned: false,
+            changed: false,
+            notes,
         };
         assert!(log.end.offset <= log.segment_len, "the log ends within its last segment");
         Ok((log, stored))
@@ -156,17 +167,19 @@ impl<D: Disk> Log<D> {
         for content in contents {
             assert!(content.number > written, "the numbers of writes only ever rise");
             written = content.number;
-            assert!(content.repaired.is_empty(), "a log that lacks something does not open");
         }
         let mut rest = contents;
         while let Some(place) = rest.iter().position(|content| content.install.is_some()) {
             self.write_contents(&rest[..place])?;
             let content = rest[place];
             let meta = content.install.expect("the place of an install was looked for");
+            self.begin_changes()?;
             let installed = self.install(meta, content.hard_state.unwrap_or(self.hard_state));
             self.poisoned = installed.is_err();
+            // The header of a segment that begins the log anew carries the hard state.
+            let hard_state = content.hard_state.filter(|_| matches!(installed, Ok(true)));
             installed?;
-            self.write_contents(&[Content { install: None, hard_state: None, ..content }])?;
+            self.write_contents(&[Content { install: None, hard_state, ..content }])?;
             rest = &rest[place + 1..];
         }
         self.write_contents(rest)?;
@@ -176,7 +189,8 @@ impl<D: Disk> Log<D> {
 
     /// Writes what installs no snapshot.
     fn write_contents(&mut self, contents: &[Content<'_>]) -> Result<(), LogError> {
-        if contents.iter().any(|content| content.hard_state.is_some() || !content.entries.is_empty()) {
+        if contents.iter().any(|content| content.hard_state.is_some() || has_entries(content)) {
+            self.begin_changes()?;
             self.encode(contents);
             if !self.fits(contents) {
                 self.rotate()?;
@@ -197,6 +211,36 @@ impl<D: Disk> Log<D> {
         self.sync_segment()?;
         assert!(self.durable == self.end, "only what was synced is attested");
         Ok(Durable::attest(self.written))
+    }
+
+    /// Writes down, durably, how far the log goes, now that the node stops in order: what the disk takes back meanwhile, also at the end of the
+    /// log, is missed at the next start. A log that is dropped instead is opened as after a crash.
+    ///
+    /// # Errors
+    /// Those of [`Log::sync`].
+    pub fn close(mut self) -> Result<(), LogError> {
+        self.sync()?;
+        let LogOptions { cluster, group, .. } = self.options;
+        let closing = Closing {
+            cluster,
+            group,
+            first_segment: self.marks.front().expect("there is always a last segment").segment,
+            end: self.end,
+            next_batch: self.next_batch,
+            last: self.index.last(),
+            hard_state: self.hard_state,
+        };
+        closing.write(self.dir.disk())
+    }
+
+    /// What was damaged when the log was opened and did not keep it from being opened: each a line for the node's log.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The entries whose ids are known and whose bytes are lost, ascending.
+    pub fn damaged(&self) -> Vec<EntryId> {
+        self.index.damaged().collect()
     }
 
     /// The entry before the first one that the log holds.
@@ -229,16 +273,31 @@ impl<D: Disk> Log<D> {
         self.dir.disk()
     }
 
+    /// Before the first change since the log was opened: what was written down when the node was stopped holds no longer. That it is gone must be
+    /// durable also if an earlier start has removed it and was killed.
+    pub(crate) fn begin_changes(&mut self) -> Result<(), LogError> {
+        if !self.changed {
+            let removed = closed::remove(self.dir.disk());
+            self.poisoned = removed.is_err();
+            self.changed = removed.is_ok();
+            removed?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn check_healthy(&self) -> Result<(), LogError> {
         if self.poisoned { Err(LogError::Poisoned) } else { Ok(()) }
     }
 
     fn encode(&mut self, contents: &[Content<'_>]) {
         let seed = Seed::new(self.options.cluster, self.end.segment);
-        self.encoder.begin(seed, self.end.offset, self.durable, self.next_batch);
+        self.encoder.begin(seed, self.end.offset, self.durable, self.next_batch, self.hard_state);
         for content in contents {
             if let Some(hard_state) = content.hard_state {
                 self.encoder.hard_state(hard_state);
+            }
+            for entry in content.repaired {
+                self.encoder.repaired(entry);
             }
             for entry in content.entries {
                 self.encoder.entry(entry);
@@ -250,8 +309,8 @@ impl<D: Disk> Log<D> {
     /// Whether what was encoded fits the segment. Entries leave room for hard state at its end, so that a node can still vote when the
     /// disk has no space for another segment; all leave room for the seal.
     fn fits(&self, contents: &[Content<'_>]) -> bool {
-        let has_entries = contents.iter().any(|content| !content.entries.is_empty());
-        let reserve = if has_entries { reserve_bytes(self.segment_len) } else { SECTOR as u64 };
+        let reserve =
+            if contents.iter().any(has_entries) { reserve_bytes(self.segment_len) } else { SECTOR as u64 };
         self.end.offset + self.encoder.bytes().len() as u64 + reserve <= self.segment_len
     }
 
@@ -259,6 +318,11 @@ impl<D: Disk> Log<D> {
         let mut offsets = self.encoder.entry_offsets().iter();
         for content in contents {
             self.hard_state = content.hard_state.unwrap_or(self.hard_state);
+            for entry in content.repaired {
+                let offset = *offsets.next().expect("the encoder notes one place for each entry");
+                let stands = self.index.repair(entry.id, Position { segment: self.end.segment, offset });
+                assert!(stands, "what is repaired stands in the log with exactly this id");
+            }
             for (place, entry) in content.entries.iter().enumerate() {
                 if place > 0 {
                     assert!(
@@ -351,6 +415,11 @@ impl<D: Disk> Log<D> {
         self.dir.disk().write_at(&self.file, &sector, self.end.offset)?;
         self.dir.disk().sync(&self.file)
     }
+}
+
+/// Whether a write brings entries, new or repaired ones.
+fn has_entries(content: &Content<'_>) -> bool {
+    !content.entries.is_empty() || !content.repaired.is_empty()
 }
 
 /// What entries leave free at the end of a segment of this length, in bytes: the seal's sector, and room for hard state.

@@ -12,18 +12,20 @@ use quorate_core::stored::Stored;
 use quorate_core::types::{ClusterId, EntryId, GroupId, Index};
 
 use crate::batch::Encoder;
+use crate::closed::Closing;
 use crate::compaction::{Anew, FOLLOWS_NOTHING, SegmentMark, begin_anew};
 use crate::disk::Disk;
 use crate::error::LogError;
 use crate::identity;
 use crate::index::LogIndex;
 use crate::log::LogOptions;
+use crate::meeting::Meeting;
 use crate::read::read_chunk;
 use crate::record::{SECTOR, Seed};
 use crate::recovery::{Examined, Expected, SEGMENT_BYTES_MAX, examine, repair};
 use crate::segment::{BESIDE, Position, SEGMENT_DIR, SegmentHeader, create, segment_name, segment_of_name};
 use crate::small_file;
-use crate::snapshot_file::{Origin, SNAPSHOT_DIR, SnapshotFile, SnapshotOptions, file_name};
+use crate::snapshot_file::{self, SNAPSHOT_DIR, SnapshotOptions};
 
 /// What the writer goes on from.
 pub(crate) struct Opened<F> {
@@ -34,6 +36,7 @@ pub(crate) struct Opened<F> {
     pub(crate) index: LogIndex,
     pub(crate) marks: VecDeque<SegmentMark>,
     pub(crate) hard_state: HardState,
+    pub(crate) notes: Vec<String>,
 }
 
 /// The file LOG. It is made when the first entry is durable: from then on a log that is gone is missed, not made anew; a node
@@ -57,32 +60,39 @@ pub(crate) fn open<D: Disk + Clone>(
     assert!(in_bounds, "segment_bytes is between 4,096 and 1 GiB");
     assert!(options.segment_bytes.is_multiple_of(SECTOR as u64), "segment_bytes is a multiple of 512");
     let manifest = Manifest::read(disk, options.cluster, options.group)?;
-    if manifest.is_none() && identity::has_met_peers(disk)? {
-        let what = "the file is missing, but this node has met its peers, which it does with a log only: the log was here and is gone";
-        return Err(LogError::corrupt(MANIFEST_FILE, 0, what));
-    }
-    let snapshot = newest_snapshot(disk, options)?;
-    if manifest.is_none() && snapshot.is_some() {
-        let what = "the file is missing, but there is a snapshot, which a node takes of a log only";
-        return Err(LogError::corrupt(MANIFEST_FILE, 0, what));
+    let (closed, flaw) = Closing::read(disk)?.unzip();
+    if manifest.is_none() {
+        refuse_without_manifest(disk, closed)?;
     }
     let mut segments = list_segments(disk, manifest.as_ref())?;
     if segments.is_empty() {
         create(disk, &first_header(options))?;
         segments.push(FIRST_SEGMENT);
     }
-    let expected = Expected {
-        cluster: options.cluster,
-        group: options.group,
-        window_bytes_max: options.window_bytes_max,
-        base: manifest.map_or(EntryId::ZERO, |manifest| manifest.base),
-    };
+    let base = manifest.map_or(EntryId::ZERO, |manifest| manifest.base);
+    let expected = Expected { closed, ..Expected::new(options, base) };
     let mut examined = examine(disk, expected, &segments)?;
     if manifest.is_none() && (segments.len() > 1 || examined.replay.batches > 1) {
         let what = "the file is missing, but the log is older than its making";
         return Err(LogError::corrupt(MANIFEST_FILE, 0, what));
     }
-    let meeting = meet(snapshot.as_ref(), &examined.replay.index)?;
+    if let Some(closed) = closed {
+        closed.check(&examined.closing(options))?;
+    }
+    let snapshots = SnapshotOptions { cluster: options.cluster, group: options.group, piece_bytes: 1 };
+    let mut meeting = Meeting::find(disk, &snapshots, &examined.replay.index, options.opens_damaged)?;
+    if closed.is_some() && meeting.unfinished {
+        let what = "the log does not hold what the newest snapshot covers, but the node was stopped in order";
+        return Err(LogError::corrupt(SEGMENT_DIR, 0, what));
+    }
+    // From here on files change: what has to be refused was refused.
+    meeting.put_aside(disk)?;
+    if meeting.snapshot.is_some() {
+        // Its name may be there and not durable: after a sync of the folder that failed, or was cut short. Older snapshots are removed on the
+        // strength of this one.
+        let synced = disk.sync_dir(SNAPSHOT_DIR);
+        synced.map_err(|error| LogError::io("cannot sync", SNAPSHOT_DIR, error))?;
+    }
     remove_unfinished(disk, &segments)?;
     let mut file = repair(disk, expected, &examined)?;
     if manifest.is_none() {
@@ -98,10 +108,13 @@ pub(crate) fn open<D: Disk + Clone>(
         };
         manifest.write(disk)?;
     }
-    if let (Meeting::Unfinished, Some((meta, _))) = (meeting, &snapshot) {
+    if let (true, Some(meta)) = (meeting.unfinished, &meeting.snapshot) {
         (file, examined) = finish_install(disk, options, &examined, meta)?;
     }
-    let stored = stored(&mut examined, snapshot.map(|(meta, _)| meta));
+    let mut notes = std::mem::take(&mut examined.replay.notes);
+    notes.append(&mut meeting.notes);
+    notes.extend(flaw.flatten());
+    let stored = stored(&mut examined, meeting);
     let Examined { replay, header, end, .. } = examined;
     let opened = Opened {
         file,
@@ -111,63 +124,23 @@ pub(crate) fn open<D: Disk + Clone>(
         index: replay.index,
         marks: replay.marks,
         hard_state: replay.hard_state,
+        notes: notes.iter().map(ToString::to_string).collect(),
     };
     Ok((opened, stored))
 }
 
-/// How the newest snapshot and the log stand to each other.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-enum Meeting {
-    /// The log begins at or before the end of the snapshot, and holds the entry with which it ends; or there is no snapshot, and all of the log.
-    Meets,
-    /// The snapshot came from a peer and got its name, but a crash came before the log was begun anew behind it.
-    Unfinished,
-}
-
-fn newest_snapshot<D: Disk + Clone>(
-    disk: &D,
-    options: &LogOptions,
-) -> Result<Option<(SnapshotMeta, Origin)>, LogError> {
-    let options = SnapshotOptions { cluster: options.cluster, group: options.group, piece_bytes: 1 };
-    let found = SnapshotFile::newest(disk, &options)?;
-    if found.is_some() {
-        // Its name may be there and not durable: after a sync of the folder that failed, or was cut short. Older snapshots are removed on the
-        // strength of this one.
-        let synced = disk.sync_dir(SNAPSHOT_DIR);
-        synced.map_err(|error| LogError::io("cannot sync", SNAPSHOT_DIR, error))?;
-    }
-    Ok(found.map(|snapshot| (snapshot.meta().clone(), snapshot.origin())))
-}
-
-/// D16 to D18: a gap between snapshot and log is damage. Only a snapshot that came from a peer may end where the log has nothing.
-fn meet(snapshot: Option<&(SnapshotMeta, Origin)>, index: &LogIndex) -> Result<Meeting, LogError> {
-    let (base, log_last) = (index.base(), index.last());
-    let Some((meta, origin)) = snapshot else {
-        if base.index > Index(0) {
-            let what = format!(
-                "the log begins after {base}, and the snapshot that holds what was before is missing"
-            );
-            return Err(LogError::corrupt(SNAPSHOT_DIR, 0, what)); // D16
-        }
-        return Ok(Meeting::Meets);
+/// D14: the file LOG is missing. That is in order only if there never was one.
+fn refuse_without_manifest<D: Disk>(disk: &D, closed: Option<Closing>) -> Result<(), LogError> {
+    let what = if closed.is_some() {
+        "the file is missing, but this node was stopped in order, which it does with a log only"
+    } else if identity::has_met_peers(disk)? {
+        "the file is missing, but this node has met its peers, which it does with a log only: the log was here and is gone"
+    } else if !snapshot_file::list(disk)?.is_empty() {
+        "the file is missing, but there is a snapshot, which a node takes of a log only"
+    } else {
+        return Ok(());
     };
-    let (last, name) = (meta.last, file_name(meta.last, *origin));
-    if last.index < base.index {
-        let what = format!("the snapshot ends with {last}, but the log begins after {base}");
-        return Err(LogError::corrupt(&name, 0, what)); // D17
-    }
-    if last.index <= log_last.index && index.term_at(last.index) == last.term {
-        return Ok(Meeting::Meets);
-    }
-    match origin {
-        Origin::Received if last.index > base.index => Ok(Meeting::Unfinished),
-        Origin::Received | Origin::Taken => {
-            let what = format!(
-                "the log ends with {log_last} and does not hold {last}, of which this node took a snapshot"
-            );
-            Err(LogError::corrupt(SEGMENT_DIR, 0, what)) // D18
-        }
-    }
+    Err(LogError::corrupt(MANIFEST_FILE, 0, what))
 }
 
 /// Does again what a crash interrupted: the log begins anew behind the received snapshot. A vote given in an older term than that in
@@ -187,8 +160,7 @@ fn finish_install<D: Disk>(
         let name = segment_name(mark.segment);
         disk.remove(&name).map_err(|error| LogError::io("cannot remove", &name, error))?;
     }
-    let LogOptions { cluster, group, window_bytes_max, .. } = *options;
-    let examined = examine(disk, Expected { cluster, group, window_bytes_max, base }, &[anew.segment])?;
+    let examined = examine(disk, Expected::new(options, base), &[anew.segment])?;
     assert!(examined.replay.index.last() == base, "log and snapshot meet");
     Ok((file, examined))
 }
@@ -317,6 +289,7 @@ fn write_bootstrap<D: Disk>(
         examined.end.offset,
         examined.end,
         examined.replay.next_batch,
+        examined.replay.hard_state,
     );
     encoder.entry(&Entry::bootstrap(membership.clone()));
     encoder.finish();
@@ -330,21 +303,30 @@ fn write_bootstrap<D: Disk>(
     disk.sync(file).map_err(failed)
 }
 
-/// What the core starts from.
-fn stored(examined: &mut Examined, snapshot: Option<SnapshotMeta>) -> Stored {
+/// What the core starts from. Entries that are damaged and covered by the snapshot are not missed: the log begins behind them.
+fn stored(examined: &mut Examined, meeting: Meeting) -> Stored {
+    let Meeting { snapshot, lost, .. } = meeting;
+    let covered = snapshot.as_ref().map_or(Index(0), |meta| meta.last.index);
+    let index = &mut examined.replay.index;
+    let unwanted = index.damaged().rfind(|id| id.index <= covered);
+    if let Some(unwanted) = unwanted {
+        index.compact(unwanted);
+    }
+    let damaged: Vec<EntryId> = index.damaged().collect();
     let tail = examined.take_tail();
     let index = &examined.replay.index;
     if let Some(newest) = tail.last() {
         assert!(newest.id == index.last(), "the newest entry in memory is the last of the log");
     }
+    let tail: Vec<Entry> = tail.into_iter().filter(|entry| entry.id.index > index.base().index).collect();
     Stored {
         hard_state: examined.replay.hard_state,
-        snapshot_lost: None,
+        snapshot_lost: lost,
         base: index.base(),
         term_starts: index.term_starts().to_vec(),
         memberships: memberships(snapshot.as_ref(), &examined.replay.memberships),
         snapshot,
-        damaged: Vec::new(),
+        damaged,
         tail,
         last: index.last(),
     }

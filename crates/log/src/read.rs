@@ -59,8 +59,11 @@ impl ReadPlan {
                 offset = (offset + 1).next_multiple_of(SECTOR as u64);
                 continue;
             };
+            // A repaired entry is read where its extent begins; what was repaired elsewhere in between belongs to another extent.
+            let skips = found.head.kind.is_repair() && offset != extent.place.offset;
             let entry = entry_of(&found.head, segment.chunk.slice(found.body.clone()));
-            if let Some(entry) = entry.map_err(|what| segment.corrupt(offset, what))? {
+            let entry = entry.map_err(|what| segment.corrupt(offset, what))?;
+            if let Some(entry) = entry.filter(|_| !skips) {
                 if entry.id.index != expected {
                     return Err(segment.corrupt(offset, "another entry than was written here"));
                 }
@@ -169,13 +172,13 @@ impl Taken {
     }
 }
 
-/// The entry of a record; none if it is no entry's. A command stays a slice of `body`.
+/// The entry of a record, repaired or not; none if it is no entry's. A command stays a slice of `body`.
 pub(crate) fn entry_of(head: &Head, mut body: Bytes) -> Result<Option<Entry>, String> {
     let payload = match head.kind {
-        Kind::Noop if body.is_empty() => Payload::Noop,
-        Kind::Noop => return Err("a no-op with a body".to_owned()),
-        Kind::Command => Payload::Command(body),
-        Kind::Membership => {
+        Kind::Noop | Kind::RepairedNoop if body.is_empty() => Payload::Noop,
+        Kind::Noop | Kind::RepairedNoop => return Err("a no-op with a body".to_owned()),
+        Kind::Command | Kind::RepairedCommand => Payload::Command(body),
+        Kind::Membership | Kind::RepairedMembership => {
             let membership =
                 Membership::decode(&mut body).map_err(|error| format!("a membership: {error}"))?;
             if !body.is_empty() {

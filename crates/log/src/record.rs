@@ -46,13 +46,39 @@ pub(crate) enum Kind {
     Footer = 6,
     /// The sector that ends a segment: it names the next one.
     Seal = 7,
+    /// The entry without a payload that a damaged record held.
+    RepairedNoop = 8,
+    /// The entry with a command that a damaged record held.
+    RepairedCommand = 9,
+    /// The entry with a membership that a damaged record held.
+    RepairedMembership = 10,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Kind> {
-        [Kind::Start, Kind::Noop, Kind::Command, Kind::Membership, Kind::HardState, Kind::Footer, Kind::Seal]
-            .into_iter()
-            .find(|kind| *kind as u8 == byte)
+        const KINDS: [Kind; 10] = [
+            Kind::Start,
+            Kind::Noop,
+            Kind::Command,
+            Kind::Membership,
+            Kind::HardState,
+            Kind::Footer,
+            Kind::Seal,
+            Kind::RepairedNoop,
+            Kind::RepairedCommand,
+            Kind::RepairedMembership,
+        ];
+        KINDS.into_iter().find(|kind| *kind as u8 == byte)
+    }
+
+    /// Whether it is an entry that is appended to the log.
+    pub(crate) fn is_entry(self) -> bool {
+        matches!(self, Kind::Noop | Kind::Command | Kind::Membership)
+    }
+
+    /// Whether it gives an entry of the log its bytes back.
+    pub(crate) fn is_repair(self) -> bool {
+        matches!(self, Kind::RepairedNoop | Kind::RepairedCommand | Kind::RepairedMembership)
     }
 }
 
@@ -152,6 +178,13 @@ pub(crate) fn look(bytes: &[u8], at: usize, seed: Seed, base: u64) -> Found {
         timestamp_ms: fields.get_u64_le(),
     };
     Found::Record(Record { head, body: at + HEAD_LEN..at + len, next: at + len.next_multiple_of(ALIGN) })
+}
+
+/// Whether the first bytes here look as those of a record of this group do. Cheap: what it is for is to find the next record behind a
+/// damaged one, and only [`look`] says whether it is one.
+pub(crate) fn may_begin(bytes: &[u8], group: GroupId) -> bool {
+    let Some(head) = bytes.first_chunk::<16>() else { return false };
+    Kind::of(head[8]).is_some() && head[9..12] == [0; 3] && head[12..] == group.0.to_le_bytes()
 }
 
 /// Whether these bytes are all zero. A sector that was never written reads so, because segments are made fresh and what a recovery

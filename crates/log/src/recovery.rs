@@ -2,24 +2,27 @@
 //! The cases have the numbers of `docs/log-format.md`.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use quorate_core::entry::{Entry, HardState, Membership, Payload};
-use quorate_core::types::{ClusterId, EntryId, GroupId, Index, NodeId, Term};
+use quorate_core::types::{ClusterId, EntryId, GroupId, Index};
 
-use crate::batch::seal;
+use crate::batch::{HARD_STATE_LEN, seal, take_hard_state};
+use crate::closed::Closing;
 use crate::compaction::SegmentMark;
 use crate::disk::Disk;
 use crate::error::LogError;
 use crate::index::LogIndex;
+use crate::log::LogOptions;
 use crate::open::FIRST_SEGMENT;
-use crate::read::{entry_bytes, entry_of, read_chunk};
+use crate::read::{ENTRY_OVERHEAD_BYTES, entry_bytes, entry_of, read_chunk};
 use crate::record::{Head, Kind, SECTOR, Seed, is_zero};
-use crate::scan::{Batch, Case, Scanned, SegmentBytes};
+use crate::scan::{Batch, Case, Item, Scanned, SegmentBytes};
 use crate::segment::{Position, SEGMENT_DIR, SegmentHeader, segment_name};
-use crate::tail;
+use crate::tail::{self, Proven};
 
 /// Whose log is read, and how much of its end is wanted.
 #[derive(Copy, Clone, Debug)]
@@ -29,6 +32,18 @@ pub(crate) struct Expected {
     pub(crate) window_bytes_max: usize,
     /// The entry before the first one in the log, as the file LOG says.
     pub(crate) base: EntryId,
+    /// What was durable when the node was stopped.
+    pub(crate) closed: Option<Closing>,
+    /// Whether a log may lack the bytes of entries whose ids it knows.
+    pub(crate) damage_kept: bool,
+}
+
+impl Expected {
+    /// What these options say of a log that begins after `base`.
+    pub(crate) fn new(options: &LogOptions, base: EntryId) -> Expected {
+        let LogOptions { cluster, group, window_bytes_max, opens_damaged, .. } = *options;
+        Expected { cluster, group, window_bytes_max, base, closed: None, damage_kept: opens_damaged }
+    }
 }
 
 /// What was found.
@@ -52,20 +67,38 @@ pub(crate) struct Replay {
     pub(crate) hard_state: HardState,
     pub(crate) memberships: Vec<(Index, Arc<Membership>)>,
     pub(crate) next_batch: u64,
+    /// What is damaged and does not keep the log from being opened.
+    pub(crate) notes: Vec<Note>,
     /// The segments that were read.
     pub(crate) marks: VecDeque<SegmentMark>,
     /// How many batches were read.
     pub(crate) batches: u64,
     /// The furthest place that a batch calls durable.
     durable: Position,
+    closed: Option<Closing>,
+    damage_kept: bool,
     window: Window,
 }
 
-/// The newest entries.
+/// Damage that the log can live with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Note {
+    pub(crate) file: String,
+    pub(crate) offset: u64,
+    pub(crate) what: String,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at byte {}: {}", self.file, self.offset, self.what)
+    }
+}
+
+/// The newest entries. Damaged ones have their place among them.
 struct Window {
     bytes_max: usize,
     bytes: usize,
-    entries: VecDeque<Entry>,
+    entries: VecDeque<Option<Entry>>,
 }
 
 /// How a segment ends.
@@ -77,7 +110,7 @@ struct SegmentEnd {
 
 /// Reads all segments, which are consecutive and at least one, and changes nothing.
 pub(crate) fn examine<D: Disk>(disk: &D, expected: Expected, segments: &[u64]) -> Result<Examined, LogError> {
-    let mut replay = Replay::new(expected.window_bytes_max, expected.base);
+    let mut replay = Replay::new(expected);
     let mut before: Option<Position> = None;
     let mut before_sealed = true;
     for (place, segment) in segments.iter().enumerate() {
@@ -146,25 +179,44 @@ pub(crate) fn repair<D: Disk>(
 }
 
 impl Examined {
-    /// Takes out the newest entries: as many as fit the window, and one at least if there is one.
+    /// What is known of the end of the log, as the file CLOSED would say it.
+    pub(crate) fn closing(&self, options: &LogOptions) -> Closing {
+        Closing {
+            cluster: options.cluster,
+            group: options.group,
+            first_segment: self.replay.marks.front().expect("a log has a segment").segment,
+            end: self.end,
+            next_batch: self.replay.next_batch,
+            last: self.replay.index.last(),
+            hard_state: self.replay.hard_state,
+        }
+    }
+
+    /// Takes out the newest entries: as many as fit the window, and one at least if the last one is not damaged.
     pub(crate) fn take_tail(&mut self) -> Vec<Entry> {
         let window = &mut self.replay.window;
         window.bytes = 0;
-        Vec::from(std::mem::take(&mut window.entries))
+        let entries = std::mem::take(&mut window.entries);
+        let newest = entries.iter().rev().take_while(|entry| entry.is_some()).count();
+        let skipped = entries.len() - newest;
+        entries.into_iter().skip(skipped).flatten().collect()
     }
 }
 
 impl Replay {
-    fn new(window_bytes_max: usize, base: EntryId) -> Replay {
+    fn new(expected: Expected) -> Replay {
         Replay {
-            index: LogIndex::new(base),
+            index: LogIndex::new(expected.base),
+            notes: Vec::new(),
+            closed: expected.closed,
+            damage_kept: expected.damage_kept,
             hard_state: HardState::default(),
             memberships: Vec::new(),
             next_batch: 1,
             marks: VecDeque::new(),
             batches: 0,
             durable: Position { segment: 0, offset: 0 },
-            window: Window { bytes_max: window_bytes_max, bytes: 0, entries: VecDeque::new() },
+            window: Window { bytes_max: expected.window_bytes_max, bytes: 0, entries: VecDeque::new() },
         }
     }
 
@@ -216,24 +268,62 @@ impl Replay {
                     }
                     return Ok(SegmentEnd { at, sealed: true, cut: Vec::new() });
                 }
-                Scanned::Broken(broken) if is_last => {
-                    let cut = tail::judge(segment, at, &broken)?;
-                    return Ok(SegmentEnd { at, sealed: false, cut });
+                // D6: the segment after this one was begun only when all of this one was durable. Only the seal may lack.
+                Scanned::Broken(broken)
+                    if !is_last && broken.case == Case::NoStart && is_zero(&segment.bytes[at..]) =>
+                {
+                    return Ok(SegmentEnd { at, sealed: false, cut: Vec::new() });
                 }
                 Scanned::Broken(broken) => {
-                    // D6: the segment after this one was begun only when all of this one was durable. Only the seal may lack.
-                    if broken.case == Case::NoStart && is_zero(&segment.bytes[at..]) {
-                        return Ok(SegmentEnd { at, sealed: false, cut: Vec::new() });
-                    }
-                    return Err(
+                    let damage = if is_last {
+                        match tail::judge(segment, at, &broken, Proven::of(self.closed)) {
+                            Ok(cut) => return Ok(SegmentEnd { at, sealed: false, cut }),
+                            Err(damage) => damage,
+                        }
+                    } else {
                         segment.damage(broken.at, format!("{}, but a later segment follows", broken.what))
-                    );
+                    };
+                    let Some(batch) = segment.salvage(at, &broken) else {
+                        let cut = self.behind_the_end(segment, at).ok_or(damage)?;
+                        return Ok(SegmentEnd { at, sealed: false, cut });
+                    };
+                    self.apply(segment, at, &batch)?;
+                    at = batch.end;
                 }
             }
         }
     }
 
+    /// The sectors behind the end of the log in which there is something, if the log ended here when the node was stopped and nothing of it
+    /// stands behind. Nobody wrote there: it means nothing.
+    fn behind_the_end(&mut self, segment: &SegmentBytes<'_>, at: usize) -> Option<Vec<Range<usize>>> {
+        let here = Position { segment: segment.segment, offset: at as u64 };
+        if !self.damage_kept || self.closed.is_none_or(|closed| closed.end != here) {
+            return None;
+        }
+        let mut cut: Vec<Range<usize>> = Vec::new();
+        for place in (at..segment.bytes.len()).step_by(SECTOR) {
+            let range = place..segment.bytes.len().min(place + SECTOR);
+            if !is_zero(&segment.bytes[range.clone()]) {
+                if segment.batch_head_at(place, place).is_some() {
+                    return None;
+                }
+                cut.push(range);
+            }
+        }
+        let first = cut.first().map_or(at, |range| range.start);
+        self.note(segment, first, "bytes behind the end of the log, which nobody wrote here".to_owned());
+        Some(cut)
+    }
+
+    fn note(&mut self, segment: &SegmentBytes<'_>, at: usize, what: String) {
+        self.notes.push(Note { file: segment.file.to_owned(), offset: at as u64, what });
+    }
+
     fn apply(&mut self, segment: &SegmentBytes<'_>, at: usize, batch: &Batch) -> Result<(), LogError> {
+        if let Some((at, what)) = batch.flaws.first().filter(|_| !self.damage_kept) {
+            return Err(segment.damage(*at, what.clone()));
+        }
         if batch.head.number != self.next_batch {
             let what = format!("batch {} where batch {} must stand", batch.head.number, self.next_batch); // D5
             return Err(segment.damage(at, what));
@@ -242,11 +332,30 @@ impl Replay {
         if batch.head.durable > here {
             return Err(segment.damage(at, "a batch that calls itself durable"));
         }
+        for (place, what) in &batch.flaws {
+            self.note(segment, *place, what.clone());
+        }
         // The entries are slices of this one copy: they hold the bytes of their batch in memory and not those of the segment.
         let bytes = Bytes::copy_from_slice(&segment.bytes[at..batch.end - SECTOR]);
-        for (place, record) in &batch.records {
-            let body = bytes.slice(record.body.start - at..record.body.end - at);
-            self.apply_record(segment, *place, &record.head, body)?;
+        for item in &batch.items {
+            match item {
+                Item::Record(place, record) => {
+                    let body = bytes.slice(record.body.start - at..record.body.end - at);
+                    self.apply_record(segment, *place, &record.head, body)?;
+                }
+                Item::Lost(id) => {
+                    self.cut_for(segment, at, *id)?;
+                    self.window.push(None);
+                    self.index.append_damaged(*id, here);
+                }
+                Item::Gap => self.index.interrupt(),
+            }
+        }
+        if let Some(hard_state) = batch.hard_state {
+            if batch.flaws.is_empty() && hard_state != self.hard_state {
+                return Err(segment.damage(at, "the footer names another term or vote than its batch"));
+            }
+            self.hard_state = hard_state;
         }
         self.durable = self.durable.max(batch.head.durable);
         self.next_batch += 1;
@@ -265,13 +374,28 @@ impl Replay {
             if body.len() != HARD_STATE_LEN {
                 return Err(segment.damage(at, "a hard state of another length"));
             }
-            let term = Term(body.get_u64_le());
-            self.hard_state = HardState { term, vote: NodeId::checked(body.get_u64_le()) };
+            self.hard_state = take_hard_state(&mut body);
             return Ok(());
         }
         let entry = entry_of(head, body).map_err(|what| segment.damage(at, what))?;
         let entry = entry.expect("a batch holds entries and hard states only");
+        let place = Position { segment: segment.segment, offset: at as u64 };
+        if head.kind.is_repair() {
+            self.repair(entry, place);
+            return Ok(());
+        }
         let id = entry.id;
+        self.cut_for(segment, at, id)?;
+        if let Payload::Membership(membership) = &entry.payload {
+            self.memberships.push((id.index, Arc::clone(membership)));
+        }
+        self.window.push(Some(entry));
+        self.index.append(id, place);
+        Ok(())
+    }
+
+    /// Makes the log ready for an entry to come next: what it holds from its index on is cut.
+    fn cut_for(&mut self, segment: &SegmentBytes<'_>, at: usize, id: EntryId) -> Result<(), LogError> {
         if let Some(why) = self.index.refuses(id) {
             return Err(segment.damage(at, why)); // D8
         }
@@ -280,12 +404,22 @@ impl Replay {
         while self.memberships.last().is_some_and(|(index, _)| *index >= id.index) {
             self.memberships.pop();
         }
-        if let Payload::Membership(membership) = &entry.payload {
-            self.memberships.push((id.index, Arc::clone(membership)));
-        }
-        self.window.push(entry);
-        self.index.append(id, Position { segment: segment.segment, offset: at as u64 });
         Ok(())
+    }
+
+    /// Takes in the bytes of an entry whose record was found damaged by an earlier start. What the log no longer holds needs none.
+    fn repair(&mut self, entry: Entry, place: Position) {
+        let (index, last) = (entry.id.index, self.index.last().index);
+        if !self.index.repair(entry.id, place) {
+            return;
+        }
+        if let Payload::Membership(membership) = &entry.payload {
+            let at = self.memberships.partition_point(|(known, _)| *known < index);
+            if self.memberships.get(at).is_none_or(|(known, _)| *known != index) {
+                self.memberships.insert(at, (index, Arc::clone(membership)));
+            }
+        }
+        self.window.fill(last.0 - index.0, entry);
     }
 }
 
@@ -294,20 +428,39 @@ impl Window {
     fn truncate(&mut self, len: u64) {
         for _ in 0..len.min(self.entries.len() as u64) {
             let entry = self.entries.pop_back();
-            self.bytes -= entry.map_or(0, |entry| entry_bytes(&entry.payload));
+            self.bytes -= entry.map_or(0, |entry| slot_bytes(entry.as_ref()));
         }
     }
 
-    /// Takes in an entry and lets go of the oldest that no longer fit.
-    fn push(&mut self, entry: Entry) {
-        self.bytes += entry_bytes(&entry.payload);
+    /// Takes in an entry, or its place if it is damaged, and lets go of the oldest that no longer fit.
+    fn push(&mut self, entry: Option<Entry>) {
+        self.bytes += slot_bytes(entry.as_ref());
         self.entries.push_back(entry);
+        self.shrink();
+    }
+
+    /// Takes in a repaired entry which `behind` newer ones follow, if its place is still here.
+    fn fill(&mut self, behind: u64, entry: Entry) {
+        let len = self.entries.len();
+        let at = usize::try_from(behind).ok().and_then(|behind| len.checked_sub(1 + behind));
+        if let Some(slot) = at.and_then(|at| self.entries.get_mut(at)) {
+            self.bytes = self.bytes - slot_bytes(slot.as_ref()) + slot_bytes(Some(&entry));
+            *slot = Some(entry);
+            self.shrink();
+        }
+    }
+
+    fn shrink(&mut self) {
         while self.bytes > self.bytes_max && self.entries.len() > 1 {
             let entry = self.entries.pop_front();
-            self.bytes -= entry.map_or(0, |entry| entry_bytes(&entry.payload));
+            self.bytes -= entry.map_or(0, |entry| slot_bytes(entry.as_ref()));
         }
-        assert!(!self.entries.is_empty(), "the last entry is always in the window");
+        assert!(!self.entries.is_empty(), "the last entry always has its place in the window");
     }
+}
+
+fn slot_bytes(entry: Option<&Entry>) -> usize {
+    entry.map_or(ENTRY_OVERHEAD_BYTES, |entry| entry_bytes(&entry.payload))
 }
 
 /// Reads a whole segment file.
@@ -354,7 +507,5 @@ fn check_header(
     Ok(header)
 }
 
-/// The length of a hard state's record body in bytes.
-pub(crate) const HARD_STATE_LEN: usize = 16;
 /// No segment is longer, in bytes: recovery holds one in memory.
 pub(crate) const SEGMENT_BYTES_MAX: usize = 1 << 30;

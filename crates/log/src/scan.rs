@@ -1,5 +1,6 @@
 //! A segment read batch by batch: each is whole, or it is broken in one of the ways that `docs/log-format.md` numbers.
 
+use quorate_core::entry::HardState;
 use quorate_core::types::{EntryId, GroupId};
 
 use crate::batch::{BATCH_HEAD_LEN, BatchHead, Footer, Run, zero_sectors};
@@ -28,15 +29,33 @@ pub(crate) enum Scanned {
     Broken(Broken),
 }
 
-/// A whole batch.
+/// A batch: whole, or what is known of a damaged one (`salvage.rs`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Batch {
     pub(crate) head: BatchHead,
     pub(crate) runs: Vec<Run>,
-    /// Its records without the start, each with its place in the segment.
-    pub(crate) records: Vec<(usize, Record)>,
+    /// Term and vote at its end, as the footer says; none if the footer is lost. Then all records are whole.
+    pub(crate) hard_state: Option<HardState>,
+    /// Its records without the start, in order, and what is missing of them.
+    pub(crate) items: Vec<Item>,
     /// Where the next batch begins.
     pub(crate) end: usize,
+    /// What is damaged in it, and where; nothing in a whole one.
+    pub(crate) flaws: Vec<(usize, String)>,
+}
+
+/// The records of a whole batch, and the runs of its entries.
+pub(crate) type Walked = (Vec<Item>, Vec<Run>);
+
+/// What follows next in a batch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Item {
+    /// A whole record, and its place in the segment.
+    Record(usize, Record),
+    /// An entry whose record is damaged.
+    Lost(EntryId),
+    /// Bytes over which nobody can read on.
+    Gap,
 }
 
 /// In which way there is no whole batch.
@@ -113,9 +132,14 @@ impl SegmentBytes<'_> {
             return broken(Case::FooterBroken, footer_at, "the footer belongs to another batch");
         }
         match self.records(at, footer_at, &footer) {
-            Ok(records) => {
-                Scanned::Batch(Batch { head, runs: footer.runs, records, end: footer_at + SECTOR })
-            }
+            Ok(items) => Scanned::Batch(Batch {
+                head,
+                runs: footer.runs,
+                hard_state: Some(footer.hard_state),
+                items,
+                end: footer_at + SECTOR,
+                flaws: Vec::new(),
+            }),
             Err(broken) => Scanned::Broken(broken),
         }
     }
@@ -128,6 +152,7 @@ impl SegmentBytes<'_> {
             Kind::Start => self.start_of(sector, &record)?,
             Kind::Footer => Footer::decode(&sector[record.body.clone()])?.head,
             Kind::Noop | Kind::Command | Kind::Membership | Kind::HardState | Kind::Seal => return None,
+            Kind::RepairedNoop | Kind::RepairedCommand | Kind::RepairedMembership => return None,
         };
         Some((record.head.kind, head))
     }
@@ -137,7 +162,7 @@ impl SegmentBytes<'_> {
         self.bytes.get(at..at.checked_add(SECTOR)?)
     }
 
-    fn start_of(&self, sector: &[u8], record: &Record) -> Option<BatchHead> {
+    pub(crate) fn start_of(&self, sector: &[u8], record: &Record) -> Option<BatchHead> {
         if record.head.kind != Kind::Start
             || record.head.group != self.group
             || record.body.len() != BATCH_HEAD_LEN
@@ -148,7 +173,7 @@ impl SegmentBytes<'_> {
         (head.records_len as usize >= HEAD_LEN + BATCH_HEAD_LEN && head.records > 0).then_some(head)
     }
 
-    fn footer_at(&self, at: usize) -> Option<Footer> {
+    pub(crate) fn footer_at(&self, at: usize) -> Option<Footer> {
         let sector = self.sector(at)?;
         let Found::Record(record) = record::look(sector, 0, self.seed, at as u64) else { return None };
         if record.head.kind != Kind::Footer || record.head.group != self.group {
@@ -172,52 +197,65 @@ impl SegmentBytes<'_> {
     }
 
     /// The records between start and footer, which must be exactly those that the footer names.
-    fn records(&self, at: usize, footer_at: usize, footer: &Footer) -> Result<Vec<(usize, Record)>, Broken> {
+    fn records(&self, at: usize, footer_at: usize, footer: &Footer) -> Result<Vec<Item>, Broken> {
         let broken = |place, what: &str| {
             let lost = zero_sectors(&self.bytes[at..footer_at]) > footer.zero_sectors;
             let case = if lost { Case::RecordsLost } else { Case::RecordsBroken };
             Broken { case, at: place, what: what.to_owned() }
         };
         let records_end = at + footer.head.records_len as usize;
-        let body = &self.bytes[..records_end];
-        // A record has a header at least: the count of a footer takes no more memory than the bytes that are here.
-        let records_max = (footer.head.records_len as usize / HEAD_LEN).min(footer.head.records as usize);
-        let mut records = Vec::with_capacity(records_max);
-        let mut runs: Vec<Run> = Vec::new();
-        let mut place = at;
-        while place < records_end {
-            match record::look(body, place, self.seed, 0) {
-                Found::Record(record) => {
-                    let next = record.next;
-                    match record.head.kind {
-                        _ if record.head.group != self.group => {
-                            return Err(broken(place, "a record of another group"));
-                        }
-                        Kind::Start if place == at => {}
-                        Kind::Start | Kind::Footer | Kind::Seal => {
-                            return Err(broken(place, "a record that does not belong inside a batch"));
-                        }
-                        Kind::HardState => records.push((place, record)),
-                        Kind::Noop | Kind::Command | Kind::Membership => {
-                            count_run(&mut runs, EntryId::new(record.head.term, record.head.index));
-                            records.push((place, record));
-                        }
-                    }
-                    place = next;
-                }
-                Found::Nothing | Found::CutOff(_) => {
-                    return Err(broken(place, "a record that the footer names is not here"));
-                }
-                Found::Flawed(what) => return Err(broken(place, what)),
-            }
-        }
-        if records.len() + 1 != footer.head.records as usize || runs != footer.runs {
+        let (records, runs) =
+            self.walk(at, records_end, footer.head).map_err(|(place, what)| broken(place, what))?;
+        if runs != footer.runs {
             return Err(broken(at, "the footer names other entries than there are"));
         }
         if !is_zero(&self.bytes[records_end..footer_at]) {
             return Err(broken(records_end, "the bytes between the records and the footer are not zero"));
         }
         Ok(records)
+    }
+
+    /// The records of a batch without its start, as many as it must have and all of them whole, and the runs of their entries.
+    pub(crate) fn walk(
+        &self,
+        at: usize,
+        records_end: usize,
+        head: BatchHead,
+    ) -> Result<Walked, (usize, &'static str)> {
+        let body = &self.bytes[..records_end];
+        // A record has a header at least: the count takes no more memory than the bytes that are here.
+        let records_max = (head.records_len as usize / HEAD_LEN).min(head.records as usize);
+        let mut records: Vec<Item> = Vec::with_capacity(records_max);
+        let mut runs: Vec<Run> = Vec::new();
+        let mut place = at;
+        while place < records_end {
+            match record::look(body, place, self.seed, 0) {
+                Found::Record(record) => {
+                    let next = record.next;
+                    let kind = record.head.kind;
+                    if record.head.group != self.group {
+                        return Err((place, "a record of another group"));
+                    }
+                    if kind.is_entry() {
+                        count_run(&mut runs, EntryId::new(record.head.term, record.head.index));
+                    }
+                    if kind.is_entry() || kind.is_repair() || kind == Kind::HardState {
+                        records.push(Item::Record(place, record));
+                    } else if kind != Kind::Start || place != at {
+                        return Err((place, "a record that does not belong inside a batch"));
+                    }
+                    place = next;
+                }
+                Found::Nothing | Found::CutOff(_) => {
+                    return Err((place, "a record that the footer names is not here"));
+                }
+                Found::Flawed(what) => return Err((place, what)),
+            }
+        }
+        if records.len() + 1 != head.records as usize {
+            return Err((at, "the footer names other entries than there are"));
+        }
+        Ok((records, runs))
     }
 }
 

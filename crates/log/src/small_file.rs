@@ -65,7 +65,7 @@ pub(crate) fn replace<D: Disk>(disk: &D, name: &str, magic: [u8; 8], body: &[u8]
     disk.write_at(&file, &bytes, 0).map_err(failed)?;
     disk.sync(&file).map_err(failed)?;
     disk.rename(&beside, name).map_err(failed)?;
-    disk.sync_dir("").map_err(failed)
+    disk.sync_dir(name.rsplit_once('/').map_or("", |(folder, _)| folder)).map_err(failed)
 }
 
 fn checksum_of(head: &[u8], body: &[u8]) -> u32 {

@@ -58,7 +58,6 @@ pub struct SnapshotFile<D: Disk> {
     file: D::File,
     name: String,
     header: Header,
-    origin: Origin,
     cluster: ClusterId,
 }
 
@@ -86,7 +85,7 @@ impl<D: Disk + Clone> SnapshotFile<D> {
         found.map(|(_, origin)| SnapshotFile::open_as(disk, options, last, origin)).transpose()
     }
 
-    fn open_as(
+    pub(crate) fn open_as(
         disk: &D,
         options: &SnapshotOptions,
         last: EntryId,
@@ -104,7 +103,7 @@ impl<D: Disk + Clone> SnapshotFile<D> {
             );
             return Err(LogError::corrupt(&name, len, what));
         }
-        Ok(SnapshotFile { disk: disk.clone(), file, name, header, origin, cluster: options.cluster })
+        Ok(SnapshotFile { disk: disk.clone(), file, name, header, cluster: options.cluster })
     }
 
     /// What it covers.
@@ -115,10 +114,6 @@ impl<D: Disk + Clone> SnapshotFile<D> {
     /// Its name, down to its bytes.
     pub fn name(&self) -> SnapshotName {
         self.header.name()
-    }
-
-    pub(crate) fn origin(&self) -> Origin {
-        self.origin
     }
 
     /// How many pieces there are, the header counted as the first.
@@ -139,6 +134,23 @@ impl<D: Disk + Clone> SnapshotFile<D> {
             return Err(LogError::corrupt(&self.name, offset, what));
         }
         Ok(Some(bytes))
+    }
+
+    /// Reads all of it and compares it with its checksums.
+    ///
+    /// # Errors
+    /// [`LogError::Corrupt`], [`LogError::Io`].
+    pub fn check(&self) -> Result<(), LogError> {
+        let (mut number, mut check) = (1, 0);
+        while let Some(piece) = self.piece(number)? {
+            check = chain(check, &piece);
+            number += 1;
+        }
+        if check == self.header.check {
+            Ok(())
+        } else {
+            Err(LogError::corrupt(&self.name, 0, "the snapshot has other pieces than its header says"))
+        }
     }
 
     /// The state as a stream, each piece checked before a byte of it is given.
@@ -337,7 +349,7 @@ pub(crate) fn file_name(last: EntryId, origin: Origin) -> String {
     format!("{SNAPSHOT_DIR}/{:016x}-{:016x}{suffix}", last.index.0, last.term.0)
 }
 
-fn parse_name(name: &str) -> Option<(EntryId, Origin)> {
+pub(crate) fn parse_name(name: &str) -> Option<(EntryId, Origin)> {
     let (digits, origin) = match (name.strip_suffix(TAKEN), name.strip_suffix(RECEIVED)) {
         (Some(digits), _) => (digits, Origin::Taken),
         (None, Some(digits)) => (digits, Origin::Received),

@@ -6,12 +6,31 @@ use std::ops::Range;
 use quorate_core::planted::{self, Bug};
 
 use crate::batch::BatchHead;
+use crate::closed::{CLOSED_FILE, Closing};
 use crate::error::LogError;
 use crate::record::{Kind, SECTOR, is_zero};
-use crate::scan::{Broken, SegmentBytes};
+use crate::scan::{Broken, Case, SegmentBytes};
 use crate::segment::Position;
 
-/// Says which sectors behind the last whole batch must be zeroed, in order; or that there is damage.
+/// What is known to have been durable before the log was opened.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Proven {
+    /// All before this place.
+    pub(crate) through: Position,
+    /// Who says so.
+    pub(crate) by: &'static str,
+}
+
+impl Proven {
+    /// What the file CLOSED proves, if there is one.
+    pub(crate) fn of(closed: Option<Closing>) -> Proven {
+        let nothing = Position { segment: 0, offset: 0 };
+        Proven { through: closed.map_or(nothing, |closed| closed.end), by: CLOSED_FILE }
+    }
+}
+
+/// Says which sectors behind the last batch must be zeroed, in order; or that there is damage. `proven` is what is known to have been
+/// durable from elsewhere.
 ///
 /// What was not synced before a crash is there sector by sector or is not, in any order. A sector that is not there reads as zeros,
 /// because segments are made fresh and cuts are zeroed. So whatever is missing from a torn batch shows as an empty sector; a sector
@@ -20,12 +39,18 @@ pub(crate) fn judge(
     segment: &SegmentBytes<'_>,
     end: usize,
     broken: &Broken,
+    proven: Proven,
 ) -> Result<Vec<Range<usize>>, LogError> {
     assert!(end.is_multiple_of(SECTOR), "batches begin with sectors");
     if !broken.case.may_be_torn() && !planted::is(Bug::DamageCutAsTornTail) {
         return Err(segment.damage(broken.at, broken.what.clone()));
     }
     let here = Position { segment: segment.segment, offset: end as u64 };
+    if proven.through > here {
+        return Err(
+            segment.damage(end, format!("{}, but {} says that this was durable", broken.what, proven.by))
+        );
+    }
     let mut cut: Vec<Range<usize>> = Vec::new();
     let mut at = end;
     while let Some(sector) = segment.sector(at) {
@@ -37,11 +62,7 @@ pub(crate) fn judge(
                     format!("{}, but batch {number} at byte {at} says that this was durable", broken.what);
                 return Err(segment.damage(end, what));
             }
-            let looks = !planted::is(Bug::MisdirectedBatchCut);
-            if looks
-                && at != end
-                && segment.batch_head_at(at, end).is_some_and(|(kind, _)| kind == Kind::Start)
-            {
+            if !planted::is(Bug::MisdirectedBatchCut) && stands_elsewhere(segment, at, end, broken) {
                 return Err(segment.damage(at, format!("the batch that belongs at byte {end} stands here")));
             }
             match cut.last_mut() {
@@ -52,4 +73,12 @@ pub(crate) fn judge(
         at += SECTOR;
     }
     Ok(cut)
+}
+
+/// D12: start or footer of the batch that belongs at `end` stand at `at`.
+fn stands_elsewhere(segment: &SegmentBytes<'_>, at: usize, end: usize, broken: &Broken) -> bool {
+    let is = |wanted: Kind, place: usize| {
+        at != place && segment.batch_head_at(at, place).is_some_and(|(kind, _)| kind == wanted)
+    };
+    is(Kind::Start, end) || (broken.case == Case::NoFooter && is(Kind::Footer, broken.at))
 }

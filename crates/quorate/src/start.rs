@@ -336,6 +336,9 @@ fn open(directory: &Path, plan: &Plan, config: &Config) -> Result<Opened, StartE
         let dir = DataDir::open(disk.clone())?;
         let (identity, _) = Identity::open_or_create(&dir, wanted, incarnation)?;
         let (log, stored) = Log::open(dir, options)?;
+        for note in log.notes() {
+            tracing::warn!("damage: {note}");
+        }
         Ok(Opened { disk, log, stored, identity })
     };
     open().map_err(|source| StartError::Data { directory: directory.to_path_buf(), source })

@@ -117,6 +117,10 @@ impl LogWorker {
             }
             self.write(std::mem::take(&mut gathered))?;
         }
+        // Nothing depends on it: without it the next start only knows less of what must be there.
+        if let Err(error) = self.log.close() {
+            tracing::warn!(%error, "cannot write down where the log ends");
+        }
         Ok(())
     }
 

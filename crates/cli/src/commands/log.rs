@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use quorate_api::meaning::Exit;
 use quorate_log::RealDisk;
-use quorate_log::inspect::{Finding, FindingState, inspect};
+use quorate_log::inspect::{Finding, FindingState, Totals, inspect};
 use serde::Serialize;
 
+use crate::args::OutputFormat;
 use crate::failure::{Failure, warn, words};
 use crate::output::{Output, number};
 
@@ -20,20 +21,52 @@ struct FoundJson<'a> {
     what: &'a str,
 }
 
+/// All findings as one document.
+#[derive(Serialize)]
+struct InspectionJson<'a> {
+    findings: Vec<FoundJson<'a>>,
+    totals: TotalsJson,
+}
+
+/// What was found in all.
+#[derive(Serialize)]
+struct TotalsJson {
+    segments: u64,
+    snapshots: u64,
+    batches: u64,
+    entries: u64,
+    hard_states: u64,
+    lost_entries: u64,
+    repairables: u64,
+    damages: u64,
+}
+
 /// `log inspect DIR`. Ends with an error when there is damage.
 pub(crate) fn inspect_log(output: &mut Output, dir: &Path, entries: bool) -> Result<Exit, Failure> {
     let folder = data_folder(dir)?;
     let disk = RealDisk::read_only(&folder).map_err(|error| Failure::new(Exit::Error, error.to_string()))?;
-    let mut written = Ok(());
+    let (mut written, mut found) = (Ok(()), Vec::new());
     let mut torn = 0_u64;
     let totals = inspect(&disk, entries, &mut |finding| {
         torn += u64::from(finding.state == FindingState::Torn);
-        if written.is_ok() {
-            written = write(output, finding);
+        match output.format {
+            OutputFormat::Table if written.is_ok() => written = output.line(&finding.to_string()),
+            OutputFormat::Jsonl if written.is_ok() => written = output.value(&FoundJson::from(finding)),
+            OutputFormat::Json => found.push(finding.clone()),
+            OutputFormat::Table | OutputFormat::Jsonl => {}
         }
     });
     written?;
     let totals = totals.map_err(|error| Failure::new(Exit::Error, error.to_string()))?;
+    if output.format == OutputFormat::Json {
+        let findings = found.iter().map(FoundJson::from).collect();
+        output.value(&InspectionJson { findings, totals: TotalsJson::from(&totals) })?;
+    }
+    conclude(&totals, torn)
+}
+
+/// What the findings come to, in words and as the exit code.
+fn conclude(totals: &Totals, torn: u64) -> Result<Exit, Failure> {
     words(&format!(
         "segments {}, batches {}, entries {}, hard states {}",
         number(totals.segments),
@@ -48,28 +81,44 @@ pub(crate) fn inspect_log(output: &mut Output, dir: &Path, entries: bool) -> Res
     }
     if totals.damages > 0 {
         let what = format!("{} places are damaged: the node will not start", totals.damages);
-        return Err(Failure::new(Exit::Error, what)
-            .hint("keep the directory as it is, and start a node with a new id in its place"));
+        return Err(Failure::new(Exit::Error, what).hint(REPLACE_HINT));
+    }
+    if totals.repairables > 0 {
+        let what = format!(
+            "{} places are damaged, {} entries are lost here: the node starts and asks its peers for them",
+            totals.repairables, totals.lost_entries
+        );
+        return Err(
+            Failure::new(Exit::Error, what).hint("check the disk: what was damaged once often is again")
+        );
     }
     Ok(Exit::Ok)
 }
 
-fn write(output: &mut Output, finding: &Finding) -> Result<(), Failure> {
-    if output.is_table() {
-        return output.line(&finding.to_string());
+impl<'a> From<&'a Finding> for FoundJson<'a> {
+    fn from(finding: &'a Finding) -> FoundJson<'a> {
+        let state = match finding.state {
+            FindingState::Good => "good",
+            FindingState::Torn => "torn",
+            FindingState::Repairable => "repairable",
+            FindingState::Damaged => "damaged",
+        };
+        FoundJson { file: &finding.file, offset: finding.offset, state, what: &finding.what }
     }
-    let state = match finding.state {
-        FindingState::Good => "good",
-        FindingState::Torn => "torn",
-        FindingState::Damaged => "damaged",
-    };
-    let Finding { file, offset, what, .. } = finding;
-    output.value(&FoundJson { file, offset: *offset, state, what })
+}
+
+impl From<&Totals> for TotalsJson {
+    fn from(totals: &Totals) -> TotalsJson {
+        let Totals { segments, snapshots, batches, entries, hard_states, lost_entries, repairables, damages } =
+            *totals;
+        TotalsJson { segments, snapshots, batches, entries, hard_states, lost_entries, repairables, damages }
+    }
 }
 
 /// The data directory of a node, also when the folder of its segments within is named.
 fn data_folder(dir: &Path) -> Result<PathBuf, Failure> {
-    let is_data = |folder: &Path| folder.join(IDENTITY).is_file();
+    // One of the files may be what is damaged.
+    let is_data = |folder: &Path| [IDENTITY, "LOG", "PEERS"].iter().any(|name| folder.join(name).is_file());
     if is_data(dir) {
         return Ok(dir.to_owned());
     }
@@ -90,3 +139,6 @@ fn data_folder(dir: &Path) -> Result<PathBuf, Failure> {
 
 /// The file by which the data directory of a node is known.
 const IDENTITY: &str = "NODE";
+/// What to do with a node that does not start.
+const REPLACE_HINT: &str = "keep the directory as it is; then replace the node: `quorate cluster remove ID` at a sound member, and \
+    `quorate server --join ADDRESS` with an empty directory and a new id";

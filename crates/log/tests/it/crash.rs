@@ -8,7 +8,7 @@ use quorate_log::{Content, Log, LogError};
 use quorate_sim::disk::{Fault, SimDisk};
 use quorate_sim::rng::Rng;
 
-use crate::kit::{command, members, open, vote};
+use crate::kit::{Workload, command, crash, members, open, vote};
 
 /// What a log holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -101,29 +101,8 @@ fn draw_part(state: &mut State, rng: &mut Rng) -> (Option<HardState>, Vec<Entry>
 
 /// Runs the workload of a seed on a new disk until the disk stops or the workload ends.
 fn run(seed: u64, stop_after: Option<u64>) -> (SimDisk, Model) {
-    let disk = SimDisk::new(Rng::stream(seed, "disk"));
-    let mut rng = Rng::stream(seed, "workload");
-    if let Some(operations) = stop_after {
-        disk.crash_after(operations);
-    }
-    let mut model = Model::new();
-    if let Ok(mut log) = model.reopen(&disk) {
-        for _ in 0..STEPS {
-            if model.step(&mut log, &mut rng).is_err() {
-                break;
-            }
-        }
-    }
-    (disk, model)
-}
-
-/// Power loss in one of several ways.
-fn crash(disk: &SimDisk, way: u64) {
-    match way {
-        0 => disk.crash_losing_all(),
-        1 => disk.crash_keeping_all(),
-        _ => disk.crash(),
-    }
+    let workload = Workload { steps: STEPS, reopen: Model::reopen, step: Model::step };
+    workload.run(Model::new(), seed, stop_after)
 }
 
 #[test]

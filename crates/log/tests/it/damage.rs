@@ -315,13 +315,13 @@ fn a_refused_log_is_left_as_it_was_and_inspect_finds_the_same() {
 
     let mut damages = Vec::new();
     let totals = inspect(&disk, true, &mut |finding| {
-        if finding.state == FindingState::Damaged {
+        if finding.state != FindingState::Good {
             damages.push((finding.file.clone(), finding.offset));
         }
     })
     .unwrap();
     assert_eq!(damages, [(segment(3), start as u64)]);
-    assert_eq!((totals.segments, totals.damages), (3, 1));
+    assert_eq!((totals.segments, totals.damages, totals.repairables, totals.lost_entries), (3, 0, 1, 0));
 }
 
 const SEGMENT_BYTES: u64 = 6144;

@@ -11,13 +11,15 @@ use quorate_sim::rng::Rng;
 
 use crate::kit::{CLUSTER, command, commands, covers, newest, open, persist, state, take, vote};
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 8] = [
+    "CLOSED",
     "LOG",
     "NODE",
     "PEERS",
     "snapshot/0000000000000004-0000000000000001.taken",
     "wal/0000000000000001.seg",
     "wal/0000000000000002.seg",
+    "wal/CLOSED",
 ];
 
 fn golden(name: &str) -> PathBuf {
@@ -39,6 +41,7 @@ fn written() -> SimDisk {
     persist(&mut log, 2, None, &[command(1, 4, 600)]).unwrap();
     take(&disk, EntryId::new(1, 4), 1000).unwrap();
     persist(&mut log, 3, Some(vote(2, 0)), &commands(2, 5..=6)).unwrap();
+    log.close().unwrap();
     disk
 }
 

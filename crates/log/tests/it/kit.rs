@@ -50,6 +50,15 @@ pub(crate) fn open<D: Disk + Clone>(disk: &D, segment_bytes: u64) -> Result<(Log
     Log::open(DataDir::open(disk.clone())?, options(segment_bytes))
 }
 
+/// Opens the log on a disk, also when it lacks something that peers may have.
+pub(crate) fn open_damaged<D: Disk + Clone>(
+    disk: &D,
+    segment_bytes: u64,
+) -> Result<(Log<D>, Stored), LogError> {
+    let options = LogOptions { opens_damaged: true, ..options(segment_bytes) };
+    Log::open(DataDir::open(disk.clone())?, options)
+}
+
 /// Writes entries as one write and syncs.
 pub(crate) fn persist<D: Disk>(
     log: &mut Log<D>,
@@ -61,6 +70,40 @@ pub(crate) fn persist<D: Disk>(
     let durable = log.sync()?;
     assert_eq!(durable.number(), WriteNumber(number));
     Ok(())
+}
+
+/// Power loss in one of several ways.
+pub(crate) fn crash(disk: &SimDisk, way: u64) {
+    match way {
+        0 => disk.crash_losing_all(),
+        1 => disk.crash_keeping_all(),
+        _ => disk.crash(),
+    }
+}
+
+/// A workload: what is written to a log, step by step, and compared with what a start finds.
+#[derive(Copy, Clone)]
+pub(crate) struct Workload<M> {
+    pub(crate) steps: usize,
+    pub(crate) reopen: fn(&mut M, &SimDisk) -> Result<Log<SimDisk>, LogError>,
+    pub(crate) step: fn(&mut M, &mut Log<SimDisk>, &mut Rng) -> Result<(), LogError>,
+}
+
+impl<M> Workload<M> {
+    /// Runs it with a seed on a new disk until the disk stops or the log is closed in order.
+    pub(crate) fn run(self, mut model: M, seed: u64, stop_after: Option<u64>) -> (SimDisk, M) {
+        let disk = SimDisk::new(Rng::stream(seed, "disk"));
+        let mut rng = Rng::stream(seed, "workload");
+        if let Some(operations) = stop_after {
+            disk.crash_after(operations);
+        }
+        if let Ok(mut log) = (self.reopen)(&mut model, &disk) {
+            let done = (0..self.steps).all(|_| (self.step)(&mut model, &mut log, &mut rng).is_ok());
+            // A disk that stops while the log is closed has taken nothing back.
+            let _ = if done { log.close() } else { Ok(()) };
+        }
+        (disk, model)
+    }
 }
 
 /// How the tests' snapshots are cut.

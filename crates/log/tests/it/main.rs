@@ -6,12 +6,16 @@
 )]
 
 mod kit;
+mod oracle;
 
 mod crash;
 mod damage;
+mod damaged_files;
 mod faults;
 mod formats;
 mod founding;
 mod real_disk;
+mod repair;
 mod snapshot_crash;
 mod snapshots;
+mod unsynced;

@@ -5,23 +5,24 @@
 use quorate_core::entry::{Entry, HardState};
 use quorate_core::snapshot::SnapshotMeta;
 use quorate_core::types::{EntryId, Index, WriteNumber};
+use quorate_log::disk::Disk;
 use quorate_log::{Content, Log, LogError};
 use quorate_sim::disk::{Fault, SimDisk};
 use quorate_sim::rng::Rng;
 
-use crate::kit::{command, covers, members, newest, open, receive, state, take, vote};
+use crate::kit::{Workload, command, covers, crash, members, newest, open, receive, state, take, vote};
 
 /// What a log would hold had it never been compacted. Entries that an install covers stand for others that this node never saw.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct State {
-    hard_state: HardState,
-    entries: Vec<Entry>,
+pub(crate) struct State {
+    pub(crate) hard_state: HardState,
+    pub(crate) entries: Vec<Entry>,
 }
 
 /// Each state that the log went through, which of them is known to be durable, and what is committed.
 #[derive(Clone, Debug)]
-struct Model {
-    states: Vec<State>,
+pub(crate) struct Model {
+    pub(crate) states: Vec<State>,
     durable: usize,
     number: u64,
     /// Nothing up to here is ever cut.
@@ -31,17 +32,17 @@ struct Model {
 }
 
 impl Model {
-    fn new() -> Model {
+    pub(crate) fn new() -> Model {
         let entries = vec![Entry::bootstrap(members())];
         let states = vec![State { hard_state: HardState::default(), entries }];
         Model { states, durable: 0, number: 0, committed: 1, snapshot: None }
     }
 
-    fn last(&self) -> &State {
+    pub(crate) fn last(&self) -> &State {
         self.states.last().unwrap()
     }
 
-    fn step(&mut self, log: &mut Log<SimDisk>, rng: &mut Rng) -> Result<(), LogError> {
+    pub(crate) fn step<D: Disk + Clone>(&mut self, log: &mut Log<D>, rng: &mut Rng) -> Result<(), LogError> {
         match rng.below(10) {
             0..=1 => self.take(log, rng),
             2..=3 => self.compact(log, rng),
@@ -50,16 +51,21 @@ impl Model {
         }
     }
 
-    fn write(&mut self, log: &mut Log<SimDisk>, rng: &mut Rng) -> Result<(), LogError> {
+    /// The log was opened anew, with all of it: the numbers of writes begin again.
+    pub(crate) fn restart(&mut self) {
+        self.number = 0;
+    }
+
+    fn write<D: Disk + Clone>(&mut self, log: &mut Log<D>, rng: &mut Rng) -> Result<(), LogError> {
         let mut state = self.last().clone();
         let (hard_state, entries) = draw_part(&mut state, self.committed, rng);
         self.put(log, state, hard_state, None, &entries)?;
         if rng.chance(800) { self.sync(log) } else { Ok(()) }
     }
 
-    fn put(
+    fn put<D: Disk + Clone>(
         &mut self,
-        log: &mut Log<SimDisk>,
+        log: &mut Log<D>,
         state: State,
         hard_state: Option<HardState>,
         install: Option<&SnapshotMeta>,
@@ -76,14 +82,14 @@ impl Model {
         }])
     }
 
-    fn sync(&mut self, log: &mut Log<SimDisk>) -> Result<(), LogError> {
+    pub(crate) fn sync<D: Disk + Clone>(&mut self, log: &mut Log<D>) -> Result<(), LogError> {
         assert_eq!(log.sync()?.number(), WriteNumber(self.number));
         self.durable = self.states.len() - 1;
         Ok(())
     }
 
     /// A snapshot of a state that is durable.
-    fn take(&mut self, log: &mut Log<SimDisk>, rng: &mut Rng) -> Result<(), LogError> {
+    fn take<D: Disk + Clone>(&mut self, log: &mut Log<D>, rng: &mut Rng) -> Result<(), LogError> {
         self.sync(log)?;
         let entries = &self.last().entries;
         let last =
@@ -97,7 +103,7 @@ impl Model {
         Ok(())
     }
 
-    fn compact(&mut self, log: &mut Log<SimDisk>, rng: &mut Rng) -> Result<(), LogError> {
+    fn compact<D: Disk + Clone>(&mut self, log: &mut Log<D>, rng: &mut Rng) -> Result<(), LogError> {
         let Some(snapshot) = self.snapshot else { return Ok(()) };
         let before = log.base();
         let through = Index(rng.between(snapshot.index.0 / 2, snapshot.index.0));
@@ -108,7 +114,7 @@ impl Model {
     }
 
     /// A snapshot that a peer took of entries that this log lacks, or holds in another form.
-    fn install(&mut self, log: &mut Log<SimDisk>, rng: &mut Rng) -> Result<(), LogError> {
+    fn install<D: Disk + Clone>(&mut self, log: &mut Log<D>, rng: &mut Rng) -> Result<(), LogError> {
         let mut state = self.last().clone();
         let from = self.committed + 1;
         let term = state.hard_state.term.0.max(state.entries.last().unwrap().id.term.0) + 1;
@@ -195,34 +201,14 @@ fn draw_part(state: &mut State, committed: u64, rng: &mut Rng) -> (Option<HardSt
     (hard_state, entries)
 }
 
-fn state_len(last: EntryId) -> usize {
+pub(crate) fn state_len(last: EntryId) -> usize {
     usize::try_from(last.index.0 * 97 % 2500).unwrap()
 }
 
 /// Runs the workload of a seed on a new disk until the disk stops or the workload ends.
 fn run(seed: u64, stop_after: Option<u64>) -> (SimDisk, Model) {
-    let disk = SimDisk::new(Rng::stream(seed, "disk"));
-    let mut rng = Rng::stream(seed, "workload");
-    if let Some(operations) = stop_after {
-        disk.crash_after(operations);
-    }
-    let mut model = Model::new();
-    if let Ok(mut log) = model.reopen(&disk) {
-        for _ in 0..STEPS {
-            if model.step(&mut log, &mut rng).is_err() {
-                break;
-            }
-        }
-    }
-    (disk, model)
-}
-
-fn crash(disk: &SimDisk, way: u64) {
-    match way {
-        0 => disk.crash_losing_all(),
-        1 => disk.crash_keeping_all(),
-        _ => disk.crash(),
-    }
+    let workload = Workload { steps: STEPS, reopen: Model::reopen, step: Model::step };
+    workload.run(Model::new(), seed, stop_after)
 }
 
 #[test]

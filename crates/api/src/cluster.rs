@@ -43,6 +43,12 @@ pub struct Member {
     pub commit: u64,
     /// The last index that its state machine has applied.
     pub applied: u64,
+    /// The last index that its newest snapshot covers; absent before the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<u64>,
+    /// The last index that its log no longer holds, because a snapshot covers it; absent while it holds all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<u64>,
     /// How many committed entries of the cluster it has not applied yet.
     pub lag: u64,
     /// The time that half of its disk syncs stay below, in microseconds; absent before the first one.

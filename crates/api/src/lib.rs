@@ -18,3 +18,4 @@ pub mod meaning;
 pub mod outcome;
 pub mod problem;
 pub mod proposal;
+pub mod strict;

@@ -32,6 +32,11 @@ impl Context {
         if failure.exit != Exit::NotFound {
             return failure;
         }
+        self.advise(failure, machine).await
+    }
+
+    /// The failure of somebody who named an unknown machine, with the name that was probably meant.
+    pub(crate) async fn advise(&self, failure: Failure, machine: &str) -> Failure {
         match self.similar_machine(machine, &failure.what).await {
             Some(hint) => failure.hint(hint),
             None => failure,

@@ -16,6 +16,7 @@ use quorate_api::header::{
     TRACEPARENT,
 };
 use quorate_api::meaning::ProblemCode;
+use quorate_api::strict::check_json;
 use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -196,7 +197,12 @@ impl Call {
                 Err(Failure::malformed("the body is an array", "send a JSON object"))
             }
             Some("application/json") => {
-                serde_json::from_slice(&self.body).map_err(|error| Failure::json(&error))
+                let read = serde_json::from_slice(&self.body).map_err(|error| Failure::json(&error))?;
+                let text = std::str::from_utf8(&self.body).unwrap_or_default();
+                check_json(text).map_err(|fault| {
+                    Failure::malformed(fault.to_string(), "what is kept must be what was sent")
+                })?;
+                Ok(read)
             }
             other => Err(Failure::new(
                 ProblemCode::UnsupportedMediaType,

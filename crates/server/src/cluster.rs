@@ -56,6 +56,8 @@ fn member(app: &App, answer: MemberStatus, commit: u64) -> Result<Member, Member
         last: status.last_index,
         commit: status.commit_index,
         applied: status.applied_index,
+        snapshot: Some(status.snapshot_index).filter(|index| *index > 0),
+        base: Some(status.base_index).filter(|index| *index > 0),
         lag: commit.saturating_sub(status.applied_index),
         fsync_p50_us: Some(status.fsync_p50_us).filter(|us| *us > 0),
         fsync_p99_us: Some(status.fsync_p99_us).filter(|us| *us > 0),

@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::{MemberSettings, Origin, ServerConfig};
-use crate::settings;
+use crate::settings::{self, Setting};
 
 /// Reads `text`, the content of the file `path`, over `config`.
 pub(crate) fn read(config: &mut ServerConfig, path: &Path, text: &str, faults: &mut Vec<String>) {
@@ -62,7 +62,7 @@ impl Reader<'_> {
                     let read = if setting.key == "cluster.members" {
                         self.members(value)
                     } else {
-                        let text = scalar(value.get_ref());
+                        let text = unquoted(setting, value.get_ref()).and_then(|()| scalar(value.get_ref()));
                         text.and_then(|text| (setting.set)(self.config, &text))
                             .map_err(|what| (value.span().start, format!("{key}: {what}")))
                     };
@@ -115,10 +115,38 @@ fn member(value: &Spanned<DeValue<'_>>) -> Result<MemberSettings, (usize, String
         };
         *place = Some(scalar(value.get_ref()).map_err(|what| (value.span().start, what))?);
     }
+    if let Some(DeValue::String(_)) = table.get("id").map(Spanned::get_ref) {
+        return Err((
+            at,
+            "cluster.members: an id is a number: write it without quotes, as in id = 1".to_owned(),
+        ));
+    }
     let missing = |name: &str| (at, format!("cluster.members: a member has no `{name}`"));
     let id = id.ok_or_else(|| missing("id"))?;
     let id = id.parse().map_err(|_| (at, format!("cluster.members: `{id}` is no node id")))?;
     Ok(MemberSettings { id, peer: peer.ok_or_else(|| missing("peer"))?, api })
+}
+
+/// Refuses quotes around the value of a setting that is a number, or true or false: what another program writes as a text it may
+/// mean as one. Sizes and durations may be texts.
+fn unquoted(setting: &Setting, value: &DeValue<'_>) -> Result<(), String> {
+    let default = (setting.get)(&ServerConfig::default());
+    let is_number = default.parse::<u64>().is_ok();
+    match value {
+        DeValue::String(text) if is_number => {
+            Err(format!("it is a number: write it without quotes, as {text}"))
+        }
+        DeValue::String(text) if default.parse::<bool>().is_ok() => {
+            Err(format!("it is true or false: write it without quotes, as {text}"))
+        }
+        DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Array(_)
+        | DeValue::Table(_) => Ok(()),
+    }
 }
 
 /// A value as the text that a setting reads.

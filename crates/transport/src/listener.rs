@@ -184,14 +184,13 @@ where
 {
     let shared = door.shared.clone();
     let permits = Arc::new(Semaphore::new(shared.endpoint.config.handshakes_max));
-    let node = shared.endpoint.identity.node;
     let work = async {
         // The semaphore is never closed, so the loop ends only by the token.
         while let Ok(permit) = permits.clone().acquire_owned().await {
             match socket.accept().await {
                 Ok((stream, address)) => {
-                    let connection = door.clone().connection(stream, address, permit);
-                    task::spawn(&tasks, Task::Inbound { node, address }, connection);
+                    let connection = door.clone().connection(stream, permit);
+                    task::spawn(&tasks, Task::Inbound { address }, connection);
                 }
                 Err(error) => {
                     // Out of file descriptors, mostly: a pause lets some be closed instead of spinning.
@@ -213,12 +212,7 @@ where
     D: Fn(Inbound) -> Result<M, String> + Send + Sync + 'static,
 {
     /// The task of one connection.
-    async fn connection(
-        self: Arc<Self>,
-        mut stream: TcpStream,
-        address: SocketAddr,
-        permit: OwnedSemaphorePermit,
-    ) {
+    async fn connection(self: Arc<Self>, mut stream: TcpStream, permit: OwnedSemaphorePermit) {
         let shared = &self.shared;
         let config = &shared.endpoint.config;
         let handshake = async {
@@ -236,7 +230,7 @@ where
         drop(permit);
         let (peer, lane) = match greeted {
             Ok(greeted) => greeted,
-            Err(error) => return shared.note_failed_handshake(address, &error),
+            Err(error) => return shared.note_failed_handshake(&error),
         };
         let (number, replaced) = shared.register(peer, lane);
         tracing::info!(%peer, "a peer has connected");
@@ -363,14 +357,14 @@ impl Shared {
     }
 
     /// Counts a failed handshake and logs it, once for each new reason.
-    fn note_failed_handshake(&self, address: SocketAddr, error: &LinkError) {
+    fn note_failed_handshake(&self, error: &LinkError) {
         self.counts.handshakes_failed.fetch_add(1, Ordering::Relaxed);
         let reason = error.to_string();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.last_failure == reason {
-            tracing::debug!(%address, %reason, "a connection on the peer port failed before it was accepted");
+            tracing::debug!(%reason, "a connection on the peer port failed before it was accepted");
         } else {
-            tracing::warn!(%address, %reason, "a connection on the peer port failed before it was accepted");
+            tracing::warn!(%reason, "a connection on the peer port failed before it was accepted");
         }
         state.last_failure = reason;
     }

@@ -25,8 +25,6 @@ pub(crate) enum Task {
     },
     /// Serves one connection that a peer opened. Ends with the connection or when its token is cancelled.
     Inbound {
-        /// This node.
-        node: NodeId,
         /// Where the connection comes from.
         address: SocketAddr,
     },
@@ -34,10 +32,12 @@ pub(crate) enum Task {
 
 /// Starts a task.
 pub(crate) fn spawn(tasks: &TaskTracker, task: Task, future: impl Future<Output = ()> + Send + 'static) {
+    // Spans of the highest level: they are in every line, whatever the log shows.
     let span = match task {
-        Task::Link { node, peer } => tracing::info_span!("link", %node, %peer),
-        Task::Accept { node } => tracing::info_span!("accept", %node),
-        Task::Inbound { node, address } => tracing::info_span!("inbound", %node, %address),
+        Task::Link { node, peer } => tracing::error_span!("link", %node, %peer),
+        Task::Accept { node } => tracing::error_span!("accept", %node),
+        // Started within the task that accepts, so this node's id stands in each line already.
+        Task::Inbound { address } => tracing::error_span!("inbound", %address),
     };
     tasks.spawn(future.instrument(span));
 }

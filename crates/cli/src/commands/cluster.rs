@@ -90,6 +90,7 @@ fn table(context: &mut Context, status: &ClusterStatus) -> Result<(), Failure> {
         "COMMIT",
         "APPLIED",
         "LAG",
+        "SNAPSHOT",
         "FSYNC P50/P99",
         "API",
         "PEER",
@@ -99,7 +100,7 @@ fn table(context: &mut Context, status: &ClusterStatus) -> Result<(), Failure> {
     rows.extend(status.failed.iter().map(|failed| {
         let mut row = vec![format!("n{}", failed.id), "not reached".to_owned()];
         row.resize(head.len(), String::new());
-        row[10] = failed.peer.clone().unwrap_or_default();
+        row[11] = failed.peer.clone().unwrap_or_default();
         (failed.id, row)
     }));
     rows.sort_by_key(|(id, _)| *id);
@@ -124,6 +125,7 @@ fn row(member: &Member) -> Vec<String> {
         member.commit.to_string(),
         member.applied.to_string(),
         member.lag.to_string(),
+        member.snapshot.map_or("none".to_owned(), |snapshot| snapshot.to_string()),
         fsync,
         member.api.clone().unwrap_or_default(),
         member.peer.clone().unwrap_or_default(),

@@ -47,7 +47,7 @@ pub(crate) async fn dev(output: &mut Output, arguments: &DevArgs) -> Result<Exit
     let nodes = start(arguments).await?;
     let ran = tokio::select! {
         ran = serve(output, arguments, &nodes, begun) => ran,
-        () = signals.stop() => Ok(()),
+        () = signals.stop_or_hang_up() => Ok(()),
     };
     stop(nodes, &mut signals).await;
     ran.map(|()| Exit::Ok)

@@ -33,6 +33,9 @@ struct CheckReport {
     version: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hash: Option<String>,
+    /// Why the file was not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
     faults: Vec<quorate_api::definition::Fault>,
     warnings: Vec<quorate_api::definition::Fault>,
 }
@@ -40,8 +43,21 @@ struct CheckReport {
 /// `check FILE...`: faults and warnings on stderr, a line for each file on stdout.
 pub(crate) fn check(output: &mut Output, files: &[PathBuf], strict: bool) -> Result<Exit, Failure> {
     let mut reports = Vec::new();
+    let mut unread = None;
     for path in files {
-        let mut source = Source::read(path)?;
+        let mut source = match Source::read(path) {
+            Ok(source) => source,
+            // The others are worth a look all the same.
+            Err(failure) => {
+                failure.tell();
+                reports.push(CheckReport::unread(path, &failure));
+                // A call that can never succeed is told before one that may.
+                if unread != Some(Exit::Usage) {
+                    unread = Some(failure.exit);
+                }
+                continue;
+            }
+        };
         if strict {
             source.checked = source.checked.strict();
         }
@@ -59,7 +75,11 @@ pub(crate) fn check(output: &mut Output, files: &[PathBuf], strict: bool) -> Res
             output.table(&["FILE", "RESULT", "MACHINE", "VERSION", "FAULTS", "WARNINGS"], rows)?;
         }
     }
-    Ok(if all_ok { Exit::Ok } else { Exit::Error })
+    if reports.len() > 1 && !all_ok {
+        let wrong = reports.iter().filter(|report| !report.ok).count();
+        words(&format!("{wrong} of {} files are not ok", reports.len()));
+    }
+    Ok(if all_ok { Exit::Ok } else { unread.unwrap_or(Exit::Error) })
 }
 
 /// `apply FILE...`: all files are checked before the first one is sent.
@@ -227,6 +247,7 @@ impl Source {
             machine: definition.map(|definition| definition.name().to_owned()),
             version: definition.map(Definition::version),
             hash: definition.map(|definition| definition.hash().to_string()),
+            error: None,
             faults: self.checked.faults.iter().map(fault).collect(),
             warnings: self.checked.warnings.iter().map(fault).collect(),
         }
@@ -234,10 +255,28 @@ impl Source {
 }
 
 impl CheckReport {
+    fn unread(path: &Path, failure: &Failure) -> CheckReport {
+        CheckReport {
+            file: path.to_string_lossy().into_owned(),
+            ok: false,
+            machine: None,
+            version: None,
+            hash: None,
+            error: Some(failure.what.clone()),
+            faults: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
     fn row(&self) -> Vec<String> {
         vec![
             self.file.clone(),
-            if self.ok { "ok" } else { "refused" }.to_owned(),
+            match (self.ok, &self.error) {
+                (true, _) => "ok",
+                (false, None) => "refused",
+                (false, Some(_)) => "unread",
+            }
+            .to_owned(),
             self.machine.clone().unwrap_or_default(),
             self.version.map(|version| version.to_string()).unwrap_or_default(),
             self.faults.len().to_string(),

@@ -3,6 +3,7 @@
 use quorate_api::meaning::{Exit, RejectionCode};
 use quorate_api::outcome::{Answer, ExplainStep, Outcome, Rejection, StepKind};
 use quorate_api::proposal::{Expect, Propose};
+use quorate_api::strict::check_json;
 use quorate_client::{RequestId, WriteOptions, random_id};
 use serde_json::{Map, Value};
 
@@ -61,10 +62,12 @@ fn body(arguments: &ProposeArgs) -> Result<Propose, Failure> {
 }
 
 fn data(text: &str) -> Result<Map<String, Value>, Failure> {
-    serde_json::from_str(text).map_err(|error| {
+    let data = serde_json::from_str(text).map_err(|error| {
         Failure::usage(format!("--data is no JSON object: {error}"))
             .hint(r#"write it as in --data '{"owner":"ann"}'"#)
-    })
+    })?;
+    check_json(text).map_err(|fault| Failure::usage(format!("--data: {fault}")))?;
+    Ok(data)
 }
 
 fn tell(context: &mut Context, answer: &Answer) -> Result<(), Failure> {

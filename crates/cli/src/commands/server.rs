@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use quorate_api::meaning::Exit;
-use quorate_server::{Override, Server, ServerConfig, StartError};
+use quorate_server::{Override, RunningServer, Server, ServerConfig, StartError};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -38,9 +38,17 @@ pub(crate) async fn server(arguments: &ServerArgs) -> Result<Exit, Failure> {
         running.api_address(),
         running.peer_address()
     ));
-    let failed = tokio::select! {
-        () = signals.stop() => None,
-        cause = running.failed() => Some(cause),
+    let failed = loop {
+        tokio::select! {
+            told = signals.next() => match told {
+                Told::Stop => break None,
+                Told::HangUp => words(
+                    "SIGHUP: settings are read at the start only; the node goes on with those that it has",
+                ),
+                Told::Status => words(&status_line(&running)),
+            },
+            cause = running.failed() => break Some(cause),
+        }
     };
     tokio::select! {
         () = running.shutdown() => {}
@@ -120,6 +128,26 @@ pub(crate) fn start_log(level: &str) {
     let _ = subscriber.try_init();
 }
 
+/// What a node is about, in one line.
+fn status_line(running: &RunningServer) -> String {
+    let status = running.node().status();
+    format!(
+        "SIGUSR1: node {} is {}, term {}, leader {}, last {}, commit {}, applied {}, snapshot {}, log from {}",
+        status.node,
+        status.role,
+        status.term,
+        match status.leader {
+            0 => "none".to_owned(),
+            leader => leader.to_string(),
+        },
+        status.last_index,
+        status.commit_index,
+        status.applied_index,
+        status.snapshot_index,
+        status.base_index + 1
+    )
+}
+
 /// Why a node does not start, with what to do where the cause does not say it.
 pub(crate) fn start_failure(error: &StartError) -> Failure {
     let exit = match error {
@@ -135,14 +163,27 @@ pub(crate) fn stop_at_once() -> ! {
     std::process::exit(i32::from(Exit::Error.code()))
 }
 
-/// INT and TERM.
+/// What a signal asks for.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Told {
+    /// INT, TERM.
+    Stop,
+    /// HUP: of a program without a terminal it asks to read its settings again.
+    HangUp,
+    /// USR1.
+    Status,
+}
+
+/// The signals that would end the process if they were not listened for.
 pub(crate) struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+    user: tokio::signal::unix::Signal,
 }
 
 impl Signals {
-    /// From here on both are ours.
+    /// From here on all are ours.
     pub(crate) fn new() -> Result<Signals, Failure> {
         let listen = |kind| {
             signal(kind)
@@ -151,14 +192,28 @@ impl Signals {
         Ok(Signals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
+            hang_up: listen(SignalKind::hangup())?,
+            user: listen(SignalKind::user_defined1())?,
         })
     }
 
-    /// The next one of either.
-    pub(crate) async fn stop(&mut self) {
+    /// The next one.
+    pub(crate) async fn next(&mut self) -> Told {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.hang_up.recv() => Told::HangUp,
+            _ = self.user.recv() => Told::Status,
         }
+    }
+
+    /// The next one that asks for the end.
+    pub(crate) async fn stop(&mut self) {
+        while self.next().await != Told::Stop {}
+    }
+
+    /// The next one that asks a program in a terminal for the end: its terminal may close.
+    pub(crate) async fn stop_or_hang_up(&mut self) {
+        while self.next().await == Told::Status {}
     }
 }

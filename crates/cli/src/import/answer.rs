@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use quorate_api::definition::MachineDefinition;
 use quorate_api::header::SessionRequest;
 use quorate_api::instance::CreateInstance;
 use quorate_api::meaning::{Exit, ProblemCode, RejectionCode};
@@ -44,6 +45,8 @@ pub(crate) struct Answered {
     /// None: the row created nothing.
     pub(crate) creation: Option<Created>,
     pub(crate) decision: Decision,
+    /// The place in the log at which the row was decided, if it has one.
+    pub(crate) index: Option<u64>,
 }
 
 /// What became of the id of a first row.
@@ -80,18 +83,34 @@ impl Session {
                     creation = Some(Created::Existed);
                 }
                 Some(Creation::Rejected(rejection)) => {
+                    let index = rejection.index;
                     let decision = rejected(rejection);
-                    return Ok(Answered { creation: Some(Created::Refused), decision });
+                    return Ok(Answered { creation: Some(Created::Refused), decision, index });
                 }
             }
         }
-        let decision = match self.propose(row, acknowledged).await? {
-            None => Decision::Earlier,
-            Some(Outcome::Committed(_)) => Decision::Committed,
-            Some(Outcome::Ignored(_)) => Decision::Ignored,
-            Some(Outcome::Rejected(rejection)) => rejected(rejection),
+        let (decision, index) = match self.propose(row, acknowledged).await? {
+            None => (Decision::Earlier, None),
+            Some(Outcome::Committed(committed)) => (Decision::Committed, Some(committed.index)),
+            Some(Outcome::Ignored(ignored)) => (Decision::Ignored, Some(ignored.index)),
+            Some(Outcome::Rejected(rejection)) => {
+                let index = rejection.index;
+                (rejected(rejection), index)
+            }
         };
-        Ok(Answered { creation, decision })
+        Ok(Answered { creation, decision, index })
+    }
+
+    /// The machine, as it is declared now.
+    pub(crate) async fn definition(&self) -> Result<MachineDefinition, Failure> {
+        let asked = self.insist(0, || self.client.machine(&self.machine, None)).await?;
+        asked.ok_or_else(|| Failure::new(Exit::Error, "the definition of a machine is never forgotten"))
+    }
+
+    /// How far the log is committed, as far as anybody says: what has a place up to here was decided before. 0 if nobody does.
+    pub(crate) async fn committed(&self) -> u64 {
+        let members = self.client.cluster().await.map(|status| status.members).unwrap_or_default();
+        members.iter().map(|member| member.commit).max().unwrap_or_default()
     }
 
     /// Opens the session; opening an open one changes nothing.

@@ -47,11 +47,21 @@ pub(crate) async fn import(
     if found.rows == 0 {
         warn(&format!("{} has no rows", source.path.display()));
     }
-    let definition = match context.client.machine(machine, None).await {
+    // From here on each call is repeated for as long as patience lasts, the first one too.
+    let session = Arc::new(Session {
+        client: patient_client(common)?,
+        machine: machine.clone(),
+        id: found.session,
+        pulse: Pulse::new(Duration::from_secs(arguments.patience)),
+    });
+    let definition = match session.definition().await {
         Ok(definition) => definition,
-        Err(error) => {
+        Err(failure) => {
             progress.finish();
-            return Err(context.explain(error, machine).await);
+            if failure.exit == Exit::NotFound {
+                return Err(context.advise(failure, machine).await);
+            }
+            return Err(failure);
         }
     };
     warn_of_unknown_names(&definition, &found);
@@ -74,32 +84,26 @@ pub(crate) async fn import(
         elapsed_ms: 0,
         rows_per_s: 0,
     };
-    propose_all(common, &arguments, &source, found.session, progress, &mut report).await?;
+    propose_all(&arguments, &source, session, progress, &mut report).await?;
     report.write(&mut context.output)?;
     Ok(Exit::Ok)
 }
 
 /// The second pass. Fills in the report, also when it fails.
 async fn propose_all(
-    common: &Common,
     arguments: &ImportArgs,
     source: &Source,
-    session: u128,
+    session: Arc<Session>,
     mut progress: Progress,
     report: &mut Report,
 ) -> Result<(), Failure> {
     let columns = source.rows()?.columns;
     let mut rejected = RejectedFile::new(&source.path, arguments.rejected.clone(), &columns)?;
-    let session = Arc::new(Session {
-        client: patient_client(common)?,
-        machine: arguments.machine.clone(),
-        id: session,
-        pulse: Pulse::new(Duration::from_secs(arguments.patience)),
-    });
     session.open().await?;
+    let begun_at = session.committed().await;
     progress.start(report.rows);
     let inflight_max = usize::try_from(arguments.inflight).unwrap_or(usize::MAX);
-    let mut runner = Runner::new(session, inflight_max, &mut report.counts, &mut rejected);
+    let mut runner = Runner::new(session, begun_at, inflight_max, &mut report.counts, &mut rejected);
     let ran = runner.run(source, &mut progress).await;
     drop(runner);
     report.set_time(progress.finish());

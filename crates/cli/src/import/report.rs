@@ -22,6 +22,8 @@ pub(crate) struct Counts {
     pub(crate) rejected: u64,
     /// The rejected ones by their code.
     pub(crate) rejected_by_code: BTreeMap<String, u64>,
+    /// Of the committed, ignored and rejected rows those that were decided before this run began: their answers are told once more.
+    pub(crate) answered_before: u64,
     /// Rows that an earlier run proposed and whose answer the cluster no longer keeps.
     pub(crate) answered_earlier: u64,
 }
@@ -88,6 +90,9 @@ impl Report {
         rows.extend(counts.rejected_by_code.iter().map(|(code, count)| row(&format!("- {code}"), *count)));
         if counts.answered_earlier > 0 {
             rows.push(row("answered earlier", counts.answered_earlier));
+        }
+        if counts.answered_before > 0 {
+            rows.push(row("of these, decided by an earlier import", counts.answered_before));
         }
         let seconds = format!("{}.{:01} s", self.elapsed_ms / 1000, self.elapsed_ms % 1000 / 100);
         rows.push(vec!["elapsed".to_owned(), seconds]);

@@ -32,6 +32,8 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 /// The import while it runs.
 pub(crate) struct Runner<'a> {
     session: Arc<Session>,
+    /// How far the log was committed when the import began: a row that was decided there was answered by an earlier run.
+    begun_at: u64,
     inflight_max: usize,
     counts: &'a mut Counts,
     rejected: &'a mut RejectedFile,
@@ -47,12 +49,14 @@ pub(crate) struct Runner<'a> {
 impl<'a> Runner<'a> {
     pub(crate) fn new(
         session: Arc<Session>,
+        begun_at: u64,
         inflight_max: usize,
         counts: &'a mut Counts,
         rejected: &'a mut RejectedFile,
     ) -> Runner<'a> {
         Runner {
             session,
+            begun_at,
             inflight_max,
             counts,
             rejected,
@@ -121,7 +125,11 @@ impl<'a> Runner<'a> {
     /// A row was answered: its id may go on.
     fn settle(&mut self, done: Result<(Row, Result<Answered, Failure>), JoinError>) -> Result<(), Failure> {
         let (row, answered) = done.map_err(|error| Failure::new(Exit::Error, format!("a bug: {error}")))?;
-        match answered?.count(self.counts) {
+        let answered = answered?;
+        if answered.index.is_some_and(|index| index <= self.begun_at) {
+            self.counts.answered_before += 1;
+        }
+        match answered.count(self.counts) {
             None => self.pass(row.number, None)?,
             Some((code, detail)) => {
                 let Row { number, line, cells, .. } = row;

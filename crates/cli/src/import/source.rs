@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use quorate_api::meaning::Exit;
+use quorate_api::strict::check_json;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -291,6 +292,7 @@ fn next_jsonl(path: &Path, reader: &mut BufReader<Metered>, line: &mut u64) -> R
         }
         let row =
             serde_json::from_str::<JsonRow>(text).map_err(|error| wrong(path, *line, &words(&error)))?;
+        check_json(text).map_err(|fault| wrong(path, *line, &fault.to_string()))?;
         let data =
             if row.data.is_empty() { String::new() } else { Value::Object(row.data.clone()).to_string() };
         let cells = vec![row.id.clone(), row.event.clone(), row.to.clone(), data];

@@ -81,10 +81,15 @@ fn the_sample_gives_its_figures_and_a_second_import_the_same_and_changes_nothing
 
     let second = import(&dev, &file, "incident");
     assert_eq!(figures(&second), figures(&first));
+    assert_eq!(
+        [&first["answered_before"], &second["answered_before"]],
+        [&json!(0), &first["rows"]],
+        "{second:#}"
+    );
     assert_eq!(states(&dev, "incident"), expected["final_states"]);
     assert_eq!(std::fs::read_to_string(format!("{file}.rejected.csv")).ok(), Some(rejected));
     dev.run(&["import", &file, "--machine", "incident"])
-        .check(0, &["out:committed", "out:2,661", "out:no_transition"]);
+        .check(0, &["out:committed", "out:2,661", "out:no_transition", "out:decided by an earlier import"]);
 }
 
 #[test]

@@ -30,7 +30,15 @@ fn a_server_takes_its_settings_from_file_and_flags_and_stops_at_a_signal() {
     let second = ["server", "--config", &file, "--listen-api", "127.0.0.1:0"];
     quorate(&second).check(1, &[&format!("err:{data}"), "err:in use"]);
 
+    // Signals that would end a program that does not listen for them are told, and it goes on.
     let id = child.id().to_string();
+    for (signal, words) in [("-HUP", "settings are read at the start only"), ("-USR1", "node 1 is leader")] {
+        assert!(Command::new("kill").args([signal, &id]).status().expect("kill runs").success());
+        let told = lines.by_ref().map(|line| line.expect("UTF-8")).find(|line| line.contains("SIG"));
+        assert!(told.as_ref().is_some_and(|line| line.contains(words)), "{told:?}");
+    }
+    quorate(&[&at[..], &["get", "lifecycle/a"]].concat()).check(0, &["out:Running"]);
+
     assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
     let rest = lines.map(|line| line.expect("UTF-8")).collect::<Vec<_>>();
     assert_eq!(child.wait().expect("it ends").code(), Some(0), "{rest:#?}");

@@ -40,6 +40,11 @@ fn a_wrong_call_ends_with_2_and_says_what_is_wrong() {
         (&["propose", "a/", "start"], "an id is empty"),
         (&["propose", "/b", "start"], "a name is empty"),
         (&["propose", "a/b", "start", "--data", "[1]"], "--data is no JSON object"),
+        (&["propose", "a/b", "start", "--data", r#"{"by":1,"by":2}"#], "--data: by: the key is there twice"),
+        (
+            &["propose", "a/b", "start", "--data", r#"{"n":[1,99999999999999999999]}"#],
+            "--data: n[1]: the number",
+        ),
         (&["propose", "a/b", "start", "--key", ""], "the key has 0 bytes"),
         (&["get", "über/b"], "only ASCII letters"),
         (&["machines", "-o", "xml"], "table"),
@@ -87,6 +92,22 @@ fn check_shows_every_fault_with_its_place_and_needs_no_cluster() {
     quorate(&["check", &lonely, "--strict"]).check(1, &["err:B", "out:refused"]);
     quorate(&["check", "/does/not/exist.toml"]).check(1, &["err:cannot read /does/not/exist.toml"]);
     quorate(&["check", "definition.yaml"]).check(2, &["err:.toml or .json"]);
+    // A file that is not there hides none of the others.
+    let all = ["check", "/does/not/exist.toml", &bad, "definition.yaml", &good];
+    quorate(&all).check(
+        2,
+        &[
+            "err:cannot read /does/not/exist",
+            "err:Opne",
+            "out:unread",
+            "out:refused",
+            "out:ok",
+            "err:3 of 4 files",
+        ],
+    );
+    let report = quorate(&["check", "/does/not/exist.toml", &good, "-o", "json"]);
+    let report = report.check(1, &[]).json();
+    assert!(report[0]["error"].is_string() && report[1]["ok"] == true, "{report:#}");
 }
 
 #[test]
@@ -107,6 +128,19 @@ fn without_a_listener_it_ends_with_6_and_says_what_to_do() {
     for verb in [&["machines"][..], &["get", "a/b"], &["propose", "a/b", "start"], &["cluster", "status"]] {
         let arguments = [&["--endpoint", &address], verb].concat();
         quorate(&arguments).check(6, &[&told, "err:is `quorate dev`", "err:QUORATE_ENDPOINTS"]);
+    }
+}
+
+#[test]
+fn the_first_calls_of_an_import_are_repeated_as_long_as_patience_lasts() {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+    let address = socket.local_addr().expect("a bound socket has an address").to_string();
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = write(dir.path(), "rows.csv", "id,event\na,start\n");
+    let arguments = ["--endpoint", &address, "import", &file, "--machine", "lifecycle", "--patience"];
+    for (patience, words) in [("0", "err:no answer for 0 s"), ("2", "err:no answer for 2 s")] {
+        quorate(&[&arguments[..], &[patience]].concat()).check(6, &[words, "err:no listener"]);
     }
 }
 

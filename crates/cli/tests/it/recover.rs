@@ -118,6 +118,7 @@ fn a_survivor_becomes_a_new_cluster_with_all_that_it_held_and_the_old_one_never_
     }
     first.run(&["cluster", "status"]).check(0, &["out:n1", "out:n4", "out:n5"]);
 
+    first.run(&["cluster", "status"]).check(0, &["out:SNAPSHOT", "out:none"]);
     returns_and_is_refused(dir.path(), &n3, &first);
     first.run(&["create", "lifecycle/d"]).check(0, &["out:Init"]);
 }
@@ -150,6 +151,8 @@ fn returns_and_is_refused(dir: &Path, data: &str, first: &Server) {
     let _dead = Server::start(&["--config", &settings]);
     let told = until(&first.lines, |line| line.contains("wrong cluster"));
     assert!(told.contains("n3 to cluster"), "{told}");
+    assert_eq!(told.matches(" node=").count(), 1, "each line names its node once: {told}");
+    assert_eq!(told.matches(" address=").count(), 1, "and whoever called: {told}");
 }
 
 /// More lines than a node says within a test.

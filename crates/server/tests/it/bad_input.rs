@@ -30,6 +30,15 @@ async fn malformed_json_is_told_with_line_and_column() {
         let (status, problem) = cluster.post(INSTANCES, bad).await;
         assert_eq!((status, problem["code"].as_str()), (400, Some("malformed")), "{bad:?}");
     }
+    let twice = "{\"context\":{\"a\":[{\"b\":1,\"b\":2}]}}";
+    let huge = "{\"context\":{\"n\":123456789012345678901}}";
+    for (bad, words) in
+        [(twice, "context.a[0].b: the key is there twice"), (huge, "context.n: the number fits no")]
+    {
+        let (status, problem) = cluster.post(INSTANCES, bad).await;
+        assert_eq!((status, problem["code"].as_str()), (400, Some("malformed")), "{problem}");
+        assert!(problem["detail"].as_str().unwrap().starts_with(words), "{problem}");
+    }
     let deep = format!("{{\"context\":{{\"a\":{}{}}}}}", "[".repeat(5_000), "]".repeat(5_000));
     assert_eq!(cluster.post(INSTANCES, &deep).await.0, 400, "nesting is bounded");
     let (_, count) = cluster.get("/v1/machines/lifecycle/count").await;

@@ -142,3 +142,23 @@ fn what_does_not_fit_together_is_told() {
     let open = "[listen]\napi = \"0.0.0.0:7480\"\ninsecure = true\n";
     assert!(check(open, &[], &[]).unwrap().listen.insecure);
 }
+
+#[test]
+fn a_number_in_quotes_is_no_number() {
+    let cases = [
+        ("[node]\nid = \"1\"\n", "file:2:6: node.id: it is a number: write it without quotes, as 1"),
+        (
+            "[listen]\ninsecure = \"true\"\n",
+            "file:2:12: listen.insecure: it is true or false: write it without quotes",
+        ),
+        (
+            "[cluster]\nmembers = [{ id = \"1\", peer = \"127.0.0.1:1\" }]\n",
+            "file:2:12: cluster.members: an id is a number",
+        ),
+    ];
+    for (file, words) in cases {
+        let faults = check(file, &[], &[]).unwrap_err();
+        assert!(faults.len() == 1 && faults[0].starts_with(words), "{faults:?}");
+    }
+    check("[node]\ndata_dir = \"7\"\n[limits]\nbody_bytes_max = \"65536\"\n", &[], &[]).unwrap();
+}

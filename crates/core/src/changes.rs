@@ -157,6 +157,8 @@ impl Raft {
         for learner in membership.promotions.keys() {
             catching_up.entry(*learner).or_insert(CatchUp { goal: last, elapsed_ticks: 0 });
         }
+        self.forget_clocks();
+        self.weigh_clocks();
     }
 
     /// At the end of each turn a leader takes the next step of what was begun, if one is due.

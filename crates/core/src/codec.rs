@@ -10,7 +10,7 @@
 //!             promotions: count u16 | count × (learner u64 | the voter it replaces u64, 0: none), learners strictly rising
 //!             addresses: count u16 | count × (node u64 | length u16 | UTF-8), nodes strictly rising | highest id given u64
 //! hard state  term u64 | vote u64 (0: none)
-//! envelope    format u8 (0) | kind u8 | from u64 | to u64 | term u64 | body by kind:
+//! envelope    format u8 (0 or 1) | kind u8 | from u64 | to u64 | term u64 | body by kind:
 //!             0 pre-vote request    last term u64 | last index u64        1 pre-vote response   granted u8
 //!             2 vote request        last term u64 | last index u64 | forced u8
 //!             3 vote response       granted u8
@@ -18,6 +18,7 @@
 //!             5 append response     matched u64
 //!             6 append rejected     prev u64 | hint term u64 | hint index u64
 //!             7 heartbeat           commit u64 | round u64                8 heartbeat response  round u64
+//!               and of format 1 also: wall_ms u64 | features u16 (0 of either: not said)
 //!             9 timeout now         nothing                           10 snapshot offer     last term u64 | last index u64
 //!             11 repair request     state is lost u8 | behind term u64 | behind index u64 | count u32 | count × (term u64 | index u64)
 //!             12 repair response    snapshot term u64 | snapshot index u64 | count u32 | entries
@@ -221,7 +222,7 @@ impl Envelope {
                     APPEND_HEADER_BYTES + entries.iter().map(Entry::encoded_len).sum::<usize>()
                 }
                 Message::AppendResponse { .. } => 8,
-                Message::HeartbeatResponse { .. } => 8 + STANDING_BYTES,
+                Message::HeartbeatResponse { .. } => 8 + STANDING_BYTES + 10,
                 Message::AppendRejected { .. } => 24,
                 Message::TimeoutNow => 0,
                 Message::RepairRequest { wanted, .. } => 21 + 16 * wanted.len(),
@@ -231,10 +232,19 @@ impl Envelope {
             }
     }
 
-    /// Appends the binary form.
+    /// Appends the binary form, in the newest format.
     pub fn encode(&self, out: &mut BytesMut) {
+        self.encode_for(ENVELOPE_FORMAT_MAX, out);
+    }
+
+    /// Appends the binary form in a format that the receiver reads: what it has no place for is left out.
+    ///
+    /// # Panics
+    /// If there is no such format.
+    pub fn encode_for(&self, format: u8, out: &mut BytesMut) {
+        assert!(format <= ENVELOPE_FORMAT_MAX, "only formats that exist are written");
         out.reserve(self.encoded_len());
-        out.put_u8(ENVELOPE_FORMAT);
+        out.put_u8(format);
         out.put_u8(kind(&self.message));
         out.put_u64_le(self.from.get());
         out.put_u64_le(self.to.get());
@@ -262,9 +272,13 @@ impl Envelope {
                 out.put_u64_le(commit.0);
                 out.put_u64_le(*round);
             }
-            Message::HeartbeatResponse { round, standing } => {
+            Message::HeartbeatResponse { round, standing, wall_ms, features } => {
                 out.put_u64_le(*round);
                 put_standing(out, *standing);
+                if format >= 1 {
+                    out.put_u64_le(*wall_ms);
+                    out.put_u16_le(*features);
+                }
             }
             Message::TimeoutNow => {}
             Message::RepairRequest { wanted, state_behind } => {
@@ -287,15 +301,24 @@ impl Envelope {
     /// # Errors
     /// If the bytes are not exactly one envelope.
     pub fn decode(bytes: &mut Bytes) -> Result<Envelope, DecodeError> {
+        Envelope::decode_up_to(ENVELOPE_FORMAT_MAX, bytes)
+    }
+
+    /// The same for a reader that knows no newer format than this one.
+    ///
+    /// # Errors
+    /// If the bytes are not exactly one envelope of a format that it knows.
+    pub fn decode_up_to(format_max: u8, bytes: &mut Bytes) -> Result<Envelope, DecodeError> {
         need(bytes, ENVELOPE_HEADER_BYTES)?;
-        if bytes.get_u8() != ENVELOPE_FORMAT {
+        let format = bytes.get_u8();
+        if format > format_max.min(ENVELOPE_FORMAT_MAX) {
             return Err(DecodeError::Invalid("the format of an envelope"));
         }
         let kind = bytes.get_u8();
         let from = take_node(bytes)?;
         let to = take_node(bytes)?;
         let term = Term(take_number(bytes, "a term")?);
-        let message = take_message(kind, bytes)?;
+        let message = take_message(format, kind, bytes)?;
         done(bytes)?;
         Ok(Envelope { from, to, term, message })
     }
@@ -319,7 +342,7 @@ fn kind(message: &Message) -> u8 {
     }
 }
 
-fn take_message(kind: u8, bytes: &mut Bytes) -> Result<Message, DecodeError> {
+fn take_message(format: u8, kind: u8, bytes: &mut Bytes) -> Result<Message, DecodeError> {
     let index = |bytes: &mut Bytes| take_number(bytes, "an index").map(Index);
     let round = |bytes: &mut Bytes| take_number(bytes, "a round");
     Ok(match kind {
@@ -335,7 +358,15 @@ fn take_message(kind: u8, bytes: &mut Bytes) -> Result<Message, DecodeError> {
         5 => Message::AppendResponse { matched: index(bytes)? },
         6 => Message::AppendRejected { prev: index(bytes)?, hint: take_id(bytes)? },
         7 => Message::Heartbeat { commit: index(bytes)?, round: round(bytes)? },
-        8 => Message::HeartbeatResponse { round: round(bytes)?, standing: take_standing(bytes)? },
+        8 => {
+            let (round, standing) = (round(bytes)?, take_standing(bytes)?);
+            if format == 0 {
+                return Ok(Message::HeartbeatResponse { round, standing, wall_ms: 0, features: 0 });
+            }
+            need(bytes, 10)?;
+            let (wall_ms, features) = (bytes.get_u64_le(), bytes.get_u16_le());
+            Message::HeartbeatResponse { round, standing, wall_ms, features }
+        }
         9 => Message::TimeoutNow,
         10 => Message::SnapshotOffer { last: take_id(bytes)? },
         11 => {
@@ -495,7 +526,8 @@ fn take_len(len: u32) -> Result<usize, DecodeError> {
 /// The most nodes that one list of a membership may name.
 pub const MEMBERS_LEN_MAX: usize = 1_024;
 const NUMBER_MAX: u64 = 1 << 62;
-const ENVELOPE_FORMAT: u8 = 0;
+/// The newest format of envelopes. Each is that of the version of the wire format with the same number.
+pub const ENVELOPE_FORMAT_MAX: u8 = 1;
 const ENVELOPE_HEADER_BYTES: usize = 1 + 1 + 8 + 8 + 8;
 const STANDING_BYTES: usize = 1 + 4 + 1;
 const APPEND_HEADER_BYTES: usize = 16 + 8 + 4;

@@ -34,6 +34,11 @@ pub struct Config {
     /// How much this node is meant to lead, from 0 to [`PRIORITY_MAX`]. The leadership moves to a fit voter of higher priority once the
     /// cluster is at rest. A node of priority 0 leads only if nobody else can, and not for longer than it must.
     pub priority: u8,
+    /// How far the time of an entry may be from what a quorum's wall clocks show, in milliseconds. Nothing hangs on it but when what is
+    /// remembered for a while is forgotten.
+    pub clock_skew_max_ms: u64,
+    /// What this binary understands, told to the leader in each heartbeat answer. The protocol only carries the number.
+    pub features: u16,
 }
 
 /// Why a configuration makes no sense.
@@ -68,6 +73,8 @@ impl Config {
             window_bytes_max: 64 << 20,
             reads_len_max: 65_536,
             priority: PRIORITY_MAX,
+            clock_skew_max_ms: 1_000,
+            features: 1,
         }
     }
 
@@ -97,6 +104,7 @@ impl Config {
             (self.window_bytes_max >= 1, "window_bytes_max must be at least 1"),
             (self.reads_len_max >= 1, "reads_len_max must be at least 1"),
             (self.priority <= PRIORITY_MAX, "priority must be between 0 and 100"),
+            (self.clock_skew_max_ms >= 1, "clock_skew_max_ms must be at least 1"),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
             Some((_, reason)) => Err(ConfigError { reason }),

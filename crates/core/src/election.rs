@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::changes::Changing;
 use crate::entry::{Entry, HardState, Membership, Payload};
+use crate::log_time::Clocks;
 use crate::message::Message;
 use crate::planted::{self, Bug};
 use crate::quorum::{self, PollResult};
@@ -289,6 +290,7 @@ impl Raft {
             transfer: None,
             changing: Changing::default(),
             watch: Watch::default(),
+            clocks: Clocks::default(),
         }));
         self.sync_peers();
         self.fitness.passed = 0;
@@ -297,11 +299,12 @@ impl Raft {
         assert!(noop.term == self.hard_state.term, "the first entry of a leader is of its own term");
     }
 
-    /// Appends an entry of this leader. Its timestamp is never lower than that of the entry before: `apply` sees no other
-    /// clock, and that one must not run backwards when the leader changes.
-    pub(crate) fn append_own(&mut self, payload: Payload, timestamp_ms: u64) -> EntryId {
+    /// Appends an entry of this leader, made when its wall clock shows `own_ms`. Its timestamp is never lower than that of the entry
+    /// before: `apply` sees no other clock, and that one must not run backwards when the leader changes.
+    pub(crate) fn append_own(&mut self, payload: Payload, own_ms: u64) -> EntryId {
         let id = EntryId { term: self.hard_state.term, index: self.log.last().index.next() };
-        let timestamp_ms = timestamp_ms.max(self.log.last_timestamp_ms());
+        let timestamp_ms = self.log_time(own_ms);
+        assert!(timestamp_ms >= self.log.last_timestamp_ms(), "time never falls along the log");
         let entry = Entry { id, timestamp_ms, payload };
         assert!(matches!(self.role, RoleState::Leader(_)), "only a leader makes entries");
         self.log.append(entry);

@@ -134,7 +134,7 @@ impl Raft {
         } else {
             self.commit_through(commit);
         }
-        let standing = self.standing();
-        self.send(from, Message::HeartbeatResponse { round, standing });
+        let answer = self.heartbeat_answer(round);
+        self.send(from, answer);
     }
 }

@@ -84,6 +84,7 @@ impl Raft {
 
     /// Time has passed: gives up without a quorum or with a disk that hangs, says that it leads when that is due.
     pub(crate) fn on_leader_tick(&mut self, elapsed: u64) {
+        self.weigh_clocks();
         let timeout = self.config.election_timeout_ticks;
         let membership = self.membership();
         let RoleState::Leader(leader) = &mut self.role else { unreachable!("only a leader has this timer") };
@@ -116,6 +117,7 @@ impl Raft {
         } else {
             if due {
                 self.broadcast_heartbeat();
+                self.note_clock_round();
             }
             self.on_changes_tick(elapsed);
             self.on_transfer_tick(elapsed);
@@ -175,8 +177,14 @@ impl Raft {
         }
     }
 
-    /// A peer answered a heartbeat round.
-    pub(crate) fn on_heartbeat_response(&mut self, from: NodeId, round: u64, standing: Standing) {
+    /// A peer answered a heartbeat round, and said how fit it is and what its wall clock shows.
+    pub(crate) fn on_heartbeat_response(
+        &mut self,
+        from: NodeId,
+        round: u64,
+        standing: Standing,
+        wall_ms: u64,
+    ) {
         let RoleState::Leader(leader) = &self.role else { return };
         let newest_round = leader.round;
         let Some(progress) = self.heard_peer(from) else { return };
@@ -185,6 +193,8 @@ impl Raft {
             self.ignore(from, "the peer answers a round that never began");
             return;
         }
+        self.on_clock_shown(from, round, wall_ms);
+        let Some(progress) = self.heard_peer(from) else { return };
         let round = if planted::is(Bug::OldRoundConfirmsNew) { newest_round } else { round };
         if progress.on_round_answered(round) {
             // Something sent before that round is unanswered: lost, or the peer's disk is slow. Asking costs little and

@@ -31,6 +31,9 @@
 //! *Reads (6.4).* A read takes the commit index and waits for a heartbeat round that began after the read and that a quorum
 //! answered: then no newer leader had committed anything before it. It needs no entry and no disk.
 //!
+//! *Time.* Entries carry the leader's wall clock, held close to what a quorum's clocks show, and never falling. Nothing in the
+//! protocol hangs on it; what remembers for a while forgets by it.
+//!
 //! *Handing over (3.10).* A leader that is to be stopped, or that an operator wants elsewhere, takes no more proposals, brings its
 //! successor up to date and tells it to stand for election at once. After an election timeout it gives up and goes on.
 //!
@@ -89,6 +92,8 @@ mod watch;
 mod fitness;
 
 mod read_index;
+
+mod log_time;
 
 mod transfer;
 

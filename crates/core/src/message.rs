@@ -103,6 +103,10 @@ pub enum Message {
         round: u64,
         /// How fit the peer is to lead.
         standing: Standing,
+        /// The peer's wall clock in milliseconds since 1970; 0 when the peer does not know it or does not say it. Not before version 1.
+        wall_ms: u64,
+        /// What the peer's binary understands, a number that the protocol only carries; 0 when it does not say it. Not before version 1.
+        features: u16,
     },
     /// Damaged node to any peer, on a timer: "give me these entries, whose bytes my disk has lost". Means the same in every term: an id names one entry.
     RepairRequest {

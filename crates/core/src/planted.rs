@@ -116,6 +116,10 @@ pub enum Bug {
     KeysExpireByLocalClock,
     /// A command sees the node's own clock instead of the entry's time.
     LocalClockInApply,
+    /// A leader gives entries the time of its own wall clock, whatever those of the others show.
+    LeaderTrustsItsClock,
+    /// A fresh leader gives entries the time of its own wall clock, before the others have shown theirs.
+    FreshLeaderTrustsItsClock,
 }
 
 /// Whether `bug` is planted.

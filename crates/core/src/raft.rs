@@ -342,8 +342,9 @@ impl Raft {
             Message::AppendRejected { prev, hint } => self.on_append_rejected(from, prev, hint),
             Message::SnapshotOffer { last } => self.on_snapshot_offer(from, last),
             Message::Heartbeat { commit, round } => self.on_heartbeat(from, commit, round),
-            Message::HeartbeatResponse { round, standing } => {
-                self.on_heartbeat_response(from, round, standing);
+            Message::HeartbeatResponse { round, standing, wall_ms, features } => {
+                self.on_heartbeat_response(from, round, standing, wall_ms);
+                self.on_features(from, features);
             }
             Message::TimeoutNow => self.on_timeout_now(from),
             Message::RepairRequest { .. } | Message::RepairResponse { .. } => {
@@ -366,8 +367,8 @@ impl Raft {
             // Rounds begin anew in each term, and the sender may lead this term too. So the answer names no round: it would
             // confirm the one of the same number, which may not have begun yet.
             Message::Heartbeat { .. } => {
-                let standing = self.standing();
-                self.send(from, Message::HeartbeatResponse { round: 0, standing });
+                let answer = self.heartbeat_answer(0);
+                self.send(from, answer);
             }
             Message::AppendResponse { matched } if planted::is(Bug::OldAcknowledgementCounted) => {
                 self.on_append_response(from, *matched);
@@ -522,6 +523,10 @@ impl Raft {
         let RoleState::Leader(leader) = &self.role else { return Vec::new() };
         let membership = self.membership();
         let voter = |node| membership.is_voter(node);
+        let clocks = match &self.role {
+            RoleState::Leader(leader) => Some(&leader.clocks),
+            RoleState::Follower(_) | RoleState::PreCandidate(_) | RoleState::Candidate(_) => None,
+        };
         let status = |(node, progress): (&NodeId, &crate::progress::Progress)| PeerStatus {
             node: *node,
             voter: voter(*node),
@@ -534,6 +539,8 @@ impl Raft {
             },
             inflight: progress.inflight_len(),
             recently_active: progress.silent_ticks < self.config.election_timeout_ticks,
+            clock_skew_ms: clocks.and_then(|clocks| clocks.shown.get(node)).and_then(|shown| shown.skew_ms),
+            features: clocks.and_then(|clocks| clocks.features.get(node)).copied().unwrap_or(0),
         };
         leader.peers.iter().map(status).collect()
     }

@@ -367,6 +367,15 @@ pub enum Fact {
     },
     /// All that was damaged is whole and on the disk again.
     Whole,
+    /// A wall clock begins or ends to be further from a quorum's than the bound.
+    Clock {
+        /// Whose.
+        node: NodeId,
+        /// By how many milliseconds it is ahead.
+        by_ms: i64,
+        /// Whether that is more than the bound.
+        is_off: bool,
+    },
     /// A message was dropped because no correct peer sends such a one.
     Ignored {
         /// The sender.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::changes::Changing;
+use crate::log_time::Clocks;
 use crate::progress::Progress;
 use crate::read_index::Reads;
 use crate::status::Role;
@@ -71,6 +72,8 @@ pub(crate) struct Leader {
     pub(crate) changing: Changing,
     /// What it watches of itself.
     pub(crate) watch: Watch,
+    /// What it knows of wall clocks.
+    pub(crate) clocks: Clocks,
 }
 
 impl RoleState {

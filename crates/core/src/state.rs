@@ -14,6 +14,7 @@ use crate::codec::put_standing;
 use crate::entry::{Entry, HardState, Membership, Payload};
 use crate::fitness::Fitness;
 use crate::log::Log;
+use crate::log_time::Clocks;
 use crate::message::{Envelope, Message};
 use crate::progress::{Progress, Sending};
 use crate::raft::{Outbox, Raft};
@@ -57,6 +58,7 @@ impl Raft {
             RoleState::Leader(leader) => {
                 leader.heartbeat_elapsed_ticks = 0;
                 leader.watch = Watch::default();
+                leader.clocks.asked = (0, 0);
                 if let Some(transfer) = &mut leader.transfer {
                     transfer.elapsed_ticks = 0;
                 }
@@ -260,7 +262,7 @@ impl Envelope {
             | Message::AppendRejected { prev: _, hint: _ }
             | Message::SnapshotOffer { last: _ }
             | Message::Heartbeat { commit: _, round: _ }
-            | Message::HeartbeatResponse { round: _, standing: _ }
+            | Message::HeartbeatResponse { round: _, standing: _, wall_ms: _, features: _ }
             | Message::RepairRequest { wanted: _, state_behind: _ }
             | Message::TimeoutNow => {}
             Message::RepairResponse { entries, snapshot: _ } => {
@@ -273,7 +275,8 @@ impl Envelope {
 
 fn leader_renamed(leader: &Leader, name: Name<'_>) -> Leader {
     // Every field is named here, so that one which is new cannot be forgotten.
-    let Leader { peers, disk_silent_ticks, round, reads, transfer, changing, watch, .. } = leader.clone();
+    let Leader { peers, disk_silent_ticks, round, reads, transfer, changing, watch, clocks, .. } =
+        leader.clone();
     let Leader { heartbeat_elapsed_ticks, term_first, .. } = *leader;
     let Changing { asker, catching_up, departing } = changing;
     let changing = Changing {
@@ -282,6 +285,9 @@ fn leader_renamed(leader: &Leader, name: Name<'_>) -> Leader {
         departing: keys_renamed(&departing, name),
     };
     let transfer = transfer.map(|transfer| Transfer { to: name(transfer.to), ..transfer });
+    let Clocks { shown, reached_ms, asked, off, features } = clocks;
+    let (shown, off) = (keys_renamed(&shown, name), keys_renamed(&off, name));
+    let clocks = Clocks { shown, reached_ms, asked, off, features: keys_renamed(&features, name) };
     let peers = keys_renamed(&peers, name);
     Leader {
         peers,
@@ -293,6 +299,7 @@ fn leader_renamed(leader: &Leader, name: Name<'_>) -> Leader {
         transfer,
         changing,
         watch,
+        clocks,
     }
 }
 
@@ -370,6 +377,7 @@ fn put_leader(out: &mut BytesMut, leader: &Leader) {
     }
     put_changing(out, &leader.changing);
     put_watch(out, &leader.watch);
+    put_clocks(out, &leader.clocks);
     put_len(out, leader.reads.held().len());
     for ticket in leader.reads.held() {
         out.put_u64_le(*ticket);
@@ -406,6 +414,30 @@ fn put_changing(out: &mut BytesMut, changing: &Changing) {
     for (node, ticks) in &changing.departing {
         out.put_u64_le(node.get());
         out.put_u64_le(*ticks);
+    }
+}
+
+fn put_clocks(out: &mut BytesMut, clocks: &Clocks) {
+    for number in [clocks.reached_ms, clocks.asked.0, clocks.asked.1] {
+        out.put_u64_le(number);
+    }
+    put_len(out, clocks.shown.len());
+    for (node, shown) in &clocks.shown {
+        for number in [node.get(), shown.round, shown.wall_ms] {
+            out.put_u64_le(number);
+        }
+        out.put_u8(u8::from(shown.skew_ms.is_some()));
+        out.put_i64_le(shown.skew_ms.unwrap_or(0));
+    }
+    put_len(out, clocks.off.len());
+    for (node, by_ms) in &clocks.off {
+        out.put_u64_le(node.get());
+        out.put_i64_le(*by_ms);
+    }
+    put_len(out, clocks.features.len());
+    for (node, features) in &clocks.features {
+        out.put_u64_le(node.get());
+        out.put_u16_le(*features);
     }
 }
 

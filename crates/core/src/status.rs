@@ -84,6 +84,11 @@ pub struct PeerStatus {
     pub inflight: usize,
     /// Whether it answered within the election timeout.
     pub recently_active: bool,
+    /// By how many milliseconds its wall clock was ahead of the leader's when it last answered; none before it has shown it. Too low by
+    /// up to the time that the answer took.
+    pub clock_skew_ms: Option<i64>,
+    /// What its binary understands, as it last said; 0 before it has.
+    pub features: u16,
 }
 
 /// How entries are sent to a peer.

@@ -52,6 +52,10 @@ pub struct Config {
     pub snapshot_send_bytes_per_second: u64,
     /// The piece in which a snapshot is checked and sent, in bytes.
     pub snapshot_piece_bytes: usize,
+    /// How far the time that entries carry may be from what a quorum's wall clocks show. It says when keys are forgotten, and nothing about
+    /// what is safe. A second is ten heartbeats, which is how old a shown clock may be in time of trouble, and a hundred times what
+    /// synchronised clocks differ by; a clock that is further off is named in the log, with what to do.
+    pub clock_skew_max: Duration,
 }
 
 impl Default for Config {
@@ -79,6 +83,7 @@ impl Default for Config {
             snapshot_entries_min: 500_000,
             snapshot_send_bytes_per_second: 64 << 20,
             snapshot_piece_bytes: 256 << 10,
+            clock_skew_max: Duration::from_secs(1),
         }
     }
 }
@@ -151,6 +156,10 @@ impl Config {
             (
                 (1..=SNAPSHOT_PIECE_BYTES_CAP).contains(&self.snapshot_piece_bytes),
                 "snapshot_piece_bytes must be between 1 and 4 MiB: a piece travels in one frame",
+            ),
+            (
+                self.clock_skew_max >= self.heartbeat * 3,
+                "clock_skew_max must be at least three heartbeats: clocks are shown in the answers to those",
             ),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
@@ -232,5 +241,7 @@ mod tests {
         assert!(small.validate().expect_err("a segment smaller than a command").contains("segment_bytes"));
         let queue = Config { peer_queue_len_max: 8, ..Config::default() };
         assert!(queue.validate().expect_err("queue below window").contains("peer_queue_len_max"));
+        let skew = Config { clock_skew_max: Duration::from_millis(200), ..Config::default() };
+        assert!(skew.validate().expect_err("clocks are shown too seldom").contains("clock_skew_max"));
     }
 }

@@ -277,6 +277,14 @@ mod export {
                 ConstGauge::new(signed(read(peer))).encode(family.encode_family(&label)?)?;
             }
         }
+        let help = "how far the peer's wall clock is ahead of this node's, in milliseconds; on the leader";
+        let mut family = encoder.encode_descriptor("quorate_clock_skew_ms", help, None, MetricType::Gauge)?;
+        for peer in &status.peers {
+            if let Some(skew_ms) = peer.clock_skew_ms {
+                let label = [("peer", peer.node.to_string())];
+                ConstGauge::new(skew_ms).encode(family.encode_family(&label)?)?;
+            }
+        }
         let counters: [(&str, &str, Read); 2] = [
             ("quorate_peer_send_failures", "messages to the peer that were dropped", |peer| {
                 peer.send_failures

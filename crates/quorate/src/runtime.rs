@@ -363,6 +363,21 @@ impl Loop {
                 tracing::info!(node, term, entries, from = from.get(), "lost entries came back");
             }
             Fact::Whole => tracing::warn!(node, term, "all that the disk had lost is repaired"),
+            Fact::Clock { node: whose, by_ms, is_off: true } => tracing::warn!(
+                node,
+                whose = whose.get(),
+                by_ms,
+                "this node's wall clock is far from those of a quorum: check its time synchronisation (NTP, chrony); the time \
+                 of entries goes by the quorum's clocks"
+            ),
+            Fact::Clock { node: whose, by_ms, is_off: false } => {
+                tracing::info!(
+                    node,
+                    whose = whose.get(),
+                    by_ms,
+                    "this node's wall clock fits those of a quorum again"
+                )
+            }
             Fact::Ignored { from, reason } => {
                 tracing::warn!(node, term, from = from.get(), reason, "a message was ignored");
             }
@@ -409,6 +424,7 @@ impl Loop {
             lag_entries: if progress.is_some() { raft.last.index.0.saturating_sub(matched) } else { 0 },
             send_failures: link.as_ref().map_or(0, |link| link.frames_dropped),
             sent_bytes: link.as_ref().map_or(0, |link| link.bytes_sent),
+            clock_skew_ms: progress.and_then(|progress| progress.clock_skew_ms),
         }
     }
 }

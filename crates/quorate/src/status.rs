@@ -103,6 +103,8 @@ pub struct PeerStatus {
     pub send_failures: u64,
     /// Bytes sent to it.
     pub sent_bytes: u64,
+    /// By how many milliseconds its wall clock is ahead of this node's. Only a leader knows.
+    pub clock_skew_ms: Option<i64>,
 }
 
 /// What one member of the cluster answered.
@@ -176,6 +178,11 @@ impl NodeStatus {
                 out.put_u64_le(number);
             }
         }
+        // What came later stands behind all that came before: an older node skips it.
+        for peer in &self.peers {
+            out.put_u8(u8::from(peer.clock_skew_ms.is_some()));
+            out.put_i64_le(peer.clock_skew_ms.unwrap_or(0));
+        }
         out.freeze()
     }
 
@@ -220,7 +227,14 @@ impl NodeStatus {
         if count > PEERS_LEN_MAX {
             return Err(format!("{count} peers, the limit is {PEERS_LEN_MAX}"));
         }
-        let peers = (0..count).map(|_| take_peer(&mut bytes)).collect::<Result<_, _>>()?;
+        let mut peers = (0..count).map(|_| take_peer(&mut bytes)).collect::<Result<Vec<_>, _>>()?;
+        if !bytes.is_empty() {
+            for peer in &mut peers {
+                let known = bytes.try_get_u8().map_err(short)? != 0;
+                let skew_ms = bytes.try_get_i64_le().map_err(short)?;
+                peer.clock_skew_ms = known.then_some(skew_ms);
+            }
+        }
         Ok(NodeStatus {
             node,
             version,
@@ -262,6 +276,7 @@ fn take_peer(bytes: &mut Bytes) -> Result<PeerStatus, String> {
         lag_entries,
         send_failures,
         sent_bytes,
+        clock_skew_ms: None,
     })
 }
 
@@ -320,6 +335,7 @@ mod tests {
             peers: vec![PeerStatus {
                 node: 1,
                 last_error: "connection refused".into(),
+                clock_skew_ms: Some(-7),
                 ..PeerStatus::default()
             }],
         }
@@ -336,8 +352,11 @@ mod tests {
     #[test]
     fn every_cut_of_a_status_is_an_error_and_no_panic() {
         let bytes = sample().encode();
-        for len in 0..bytes.len() {
+        let without_clocks = bytes.len() - 9 * sample().peers.len();
+        for len in (0..bytes.len()).filter(|len| *len != without_clocks) {
             assert!(NodeStatus::decode(bytes.slice(..len)).is_err(), "cut at {len}");
         }
+        let older = NodeStatus::decode(bytes.slice(..without_clocks)).expect("an older node's status");
+        assert_eq!(older.peers[0].clock_skew_ms, None);
     }
 }

@@ -111,6 +111,7 @@ impl Replica {
     pub fn begin_turn(&mut self, now: Now) {
         assert!(now.monotonic_us >= self.now.monotonic_us, "the monotonic clock never falls");
         self.now = now;
+        self.raft.tell_wall(now.wall_ms);
     }
 
     /// Takes one input. `StatusRequest` and `StatusReply` are the switchboard's own: it answers them before they get here,

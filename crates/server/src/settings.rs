@@ -178,6 +178,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         get: |config| show_duration(config.replication.read_timeout),
     },
     Setting {
+        key: "limits.clock_skew_max",
+        about: "how far the time of entries may be from a quorum's clocks",
+        set: |config, text| put(&mut config.replication.clock_skew_max, duration(text)),
+        get: |config| show_duration(config.replication.clock_skew_max),
+    },
+    Setting {
         key: "timeouts.header",
         about: "for the head of a request, and between two requests on one connection",
         set: |config, text| put(&mut config.timeouts.header, duration(text)),

@@ -46,9 +46,11 @@ const DISK_FAULTS: [(Fault, &str); 9] = [
 ];
 
 /// What faults that last for a run, or that wait for their moment, must have caused.
-const CONSEQUENCES: [&str; 44] = [
+const CONSEQUENCES: [&str; 46] = [
     "client gave up a request",
     "client repeated a request",
+    "clock: fits again",
+    "clock: found to be off",
     "crash loop: process died again",
     "entries read back from the log",
     "fetch of a snapshot resumed",

@@ -83,6 +83,8 @@ const BUGS: &[(Bug, Shows)] = &[
     (Bug::FailureKeptAsAnswer, Shows::InRuns),
     (Bug::KeysExpireByLocalClock, Shows::InRuns),
     (Bug::LocalClockInApply, Shows::InRuns),
+    (Bug::LeaderTrustsItsClock, Shows::InRuns),
+    (Bug::FreshLeaderTrustsItsClock, Shows::InRuns),
 ];
 
 /// What the simulator said of a bug.

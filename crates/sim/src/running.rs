@@ -231,6 +231,7 @@ impl Running {
         self.turn_is_due = false;
         self.take_ticks(scene);
         let count = self.inbox.len().min(scene.profile.limits.turn_inputs_max);
+        scene.checks.on_wall(self.life.node, now.wall_ms);
         self.replica.begin_turn(now);
         for input in self.inbox.drain(..count) {
             self.replica.step(input);
@@ -585,6 +586,8 @@ fn count_fact(scene: &mut Scene, fact: &Fact) {
         scene.count("members: joint");
     } else if matches!(fact, Fact::SteppedDown { reason, .. } if reason.starts_with("it was removed")) {
         scene.count("members: leader removed");
+    } else if let Fact::Clock { is_off, .. } = fact {
+        scene.count(if *is_off { "clock: found to be off" } else { "clock: fits again" });
     }
 }
 

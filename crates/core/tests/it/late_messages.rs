@@ -330,7 +330,12 @@ fn entries_read_back_are_checked_against_the_log_of_now() {
     assert_eq!(cluster.sent().len(), 1, "and the right ones are sent");
     // A node that lost the lead meanwhile does nothing with them.
     let mut cluster = leader_with_a_tiny_window();
-    cluster.ask(2, 1, 9, Message::HeartbeatResponse { round: 0, standing: Standing::default() });
+    cluster.ask(
+        2,
+        1,
+        9,
+        Message::HeartbeatResponse { round: 0, standing: Standing::default(), wall_ms: 0, features: 0 },
+    );
     cluster.step(1, fetched(entries));
     assert!(cluster.sent().is_empty());
     cluster.step(1, Input::Propose { ticket: 0, command: Bytes::new(), timestamp_ms: 0 });

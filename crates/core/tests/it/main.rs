@@ -8,6 +8,7 @@ mod fitness;
 mod golden;
 mod late_messages;
 mod limits;
+mod log_time;
 mod members;
 mod properties;
 mod quorum_exhaustive;

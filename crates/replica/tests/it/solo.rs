@@ -455,8 +455,18 @@ fn a_leader_that_cannot_read_back_what_it_has_yet_to_apply_gives_way() {
     let mut ticks = 0;
     while leads(&solo) && ticks < 10_000 {
         ticks += 100;
-        let alive =
-            |peer| raft(peer, 2, Message::HeartbeatResponse { round: 0, standing: Standing::default() });
+        let alive = |peer| {
+            raft(
+                peer,
+                2,
+                Message::HeartbeatResponse {
+                    round: 0,
+                    standing: Standing::default(),
+                    wall_ms: 0,
+                    features: 0,
+                },
+            )
+        };
         solo.turn(vec![Input::Tick { elapsed: 100 }, alive(PEER), alive(NodeId::new(3))]);
     }
     assert_eq!(ticks, 4 * Config::new(ME).election_timeout_ticks);

@@ -108,7 +108,7 @@ fn what_the_leader_refuses_is_told_with_the_reason() {
         solo.turn(vec![raft(
             PEER,
             1,
-            Message::HeartbeatResponse { round: 1, standing: Standing::default() },
+            Message::HeartbeatResponse { round: 1, standing: Standing::default(), wall_ms: 0, features: 0 },
         )]);
         solo.tick(100);
     }
@@ -177,7 +177,7 @@ fn a_change_of_the_members_waits_its_turn() {
         solo.turn(vec![raft(
             PEER,
             1,
-            Message::HeartbeatResponse { round: 1, standing: Standing::default() },
+            Message::HeartbeatResponse { round: 1, standing: Standing::default(), wall_ms: 0, features: 0 },
         )]);
         solo.tick(100);
     }

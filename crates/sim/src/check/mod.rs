@@ -11,6 +11,7 @@ pub mod election;
 pub(crate) mod guests;
 pub mod linearizable;
 pub mod log_matching;
+pub mod log_time;
 pub mod members;
 
 use std::collections::BTreeSet;
@@ -28,6 +29,7 @@ use self::commit::Commits;
 use self::election::Elections;
 use self::linearizable::witness::Witness;
 use self::log_matching::Logs;
+use self::log_time::LogTime;
 use self::members::Members;
 
 /// A rule that did not hold.
@@ -93,6 +95,7 @@ pub struct Checks {
     commits: Commits,
     members: Members,
     applied: Applied,
+    time: LogTime,
     /// Nodes that lost all that they stored. What they say reaches nobody, so it binds nobody.
     wiped: BTreeSet<NodeId>,
     /// Acknowledged writes and reads.
@@ -122,6 +125,16 @@ impl Checks {
         self.wiped.insert(node);
     }
 
+    /// A node looks at its wall clock.
+    pub fn on_wall(&mut self, node: NodeId, wall_ms: u64) {
+        self.time.on_wall(node, wall_ms);
+    }
+
+    /// The latest time of any entry, in milliseconds since 1970.
+    pub fn newest_ms(&self) -> u64 {
+        self.time.newest_ms()
+    }
+
     /// A node finished a turn. `write` is what it asked to be written in that turn.
     ///
     /// # Errors
@@ -137,6 +150,7 @@ impl Checks {
         }
         let in_force = self.members.on_write(seen, write, self.logs.written(seen.node))?;
         if let Some(write) = write {
+            self.time.on_write(seen, &write.entries, in_force.all())?;
             self.logs.on_write(seen.node, write, install)?;
         }
         let new_leader = seen.leads && self.elections.on_leader(seen.node, seen.term)?;

@@ -57,7 +57,7 @@ fn message_line(envelope: &Envelope) -> String {
         Message::AppendResponse { matched } => format!("holds all up to {matched}"),
         Message::AppendRejected { prev, hint } => format!("lacks {prev}, perhaps from {hint}"),
         Message::Heartbeat { commit, round } => format!("heartbeat {round}, commit {commit}"),
-        Message::HeartbeatResponse { round, standing: _ } => format!("heartbeat {round} answered"),
+        Message::HeartbeatResponse { round, .. } => format!("heartbeat {round} answered"),
         Message::SnapshotOffer { last } => format!("has a snapshot up to {last}"),
         Message::TimeoutNow => "lead in my place".into(),
         Message::RepairRequest { wanted, .. } => format!("has lost {} entries", wanted.len()),

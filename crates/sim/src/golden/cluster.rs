@@ -14,6 +14,7 @@ use quorate_log::{Content, Log, SnapshotFile};
 use super::wire::{Filter, Flying, Wire, describe, describe_entries};
 use crate::check::{Checks, Seen, Violation};
 use crate::disk::SimDisk;
+use crate::member::WALL_START_MS;
 use crate::network::{Network, NetworkOptions};
 use crate::rng::Rng;
 use crate::store;
@@ -42,6 +43,8 @@ pub(super) struct Node {
     config: Config,
     running: Option<Running>,
     stalled: bool,
+    /// What its wall clock showed at the beginning, in milliseconds since 1970.
+    wall_ms: u64,
     /// What happened since the last line.
     notes: Vec<String>,
     /// The last line.
@@ -100,8 +103,15 @@ impl Cluster {
         let priority = self.priorities.get(&node).copied().unwrap_or(config.priority);
         let config = Config { node, seed: node.get(), priority, ..config.clone() };
         let disk = SimDisk::new(Rng::new(node.get()));
-        let state =
-            Node { disk, config, running: None, stalled: false, notes: Vec::new(), line: String::new() };
+        let state = Node {
+            disk,
+            config,
+            running: None,
+            stalled: false,
+            wall_ms: WALL_START_MS,
+            notes: Vec::new(),
+            line: String::new(),
+        };
         self.nodes.insert(node, state);
     }
 
@@ -131,9 +141,31 @@ impl Cluster {
         self.tickets
     }
 
-    /// A wall clock that moves with each turn.
-    pub(super) fn wall_ms(&self) -> u64 {
-        1_790_000_000_000 + self.turns
+    /// The wall clock of a node, which moves with each turn of any.
+    pub(super) fn wall_ms(&mut self, id: NodeId) -> Result<u64, String> {
+        let shows = self.node(id)?.wall_ms.saturating_add(self.turns);
+        self.checks.on_wall(id, shows);
+        Ok(shows)
+    }
+
+    /// The wall clock of a node jumps: it would have shown this at the beginning.
+    pub(super) fn set_wall(&mut self, id: NodeId, wall_ms: u64) -> Result<(), String> {
+        self.node(id)?.wall_ms = wall_ms;
+        Ok(())
+    }
+
+    /// How far the time of the last entry that a node has applied is from the true time, which no clock need show.
+    pub(super) fn log_time(&mut self, id: NodeId) -> Result<(), String> {
+        let true_ms = WALL_START_MS + self.turns;
+        let applied_ms = self.running_node(id)?.applied.1;
+        let seconds = true_ms.abs_diff(applied_ms) / 1000;
+        let what = match seconds {
+            0 => "within a second of the true time".to_owned(),
+            _ if applied_ms > true_ms => format!("{seconds} s ahead of the true time"),
+            _ => format!("{seconds} s behind the true time"),
+        };
+        self.note(id, format!("its log is {what}"));
+        Ok(())
     }
 
     /// Gives inputs to a node and carries out all that comes of them, its own disk's answers included.
@@ -431,6 +463,8 @@ fn describe_fact(fact: &Fact) -> String {
         Fact::GivesWay { to, reason } => format!("gives way to {to}: {reason}"),
         Fact::LeadsOn { to } => format!("leads on: {to} has not taken over"),
         Fact::Installed { last } => format!("begins its log anew behind the snapshot up to {last}"),
+        Fact::Clock { node, is_off: true, .. } => format!("finds the clock of {node} far from a quorum's"),
+        Fact::Clock { node, is_off: false, .. } => format!("finds that the clock of {node} fits again"),
         Fact::Truncated { from } => format!("cuts its log from {from}"),
         Fact::Damaged { entries: 1, first, .. } => format!("has lost {first}"),
         Fact::Damaged { entries, first, last } => {

@@ -8,6 +8,7 @@ use quorate_core::types::NodeId;
 
 use super::cluster::Cluster;
 use super::wire::{Filter, Treatment};
+use crate::member::WALL_START_MS;
 
 /// Carries out one line.
 ///
@@ -68,6 +69,16 @@ pub(super) fn execute(cluster: &mut Cluster, line: &str) -> Result<(), String> {
             cluster.shows_messages = words == ["on"];
             Ok(())
         }
+        ("wall", [name, way, seconds]) => {
+            let by_ms = number(seconds)?.saturating_mul(1000);
+            let wall_ms = match *way {
+                "ahead" => WALL_START_MS.saturating_add(by_ms),
+                "behind" => WALL_START_MS.saturating_sub(by_ms),
+                _ => return Err("wall N ahead|behind SECONDS".into()),
+            };
+            cluster.set_wall(node(name)?, wall_ms)
+        }
+        ("time", [name]) => cluster.log_time(node(name)?),
         ("snapshot", [name]) => cluster.take_snapshot(node(name)?),
         ("fetch", [name, from]) => cluster.fetch_snapshot(node(name)?, node(from)?),
         ("expect", [name, words @ ..]) => cluster.expect(node(name)?, &words.join(" ")),
@@ -161,7 +172,7 @@ fn start(cluster: &mut Cluster, count: &str, options: &[&str]) -> Result<(), Str
 
 /// Several commands are one turn: they share one write and one message for each peer.
 fn propose(cluster: &mut Cluster, node: NodeId, commands: Vec<String>) -> Result<(), String> {
-    let timestamp_ms = cluster.wall_ms();
+    let timestamp_ms = cluster.wall_ms(node)?;
     let inputs = commands.into_iter().map(|command| {
         let ticket = cluster.next_ticket();
         Input::Propose { ticket, command: Bytes::from(command), timestamp_ms }
@@ -174,7 +185,7 @@ fn tick(cluster: &mut Cluster, who: &str, count: u64) -> Result<(), String> {
     let nodes = if who == "all" { cluster.running() } else { vec![node(who)?] };
     for _ in 0..count {
         for node in &nodes {
-            let wall_ms = cluster.wall_ms();
+            let wall_ms = cluster.wall_ms(*node)?;
             cluster.turn(*node, vec![Input::Tick { elapsed: 1, wall_ms }])?;
         }
     }

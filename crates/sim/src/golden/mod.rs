@@ -24,6 +24,8 @@
 //! | `stall N`, `write N`, `fsync N`, `sync N` | N's disk does nothing by itself; writes what waits, syncs what is written, or both |
 //! | `unstall N` | N's disk works again |
 //! | `crash N`, `restart N` | N loses its power and all that was not synced; starts again |
+//! | `wall N ahead\|behind SECONDS` | N's wall clock is wrong by so much from now on; 0 sets it right |
+//! | `time N` | tells how far the time of the last entry that N has applied is from the true time |
 //! | `messages on`, `messages off` | each message that is delivered is shown |
 //! | `expect N WORDS` | fails unless the words stand in the line of N |
 

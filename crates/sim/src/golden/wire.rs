@@ -173,7 +173,7 @@ pub fn details(message: &Message, entries_in_words: impl Fn(&[Entry]) -> String)
         Message::AppendResponse { matched } => format!("matched {matched}"),
         Message::AppendRejected { prev, hint } => format!("prev {prev} hint {hint}"),
         Message::Heartbeat { commit, round } => format!("commit {commit} round {round}"),
-        Message::HeartbeatResponse { round, standing: _ } => format!("round {round}"),
+        Message::HeartbeatResponse { round, .. } => format!("round {round}"),
         Message::TimeoutNow => String::new(),
         Message::RepairRequest { wanted, state_behind: None } => describe_ids(wanted),
         Message::RepairRequest { wanted, state_behind: Some(behind) } => {

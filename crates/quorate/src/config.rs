@@ -95,22 +95,7 @@ impl Config {
     /// The first setting that makes no sense, with the reason.
     pub fn validate(&self) -> Result<(), String> {
         let rules = [
-            (self.tick >= Duration::from_millis(1), "tick must be at least 1 ms"),
-            (self.heartbeat >= self.tick, "heartbeat must be at least one tick"),
-            (
-                self.election_timeout >= self.heartbeat * 3,
-                "election_timeout must be at least three heartbeats, or one lost heartbeat deposes a leader",
-            ),
             (self.priority <= PRIORITY_MAX, "priority must be between 0 and 100"),
-            (
-                self.proposal_timeout >= self.election_timeout,
-                "proposal_timeout must outlast an election_timeout",
-            ),
-            (self.read_timeout >= self.election_timeout, "read_timeout must outlast an election_timeout"),
-            (
-                self.proposal_timeout <= TIMEOUT_CAP && self.read_timeout <= TIMEOUT_CAP,
-                "proposal_timeout and read_timeout must be at most a day",
-            ),
             (self.inbox_len_max > 0, "inbox_len_max must be at least 1"),
             (self.turn_len_max > 0, "turn_len_max must be at least 1"),
             (self.command_bytes_max > 0, "command_bytes_max must be at least 1"),
@@ -157,15 +142,36 @@ impl Config {
                 (1..=SNAPSHOT_PIECE_BYTES_CAP).contains(&self.snapshot_piece_bytes),
                 "snapshot_piece_bytes must be between 1 and 4 MiB: a piece travels in one frame",
             ),
+        ];
+        match self.rules_of_time().iter().chain(&rules).find(|(holds, _)| !holds) {
+            Some((_, what)) => Err((*what).to_string()),
+            None => Ok(()),
+        }
+    }
+
+    /// What must hold of times, each with what is wrong when it does not.
+    fn rules_of_time(&self) -> [(bool, &'static str); 7] {
+        [
+            (self.tick >= Duration::from_millis(1), "tick must be at least 1 ms"),
+            (self.heartbeat >= self.tick, "heartbeat must be at least one tick"),
+            (
+                self.election_timeout >= self.heartbeat * 3,
+                "election_timeout must be at least three heartbeats, or one lost heartbeat deposes a leader",
+            ),
+            (
+                self.proposal_timeout >= self.election_timeout,
+                "proposal_timeout must outlast an election_timeout",
+            ),
+            (self.read_timeout >= self.election_timeout, "read_timeout must outlast an election_timeout"),
+            (
+                self.proposal_timeout <= TIMEOUT_CAP && self.read_timeout <= TIMEOUT_CAP,
+                "proposal_timeout and read_timeout must be at most a day",
+            ),
             (
                 self.clock_skew_max >= self.heartbeat * 3,
                 "clock_skew_max must be at least three heartbeats: clocks are shown in the answers to those",
             ),
-        ];
-        match rules.iter().find(|(holds, _)| !holds) {
-            Some((_, what)) => Err((*what).to_string()),
-            None => Ok(()),
-        }
+        ]
     }
 
     /// Ticks as a duration.

@@ -69,15 +69,7 @@ pub(super) fn execute(cluster: &mut Cluster, line: &str) -> Result<(), String> {
             cluster.shows_messages = words == ["on"];
             Ok(())
         }
-        ("wall", [name, way, seconds]) => {
-            let by_ms = number(seconds)?.saturating_mul(1000);
-            let wall_ms = match *way {
-                "ahead" => WALL_START_MS.saturating_add(by_ms),
-                "behind" => WALL_START_MS.saturating_sub(by_ms),
-                _ => return Err("wall N ahead|behind SECONDS".into()),
-            };
-            cluster.set_wall(node(name)?, wall_ms)
-        }
+        ("wall", [name, way, seconds]) => set_wall(cluster, node(name)?, way, number(seconds)?),
         ("time", [name]) => cluster.log_time(node(name)?),
         ("snapshot", [name]) => cluster.take_snapshot(node(name)?),
         ("fetch", [name, from]) => cluster.fetch_snapshot(node(name)?, node(from)?),
@@ -179,6 +171,16 @@ fn propose(cluster: &mut Cluster, node: NodeId, commands: Vec<String>) -> Result
     });
     let inputs = inputs.collect();
     cluster.turn(node, inputs)
+}
+
+/// A wall clock is wrong by so much from now on.
+fn set_wall(cluster: &mut Cluster, node: NodeId, way: &str, seconds: u64) -> Result<(), String> {
+    let by_ms = seconds.saturating_mul(1000);
+    match way {
+        "ahead" => cluster.set_wall(node, WALL_START_MS.saturating_add(by_ms)),
+        "behind" => cluster.set_wall(node, WALL_START_MS.saturating_sub(by_ms)),
+        _ => Err("wall N ahead|behind SECONDS".into()),
+    }
 }
 
 fn tick(cluster: &mut Cluster, who: &str, count: u64) -> Result<(), String> {

@@ -13,7 +13,7 @@
 //! envelope    format u8 (0 or 1) | kind u8 | from u64 | to u64 | term u64 | body by kind:
 //!             0 pre-vote request    last term u64 | last index u64        1 pre-vote response   granted u8
 //!             2 vote request        last term u64 | last index u64 | forced u8
-//!             3 vote response       granted u8
+//!             3 vote response       granted u8, and of format 1 also wall_ms u64 (0: not said)
 //!             4 append request      prev term u64 | prev index u64 | commit u64 | count u32 | entries
 //!             5 append response     matched u64
 //!             6 append rejected     prev u64 | hint term u64 | hint index u64
@@ -217,7 +217,8 @@ impl Envelope {
                 | Message::Heartbeat { .. }
                 | Message::SnapshotOffer { .. } => 16,
                 Message::VoteRequest { .. } => 17,
-                Message::PreVoteResponse { .. } | Message::VoteResponse { .. } => 1,
+                Message::PreVoteResponse { .. } => 1,
+                Message::VoteResponse { .. } => 1 + 8,
                 Message::AppendRequest { entries, .. } => {
                     APPEND_HEADER_BYTES + entries.iter().map(Entry::encoded_len).sum::<usize>()
                 }
@@ -255,8 +256,12 @@ impl Envelope {
                 put_id(out, *last);
                 out.put_u8(u8::from(*forced));
             }
-            Message::PreVoteResponse { granted } | Message::VoteResponse { granted } => {
+            Message::PreVoteResponse { granted } => out.put_u8(u8::from(*granted)),
+            Message::VoteResponse { granted, wall_ms } => {
                 out.put_u8(u8::from(*granted));
+                if format >= 1 {
+                    out.put_u64_le(*wall_ms);
+                }
             }
             Message::AppendRequest { prev, entries, commit } => {
                 put_id(out, *prev);
@@ -349,7 +354,14 @@ fn take_message(format: u8, kind: u8, bytes: &mut Bytes) -> Result<Message, Deco
         0 => Message::PreVoteRequest { last: take_id(bytes)? },
         1 => Message::PreVoteResponse { granted: take_bool(bytes)? },
         2 => Message::VoteRequest { last: take_id(bytes)?, forced: take_bool(bytes)? },
-        3 => Message::VoteResponse { granted: take_bool(bytes)? },
+        3 => {
+            let granted = take_bool(bytes)?;
+            if format == 0 {
+                return Ok(Message::VoteResponse { granted, wall_ms: 0 });
+            }
+            need(bytes, 8)?;
+            Message::VoteResponse { granted, wall_ms: bytes.get_u64_le() }
+        }
         4 => {
             let prev = take_id(bytes)?;
             let commit = index(bytes)?;

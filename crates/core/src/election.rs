@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use crate::changes::Changing;
 use crate::entry::{Entry, HardState, Membership, Payload};
-use crate::log_time::Clocks;
 use crate::message::Message;
 use crate::planted::{self, Bug};
 use crate::quorum::{self, PollResult};
@@ -234,14 +233,16 @@ impl Raft {
             Some(voted_for) => voted_for == from,
         };
         if !free || (last < self.log.last() && !planted::is(Bug::VoteForOlderLog)) {
-            self.send(from, Message::VoteResponse { granted: false });
+            let answer = self.vote_answer(false);
+            self.send(from, answer);
             return;
         }
         if self.hard_state.vote.is_none() {
             self.set_hard_state(HardState { term: self.hard_state.term, vote: Some(from) });
             self.restart_election_timer();
         }
-        self.promise(from, Message::VoteResponse { granted: true });
+        let answer = self.vote_answer(true);
+        self.promise(from, answer);
         assert!(self.hard_state.vote == Some(from), "a vote is remembered before it is told");
     }
 
@@ -280,6 +281,7 @@ impl Raft {
         assert!(self.hard_state.vote == Some(self.config.node), "a leader has voted for itself");
         assert!(self.log.damage().is_none(), "a leader has all bytes of its log");
         let last = self.log.last().index;
+        let clocks = self.voters_clocks();
         self.role = RoleState::Leader(Box::new(Leader {
             peers: BTreeMap::new(),
             heartbeat_elapsed_ticks: 0,
@@ -290,7 +292,7 @@ impl Raft {
             transfer: None,
             changing: Changing::default(),
             watch: Watch::default(),
-            clocks: Clocks::default(),
+            clocks,
         }));
         self.sync_peers();
         self.fitness.passed = 0;

@@ -1,13 +1,13 @@
 //! The time that entries carry (no section of the thesis): the leader's wall clock, but never far from what a quorum's clocks show.
 //!
 //! What is remembered for a while is forgotten by this time, on all nodes alike, and it never goes back. So one wall clock that is a
-//! year ahead would end everything at once and for good. Each heartbeat answer shows the peer's wall clock. The time that a
+//! year ahead would end everything at once and for good. Each heartbeat answer, and each vote, shows the peer's wall clock. The time that a
 //! quorum has reached, the leader's own clock counted like any other, is one that some correct clock shows at least and
 //! some other one at most, as long as fewer voters than a quorum lacks are wrong. An entry's time is the leader's clock, held within
 //! [`Config::clock_skew_max_ms`](crate::config::Config::clock_skew_max_ms) of that, and at least that of the entry before.
 //!
-//! A fresh leader knows no clock but its own: until a quorum has shown theirs its entries carry the time of the entry before them.
-//! Nobody steps down, and nothing is refused, however the clocks disagree: then time stands still or goes slowly, and what should
+//! A fresh leader has the clocks of those who voted for it. Where they did not show them, because they speak an older version, its
+//! entries carry the time of the entry before them until a quorum has shown theirs. Nobody steps down, and nothing is refused, however the clocks disagree: then time stands still or goes slowly, and what should
 //! have expired is kept a little longer.
 
 use std::collections::BTreeMap;
@@ -61,10 +61,38 @@ impl Raft {
             return own_ms.max(before);
         }
         if reached == 0 {
-            let unconfirmed = if planted::is(Bug::FreshLeaderTrustsItsClock) { own_ms } else { before };
-            return unconfirmed.max(before);
+            return before;
         }
         own_ms.clamp(reached.saturating_sub(bound), reached.saturating_add(bound)).max(before)
+    }
+
+    /// What this node answers to a candidate.
+    pub(crate) fn vote_answer(&self, granted: bool) -> Message {
+        Message::VoteResponse { granted, wall_ms: self.wall_ms }
+    }
+
+    /// A voter shows its wall clock in its answer to this candidate; whoever answers late shows it to the leader that this became.
+    pub(crate) fn on_voters_clock(&mut self, from: NodeId, wall_ms: u64) {
+        match &mut self.role {
+            RoleState::Candidate(candidate) if wall_ms > 0 => {
+                candidate.clocks.insert(from, wall_ms);
+            }
+            RoleState::Leader(leader) if leader.peers.contains_key(&from) => {
+                self.on_clock_shown(from, 0, wall_ms);
+            }
+            RoleState::Candidate(_)
+            | RoleState::Leader(_)
+            | RoleState::Follower(_)
+            | RoleState::PreCandidate(_) => {}
+        }
+    }
+
+    /// The clocks with which a candidate that was elected begins.
+    pub(crate) fn voters_clocks(&self) -> Clocks {
+        let RoleState::Candidate(candidate) = &self.role else { unreachable!("only a candidate is elected") };
+        let shown = |wall_ms| Shown { round: 0, wall_ms, skew_ms: None };
+        let shown = candidate.clocks.iter().map(|(voter, wall_ms)| (*voter, shown(*wall_ms))).collect();
+        Clocks { shown, ..Clocks::default() }
     }
 
     /// What this node answers to a heartbeat of `round`.
@@ -100,7 +128,7 @@ impl Raft {
         // The answer is not older than the last round of the timer that it is not older than. Without that, or with an own clock that has
         // jumped since, nothing is said about the difference.
         let (asked, asked_ms) = leader.clocks.asked;
-        let age_ms = (round >= asked).then(|| own_ms.checked_sub(asked_ms)).flatten();
+        let age_ms = (asked > 0 && round >= asked).then(|| own_ms.checked_sub(asked_ms)).flatten();
         let is_fresh = age_ms.is_some_and(|age_ms| age_ms <= bound / 2);
         let before = leader.clocks.shown.get(&from).and_then(|shown| shown.skew_ms);
         let skew_ms = if is_fresh { Some(difference(wall_ms, own_ms)) } else { before };

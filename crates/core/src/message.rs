@@ -61,6 +61,8 @@ pub enum Message {
     VoteResponse {
         /// Whether the vote was given.
         granted: bool,
+        /// The voter's wall clock in milliseconds since 1970; 0 when it does not know it or does not say it. Not before version 1.
+        wall_ms: u64,
     },
     /// Leader to peer: entries that follow `prev`, or a probe without entries (thesis 3.5).
     AppendRequest {

@@ -118,8 +118,6 @@ pub enum Bug {
     LocalClockInApply,
     /// A leader gives entries the time of its own wall clock, whatever those of the others show.
     LeaderTrustsItsClock,
-    /// A fresh leader gives entries the time of its own wall clock, before the others have shown theirs.
-    FreshLeaderTrustsItsClock,
 }
 
 /// Whether `bug` is planted.

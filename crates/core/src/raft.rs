@@ -300,7 +300,8 @@ impl Raft {
             Message::VoteRequest { forced: false, .. }
                 if term > self.hard_state.term && self.hears_leader() =>
             {
-                return self.send(from, Message::VoteResponse { granted: false });
+                let answer = self.vote_answer(false);
+                return self.send(from, answer);
             }
             Message::PreVoteResponse { granted: false }
             | Message::VoteRequest { .. }
@@ -334,7 +335,10 @@ impl Raft {
             }
             Message::PreVoteResponse { granted } => self.on_pre_vote_refused(from, granted),
             Message::VoteRequest { last, forced: _ } => self.on_vote_request(from, last),
-            Message::VoteResponse { granted } => self.on_vote_response(from, granted),
+            Message::VoteResponse { granted, wall_ms } => {
+                self.on_voters_clock(from, wall_ms);
+                self.on_vote_response(from, granted);
+            }
             Message::AppendRequest { prev, entries, commit } => {
                 self.on_append_request(from, prev, entries, commit)
             }
@@ -357,7 +361,10 @@ impl Raft {
     /// higher term and its leader would ignore each other for ever (etcd #8243).
     fn on_older_term(&mut self, from: NodeId, message: &Message) {
         match message {
-            Message::VoteRequest { .. } => self.send(from, Message::VoteResponse { granted: false }),
+            Message::VoteRequest { .. } => {
+                let answer = self.vote_answer(false);
+                self.send(from, answer);
+            }
             Message::AppendRequest { prev, .. } => {
                 self.send(from, Message::AppendRejected { prev: prev.index, hint: EntryId::ZERO });
             }

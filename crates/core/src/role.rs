@@ -49,6 +49,8 @@ pub(crate) struct Candidate {
     pub(crate) votes: BTreeMap<NodeId, bool>,
     /// The write that carries its own vote, once it was handed out.
     pub(crate) own_vote_write: Option<WriteNumber>,
+    /// What the others' wall clocks showed when they answered. Nobody who showed nothing.
+    pub(crate) clocks: BTreeMap<NodeId, u64>,
 }
 
 /// State of a leader.

@@ -101,9 +101,10 @@ impl Raft {
             RoleState::PreCandidate(PreCandidate { answers }) => {
                 RoleState::PreCandidate(PreCandidate { answers: keys_renamed(answers, name) })
             }
-            RoleState::Candidate(Candidate { votes, own_vote_write }) => {
+            RoleState::Candidate(Candidate { votes, own_vote_write, clocks }) => {
+                let (votes, clocks) = (keys_renamed(votes, name), keys_renamed(clocks, name));
                 let own_vote_write = *own_vote_write;
-                RoleState::Candidate(Candidate { votes: keys_renamed(votes, name), own_vote_write })
+                RoleState::Candidate(Candidate { votes, own_vote_write, clocks })
             }
             RoleState::Leader(leader) => RoleState::Leader(Box::new(leader_renamed(leader, name))),
         };
@@ -197,6 +198,11 @@ impl Raft {
                 out.put_u8(2);
                 put_answers(out, &role.votes);
                 out.put_u64_le(role.own_vote_write.map_or(0, |write| write.0));
+                put_len(out, role.clocks.len());
+                for (node, wall_ms) in &role.clocks {
+                    out.put_u64_le(node.get());
+                    out.put_u64_le(*wall_ms);
+                }
             }
             RoleState::Leader(leader) => {
                 out.put_u8(3);
@@ -257,7 +263,7 @@ impl Envelope {
             Message::PreVoteRequest { last: _ }
             | Message::PreVoteResponse { granted: _ }
             | Message::VoteRequest { last: _, forced: _ }
-            | Message::VoteResponse { granted: _ }
+            | Message::VoteResponse { granted: _, wall_ms: _ }
             | Message::AppendResponse { matched: _ }
             | Message::AppendRejected { prev: _, hint: _ }
             | Message::SnapshotOffer { last: _ }

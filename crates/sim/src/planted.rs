@@ -84,7 +84,6 @@ const BUGS: &[(Bug, Shows)] = &[
     (Bug::KeysExpireByLocalClock, Shows::InRuns),
     (Bug::LocalClockInApply, Shows::InRuns),
     (Bug::LeaderTrustsItsClock, Shows::InRuns),
-    (Bug::FreshLeaderTrustsItsClock, Shows::InRuns),
 ];
 
 /// What the simulator said of a bug.

@@ -304,7 +304,7 @@ impl Cluster {
     /// Puts messages on the network, after a look at what they promise.
     fn put_on_network(&mut self, messages: Vec<Envelope>) {
         for envelope in messages {
-            let vote = if matches!(envelope.message, Message::VoteResponse { granted: true }) {
+            let vote = if matches!(envelope.message, Message::VoteResponse { granted: true, wall_ms: 0 }) {
                 Some(envelope.to)
             } else if matches!(envelope.message, Message::VoteRequest { .. }) {
                 Some(envelope.from)

@@ -35,7 +35,7 @@ fn envelopes() -> Vec<Envelope> {
         Message::PreVoteRequest { last },
         Message::PreVoteResponse { granted: true },
         Message::VoteRequest { last, forced: true },
-        Message::VoteResponse { granted: false },
+        Message::VoteResponse { granted: false, wall_ms: 1_790_000_000_000 },
         Message::AppendRequest { prev: last, entries: entries.clone(), commit: Index(4) },
         Message::AppendRequest { prev: EntryId::ZERO, entries: vec![], commit: Index(0) },
         Message::AppendResponse { matched: Index(1 << 62) },
@@ -199,6 +199,7 @@ fn an_older_format_leaves_out_what_it_has_no_place_for() {
             Message::HeartbeatResponse { round, standing, .. } => {
                 Message::HeartbeatResponse { round, standing, wall_ms: 0, features: 0 }
             }
+            Message::VoteResponse { granted, .. } => Message::VoteResponse { granted, wall_ms: 0 },
             other => other,
         };
         let (mut old, mut new) = (old.freeze(), new.freeze());

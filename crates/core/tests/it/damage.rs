@@ -119,7 +119,7 @@ fn a_damaged_node_votes_by_the_ids_of_its_log_and_never_stands() {
         cluster.heal();
         let sent = cluster.ask(1, 2, term, vote(last));
         cluster.cut(2);
-        sent.iter().any(|sent| sent.message == Message::VoteResponse { granted: true })
+        sent.iter().any(|sent| sent.message == Message::VoteResponse { granted: true, wall_ms: 0 })
     };
     assert!(!answer(&mut cluster, EntryId::new(1, 3), 5), "its log ends with 1:4");
     assert!(answer(&mut cluster, EntryId::new(1, 4), 6));

@@ -116,7 +116,7 @@ fn a_follower_commits_no_more_than_the_request_covers() {
 fn a_heartbeat_never_commits_a_suffix_of_a_deposed_leader() {
     let mut cluster = Cluster::of_terms(&[&[1], &[1], &[1, 2, 2, 2, 2]]);
     cluster.cut(3);
-    cluster.ask(2, 1, 2, Message::VoteResponse { granted: false });
+    cluster.ask(2, 1, 2, Message::VoteResponse { granted: false, wall_ms: 0 });
     cluster.elect(1);
     for _ in 0..3 {
         cluster.propose(1, b"a");

@@ -84,6 +84,7 @@ fn time_stands_still_until_a_quorum_has_shown_its_clocks() {
     let mut cluster = led(3);
     let before = cluster.node(1).written.entries.last().unwrap().timestamp_ms;
     assert_eq!(time_of_entry(&mut cluster, NOON_MS + YEAR_MS), before, "nobody has shown anything");
+    cluster.ask(2, 1, 1, Message::VoteResponse { granted: true, wall_ms: 0 });
     show(&mut cluster, 2, 0, 0);
     assert_eq!(time_of_entry(&mut cluster, NOON_MS + YEAR_MS), before, "0 shows nothing");
     show(&mut cluster, 2, 0, NOON_MS);
@@ -143,4 +144,16 @@ fn a_clock_that_is_off_is_told_once() {
     let status = cluster.raft(1).status();
     let skews: Vec<_> = status.peers.iter().map(|peer| (peer.node, peer.clock_skew_ms)).collect();
     assert_eq!(skews, [(id(2), Some(0)), (id(3), Some(0))]);
+}
+
+/// A leader knows the clocks of those who elected it: no entry of a new cluster has the time of an older one, or none.
+#[test]
+fn a_vote_shows_the_voters_clock() {
+    let mut cluster = Cluster::new(3);
+    for number in 1..=3 {
+        cluster.step(number, Input::Tick { elapsed: 1, wall_ms: NOON_MS });
+    }
+    cluster.elect(1);
+    let noop = &cluster.node(1).written.entries[1];
+    assert_eq!(noop.timestamp_ms, NOON_MS);
 }

@@ -259,7 +259,7 @@ fn s4_a_node_that_knows_of_no_members_votes() {
     let last = EntryId::new(0, 1);
     let sent = cluster.ask(1, 4, 1, Message::VoteRequest { last, forced: false });
     assert_eq!(sent.len(), 1);
-    assert_eq!(sent[0].message, Message::VoteResponse { granted: true });
+    assert_eq!(sent[0].message, Message::VoteResponse { granted: true, wall_ms: 0 });
     cluster.tick(50);
     assert_eq!(cluster.raft(4).term(), Term(1), "and it stands for no election itself");
     assert_eq!(cluster.raft(4).commit_index(), Index(0));

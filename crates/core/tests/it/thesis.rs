@@ -59,7 +59,7 @@ fn s3_3_an_answer_of_an_older_term_is_dropped() {
     cluster.elect(1);
     let before = cluster.raft(1).status();
     for message in [
-        Message::VoteResponse { granted: true },
+        Message::VoteResponse { granted: true, wall_ms: 0 },
         Message::PreVoteResponse { granted: false },
         Message::AppendResponse { matched: Index(99) },
         Message::AppendRejected { prev: Index(2), hint: EntryId::ZERO },
@@ -142,7 +142,7 @@ fn s3_4_a_vote_is_given_to_the_first_candidate_of_a_term_only_also_after_a_resta
     let last = EntryId::new(0, 1);
     let granted = |cluster: &mut Cluster, candidate: u64, term: u64| {
         let answers = cluster.ask(candidate, 3, term, Message::VoteRequest { last, forced: false });
-        matches!(answers[0].message, Message::VoteResponse { granted: true })
+        matches!(answers[0].message, Message::VoteResponse { granted: true, wall_ms: 0 })
     };
     assert!(granted(&mut cluster, 1, 1));
     assert!(!granted(&mut cluster, 2, 1), "the vote of term 1 is gone");
@@ -163,7 +163,7 @@ fn s3_4_a_candidate_leads_with_the_votes_of_a_majority_and_not_before() {
         (3, false, Role::Candidate),
         (4, true, Role::Leader),
     ] {
-        cluster.ask(voter, 1, 1, Message::VoteResponse { granted });
+        cluster.ask(voter, 1, 1, Message::VoteResponse { granted, wall_ms: 0 });
         assert_eq!(cluster.raft(1).role(), role, "after n{voter}");
     }
 }
@@ -172,9 +172,9 @@ fn s3_4_a_candidate_leads_with_the_votes_of_a_majority_and_not_before() {
 fn s3_4_a_candidate_that_a_majority_refused_gives_up() {
     let mut cluster = Cluster::new(3);
     cluster.step(1, Input::Campaign);
-    cluster.ask(2, 1, 1, Message::VoteResponse { granted: false });
+    cluster.ask(2, 1, 1, Message::VoteResponse { granted: false, wall_ms: 0 });
     assert_eq!(cluster.raft(1).role(), Role::Candidate);
-    cluster.ask(3, 1, 1, Message::VoteResponse { granted: false });
+    cluster.ask(3, 1, 1, Message::VoteResponse { granted: false, wall_ms: 0 });
     assert_eq!(cluster.raft(1).role(), Role::Follower);
 }
 
@@ -301,7 +301,7 @@ fn s3_5_figure_7_all_followers_end_with_the_leaders_log() {
     logs.extend(followers);
     let mut cluster = Cluster::of_terms(&logs);
     // The leader was in term 7 when it heard of it, and wins term 8 with the votes of a, b, e and f: c and d hold more.
-    cluster.ask(2, 1, 7, Message::VoteResponse { granted: false });
+    cluster.ask(2, 1, 7, Message::VoteResponse { granted: false, wall_ms: 0 });
     cluster.elect(1);
     assert_eq!(cluster.raft(1).term(), Term(8));
     cluster.tick(4);
@@ -354,7 +354,7 @@ fn s3_6_1_a_vote_goes_only_to_a_log_that_is_at_least_as_new() {
             let expected = if pre_vote {
                 Message::PreVoteResponse { granted }
             } else {
-                Message::VoteResponse { granted }
+                Message::VoteResponse { granted, wall_ms: 0 }
             };
             assert_eq!(answers[0].message, expected, "{last}");
         }
@@ -368,7 +368,7 @@ fn s3_6_2_figure_8_an_entry_of_an_older_term_is_not_committed_by_counting() {
     let mut cluster = Cluster::of_terms(&[&[1, 2], &[1, 2], &[1], &[1], &[1, 3]]);
     // (c): n1 leads term 4 and replicates 2:3 to n3; its own no-op reaches nobody.
     cluster.cut(5);
-    cluster.ask(2, 1, 3, Message::VoteResponse { granted: false });
+    cluster.ask(2, 1, 3, Message::VoteResponse { granted: false, wall_ms: 0 });
     cluster.step(1, Input::Campaign);
     while cluster.raft(1).role() != Role::Leader {
         assert!(cluster.deliver_one());
@@ -387,7 +387,7 @@ fn s3_6_2_figure_8_an_entry_of_an_older_term_is_not_committed_by_counting() {
     cluster.heal();
     cluster.cut(1);
     cluster.network.clear();
-    cluster.ask(4, 5, 4, Message::VoteResponse { granted: false });
+    cluster.ask(4, 5, 4, Message::VoteResponse { granted: false, wall_ms: 0 });
     // The others have not heard a leader for long.
     for number in [2, 3, 4] {
         cluster.step(number, Input::Tick { elapsed: 10, wall_ms: 0 });
@@ -404,7 +404,7 @@ fn s3_6_2_figure_8_an_entry_of_an_older_term_is_not_committed_by_counting() {
 fn s3_6_2_an_entry_of_the_own_term_commits_all_before_it() {
     let mut cluster = Cluster::of_terms(&[&[1, 2], &[1, 2], &[1], &[1], &[1, 3]]);
     cluster.cut(5);
-    cluster.ask(2, 1, 3, Message::VoteResponse { granted: false });
+    cluster.ask(2, 1, 3, Message::VoteResponse { granted: false, wall_ms: 0 });
     cluster.elect(1);
     assert_eq!(cluster.raft(1).commit_index(), Index(4));
     assert_eq!(cluster.node(1).disk.entries[3].payload, Payload::Noop);
@@ -456,7 +456,7 @@ fn s3_8_a_vote_and_an_acknowledgement_wait_for_the_disk() {
     let last = EntryId::new(0, 1);
     assert!(cluster.ask(1, 3, 1, Message::VoteRequest { last, forced: false }).is_empty());
     cluster.persist(3, 1);
-    assert_eq!(cluster.sent()[0].message, Message::VoteResponse { granted: true });
+    assert_eq!(cluster.sent()[0].message, Message::VoteResponse { granted: true, wall_ms: 0 });
 
     let request = Message::AppendRequest { prev: last, entries: vec![entry(1, 2)], commit: Index(0) };
     assert!(cluster.ask(1, 3, 1, request.clone()).is_empty());

@@ -88,7 +88,8 @@ fn s6_2_votes_are_refused_while_a_leader_is_heard() {
             let answers = cluster.ask(2, receiver, 2, message);
             assert!(matches!(
                 answers[0].message,
-                Message::PreVoteResponse { granted: false } | Message::VoteResponse { granted: false }
+                Message::PreVoteResponse { granted: false }
+                    | Message::VoteResponse { granted: false, wall_ms: 0 }
             ));
             assert_eq!(cluster.raft(receiver).term(), Term(1));
         }
@@ -99,7 +100,7 @@ fn s6_2_votes_are_refused_while_a_leader_is_heard() {
     let answers = cluster.ask(2, 3, 2, Message::VoteRequest { last, forced: false });
     assert_eq!(
         (answers[0].term, answers[0].message.clone()),
-        (Term(2), Message::VoteResponse { granted: true })
+        (Term(2), Message::VoteResponse { granted: true, wall_ms: 0 })
     );
 }
 
@@ -280,7 +281,7 @@ fn s9_6_nodes_of_a_lower_term_are_never_stuck_below_a_higher_one() {
     // n1 alone is of term 9, with an old log; n2 and n3 hold more and are of term 2.
     let mut cluster = Cluster::of_terms(&[&[9], &[1, 2], &[1, 2]]);
     let mut other = Cluster::of_terms(&[&[], &[1, 2], &[1, 2]]);
-    other.ask(2, 1, 9, Message::VoteResponse { granted: false });
+    other.ask(2, 1, 9, Message::VoteResponse { granted: false, wall_ms: 0 });
     // With the newest log the high term wins; without it, one of the others does, in a term above it.
     cluster.tick(80);
     assert_eq!(cluster.leaders(), [1]);

@@ -88,7 +88,7 @@ impl Solo {
     pub(crate) fn leader_of(voters: u64, change: impl FnOnce(&mut ReplicaConfig)) -> Solo {
         let mut solo = Solo::new(voters, change);
         solo.turn(vec![Input::Campaign]);
-        let vote = |peer| raft(NodeId::new(peer), 1, Message::VoteResponse { granted: true });
+        let vote = |peer| raft(NodeId::new(peer), 1, Message::VoteResponse { granted: true, wall_ms: 0 });
         solo.turn((2..=voters).map(vote).collect());
         solo.turn(vec![propose(1_000_000, None, 0, false)]);
         while solo.answers.is_empty() {
@@ -374,7 +374,7 @@ fn who_does_not_lead_says_so_to_those_who_forward() {
 fn who_forwarded_is_told_at_once_that_the_leadership_is_lost() {
     let mut solo = Solo::new(3, |_| {});
     solo.turn(vec![Input::Campaign]);
-    solo.turn(vec![raft(PEER, 1, Message::VoteResponse { granted: true })]);
+    solo.turn(vec![raft(PEER, 1, Message::VoteResponse { granted: true, wall_ms: 0 })]);
     let proposals = vec![(Ticket(8), envelope(key(), 5).encode().unwrap(), false)];
     solo.turn(vec![Input::Received { from: PEER, message: PeerMessage::Forward { proposals } }]);
     assert_eq!(solo.replica.status().forwarded_len, 1);
@@ -448,7 +448,7 @@ fn a_leader_that_cannot_read_back_what_it_has_yet_to_apply_gives_way() {
     stored.tail.drain(..2);
     let mut solo = Solo::of(stored, |_| {});
     solo.turn(vec![Input::Campaign]);
-    solo.turn(vec![raft(PEER, 2, Message::VoteResponse { granted: true })]);
+    solo.turn(vec![raft(PEER, 2, Message::VoteResponse { granted: true, wall_ms: 0 })]);
     solo.turn(vec![raft(PEER, 2, Message::AppendResponse { matched: Index(4) })]);
     assert_eq!(solo.fetches, [(Index(1), Index(4))], "the first entries are behind the window");
     let leads = |solo: &Solo| solo.replica.status().raft.role == Role::Leader;

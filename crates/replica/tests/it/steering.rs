@@ -33,7 +33,7 @@ fn reply(from: NodeId, ticket: Ticket, result: Result<ClusterDone, ClusterError>
 fn leader_of_three() -> Solo {
     let mut solo = Solo::new(3, |config| config.proposal_timeout_ticks = 2_000);
     solo.turn(vec![Input::Campaign]);
-    solo.turn(vec![raft(PEER, 1, Message::VoteResponse { granted: true })]);
+    solo.turn(vec![raft(PEER, 1, Message::VoteResponse { granted: true, wall_ms: 0 })]);
     solo.turn(vec![raft(PEER, 1, Message::AppendResponse { matched: Index(2) })]);
     solo.sent.clear();
     solo

@@ -175,7 +175,7 @@ impl Logs {
         let hard_state = shadow.hard_state;
         let durable = match envelope.message {
             Message::VoteRequest { .. } => hard_state.term >= envelope.term,
-            Message::VoteResponse { granted: true } => {
+            Message::VoteResponse { granted: true, .. } => {
                 hard_state.term > envelope.term
                     || hard_state.term == envelope.term && hard_state.vote == Some(envelope.to)
             }
@@ -184,7 +184,7 @@ impl Logs {
                 hard_state.term > envelope.term
                     || hard_state.term == envelope.term && last_index(&shadow.durable) >= matched
             }
-            Message::VoteResponse { granted: false }
+            Message::VoteResponse { granted: false, .. }
             | Message::PreVoteRequest { .. }
             | Message::PreVoteResponse { .. }
             | Message::AppendRequest { .. }

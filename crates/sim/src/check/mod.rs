@@ -191,10 +191,10 @@ impl Checks {
             Message::VoteRequest { .. } => {
                 self.elections.on_vote(envelope.from, envelope.term, envelope.from)
             }
-            Message::VoteResponse { granted: true } => {
+            Message::VoteResponse { granted: true, .. } => {
                 self.elections.on_vote(envelope.from, envelope.term, envelope.to)
             }
-            Message::VoteResponse { granted: false }
+            Message::VoteResponse { granted: false, .. }
             | Message::PreVoteRequest { .. }
             | Message::PreVoteResponse { .. }
             | Message::AppendRequest { .. }

@@ -52,8 +52,8 @@ fn message_line(envelope: &Envelope) -> String {
             format!("append [{}] after {prev}, commit {commit}", ids.join(" "))
         }
         Message::VoteRequest { last, .. } => format!("vote for me, last {last}"),
-        Message::VoteResponse { granted: true } => "vote granted".into(),
-        Message::VoteResponse { granted: false } => "vote refused".into(),
+        Message::VoteResponse { granted: true, .. } => "vote granted".into(),
+        Message::VoteResponse { granted: false, .. } => "vote refused".into(),
         Message::AppendResponse { matched } => format!("holds all up to {matched}"),
         Message::AppendRejected { prev, hint } => format!("lacks {prev}, perhaps from {hint}"),
         Message::Heartbeat { commit, round } => format!("heartbeat {round}, commit {commit}"),

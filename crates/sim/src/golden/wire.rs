@@ -160,7 +160,7 @@ pub fn details(message: &Message, entries_in_words: impl Fn(&[Entry]) -> String)
         | Message::VoteRequest { last, forced: false } => {
             format!("last {last}")
         }
-        Message::PreVoteResponse { granted } | Message::VoteResponse { granted } => {
+        Message::PreVoteResponse { granted } | Message::VoteResponse { granted, .. } => {
             if *granted {
                 "granted".into()
             } else {

@@ -54,6 +54,40 @@ fn a_server_takes_its_settings_from_file_and_flags_and_stops_at_a_signal() {
         let found: serde_json::Value = serde_json::from_str(line).expect("a line is JSON");
         assert_eq!(found["state"], "good", "{line}");
     }
+    inspect.check(0, &["out:CLOSED:0 stopped in order", "out:NODE:0 node n1", "out:PEERS:0 0 peers met"]);
+    damage_is_named(&data);
+}
+
+/// `log inspect` on a stopped node whose files were damaged one after the other: each is named, and the exit code says so.
+fn damage_is_named(data: &str) {
+    let json =
+        |code: i32| quorate(&["log", "inspect", data, "--entries", "-o", "json"]).check(code, &[]).json();
+    let whole = json(0);
+    assert_eq!(whole["totals"]["lost_entries"], 0, "{whole:#}");
+    let findings = whole["findings"].as_array().expect("all findings are in one document");
+    let command =
+        findings.iter().rfind(|one| one["what"].as_str().is_some_and(|w| w.starts_with("command ")));
+    let command = command.expect("a command was proposed");
+    let text = |key: &str| command[key].as_str().expect("text").to_owned();
+    let offset = usize::try_from(command["offset"].as_u64().expect("a number")).expect("it fits");
+    let flip = |name: &str, at: usize| {
+        let path = format!("{data}/{name}");
+        let mut bytes = std::fs::read(&path).expect("the file is there");
+        bytes[at] ^= 1;
+        std::fs::write(&path, bytes).expect("the node is stopped");
+    };
+    flip(&text("file"), offset + 50);
+    let id = text("what").split([' ', ',']).nth(1).expect("its id").to_owned();
+    let run = quorate(&["log", "inspect", data]);
+    run.check(1, &[&format!("out:DAMAGED (repairable) entry {id} is lost here"), "err:asks its peers"]);
+    assert_eq!(json(1)["totals"]["lost_entries"], 1);
+
+    flip("LOG", 30);
+    flip("PEERS", 30);
+    std::fs::remove_file(format!("{data}/NODE")).expect("the file is there");
+    let words =
+        ["out:NODE:0 DAMAGED", "out:PEERS:0 DAMAGED", "out:LOG:0 DAMAGED", "err:quorate cluster remove"];
+    quorate(&["log", "inspect", data]).check(1, &words);
 }
 
 /// A node is started with nothing but the address of a member, finds the others by itself, and is removed again.

@@ -2,7 +2,8 @@
 //! and no start is unsafe. The folders are written by the log on the operating system's disk, with rotation, truncation, votes,
 //! snapshots, compaction and installs; the oracle knows what was acknowledged.
 //!
-//! `cargo test -p quorate-log --test it damaged_files -- --nocapture` prints how each kind of damage ended.
+//! `cargo test -p quorate-log --test it damaged_files -- --nocapture` prints how each kind of damage ended. `QUORATE_DAMAGES=20` in front
+//! of it does twenty times as much, with other seeds too.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -222,7 +223,8 @@ impl Table {
 /// Damages folders and starts on them; `damages` at once. Panics at the first silent loss or unsafe start.
 fn run(folders: &[Folder], runs: u64, damages: usize, seed: u64) -> Table {
     let (mut table, place) = (Table::default(), Place::new());
-    let (mut done, mut tried) = (0, 0);
+    let times = std::env::var("QUORATE_DAMAGES").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
+    let (mut done, mut tried, runs) = (0, 0, runs * times);
     while done < runs {
         tried += 1;
         let mut rng = Rng::stream(seed * 1_000_000 + tried, "damage");
@@ -300,7 +302,8 @@ fn after_a_crash_only_what_the_disk_took_back_at_the_very_end_is_not_found_out()
     let folders = folders(false);
     let table = run(&folders, 400, 1, 3);
     table.print("400 single damages to nodes that were killed");
-    assert!(table.of("TakenBack") < 40, "{}", table.of("TakenBack"));
+    let (back, all) = (table.of("TakenBack"), table.0.values().sum::<u64>());
+    assert!(back > 0 && back * 10 < all, "{back} of {all}");
 }
 
 /// The oracle can fail: folders as logs would leave them that cut, skip or forget.

@@ -85,12 +85,12 @@ impl SmallDisk {
         self.mount_device()
     }
 
-    /// Takes all the space that is left, with a file that [`SmallDisk::free`] removes.
+    /// Takes all the space that is left, and what has become free since, with a file that [`SmallDisk::free`] removes.
     ///
     /// # Errors
     /// When the file cannot be made.
     pub fn fill(&self) -> Result<()> {
-        let mut filler = File::create(self.filler())?;
+        let mut filler = File::options().create(true).append(true).open(self.filler())?;
         let zeros = vec![0; 4096];
         let full = |error: &std::io::Error| error.kind() == std::io::ErrorKind::StorageFull;
         loop {

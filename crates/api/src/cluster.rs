@@ -35,6 +35,12 @@ pub struct Member {
     /// Whether it gave way as an unfit leader a short time ago, and lets others lead for a while.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resting: bool,
+    /// Whether it was removed from the cluster, as it knows itself; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
+    /// Whether its disk is full, so that it takes no proposals; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disk_full: bool,
     /// Its term.
     pub term: u64,
     /// The last index of its log.

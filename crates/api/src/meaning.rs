@@ -113,6 +113,8 @@ pub enum ProblemCode {
     InvalidDefinition,
     /// A queue is full: try again later.
     Overloaded,
+    /// The disk of the node is full: another node may take it, and this one will once there is room.
+    DiskFull,
     /// Not in this version; named, never answered as if it were.
     NotSupported,
     /// No leader is known or reachable at the moment.
@@ -213,7 +215,7 @@ impl ProblemCode {
             ProblemCode::InvalidDefinition => of(422, Exit::Error),
             ProblemCode::Overloaded => of(429, Exit::Unavailable),
             ProblemCode::NotSupported => of(501, Exit::Error),
-            ProblemCode::NoLeader | ProblemCode::Stopping | ProblemCode::NotReady => {
+            ProblemCode::NoLeader | ProblemCode::DiskFull | ProblemCode::Stopping | ProblemCode::NotReady => {
                 of(503, Exit::Unavailable)
             }
             ProblemCode::TimedOut | ProblemCode::Forgotten | ProblemCode::SessionUnknown => {

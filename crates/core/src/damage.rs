@@ -85,6 +85,24 @@ impl Damage {
         }
     }
 
+    /// All up to here is on the disk or in a write under way as far as damage goes.
+    pub(crate) fn written_through(&self) -> Index {
+        match self.holes.iter().find(|hole| !matches!(hole.cure, Cure::Written(_))) {
+            _ if self.state_lost => Index(0),
+            Some(hole) => hole.id.index.prev(),
+            None => Index(u64::MAX),
+        }
+    }
+
+    /// The disk had no room for write `from` and those after it: what they carried is missing again, and is asked for anew.
+    pub(crate) fn on_refused(&mut self, from: WriteNumber) {
+        for hole in &mut self.holes {
+            if matches!(hole.cure, Cure::Written(write) if write >= from) {
+                hole.cure = Cure::Missing;
+            }
+        }
+    }
+
     /// The entries whose bytes are missing, in log order.
     pub(crate) fn missing(&self) -> impl Iterator<Item = EntryId> {
         self.holes.iter().filter(|hole| hole.cure == Cure::Missing).map(|hole| hole.id)

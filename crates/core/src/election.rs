@@ -24,6 +24,7 @@ impl Raft {
         self.wall_ms = wall_ms;
         self.on_fitness_tick(elapsed);
         self.on_repair_tick(elapsed);
+        self.on_pause_tick(elapsed);
         match &mut self.role {
             RoleState::Leader(_) => return self.on_leader_tick(elapsed),
             RoleState::Follower(follower) => {
@@ -47,7 +48,7 @@ impl Raft {
             // The own vote is not durable yet. Another term would not make the disk faster, only the terms higher.
             return;
         }
-        if self.may_campaign() && !self.lets_others_stand() {
+        if self.may_campaign() && !self.is_paused() && !self.lets_others_stand() {
             self.pre_campaign();
         } else {
             self.become_follower(None, "the election timer fired");
@@ -177,7 +178,7 @@ impl Raft {
             RoleState::Leader(_) => true,
             RoleState::Follower(_) | RoleState::PreCandidate(_) => false,
         };
-        if !waits && self.may_campaign() {
+        if !waits && self.may_campaign() && !self.is_paused() {
             self.campaign(true);
         }
     }
@@ -186,7 +187,7 @@ impl Raft {
     /// term, and the asker adopts it if it is higher: without that, nodes of a lower term could never get out of it.
     pub(crate) fn on_pre_vote_request(&mut self, from: NodeId, term: Term, last: EntryId) {
         let hears_leader = self.hears_leader() && !planted::is(Bug::PreVoteWhileLeaderLives);
-        let granted = term > self.hard_state.term && last >= self.log.last() && !hears_leader;
+        let granted = term > self.hard_state.term && last >= self.binding_last() && !hears_leader;
         self.send(from, Message::PreVoteResponse { granted });
         if granted {
             let envelope = self.out.send.last_mut().expect("it was pushed just now");
@@ -232,7 +233,7 @@ impl Raft {
             None => self.leader().is_none(),
             Some(voted_for) => voted_for == from,
         };
-        if !free || (last < self.log.last() && !planted::is(Bug::VoteForOlderLog)) {
+        if !free || (last < self.binding_last() && !planted::is(Bug::VoteForOlderLog)) {
             let answer = self.vote_answer(false);
             self.send(from, answer);
             return;

@@ -128,7 +128,7 @@ impl Raft {
             priority: self.config.priority,
             disk_ticks: u32::try_from(disk_ticks).unwrap_or(u32::MAX),
             rests: self.fitness.rest.lasts(),
-            full: self.log.is_full(),
+            full: self.takes_nothing(),
         }
     }
 

@@ -36,7 +36,7 @@ impl Raft {
     /// the request brings is appended; only an entry that contradicts it is cut away, with all behind it. A request that is
     /// late brings what is here already and changes nothing.
     ///
-    /// A node whose window is full takes nothing and does not answer what it cannot take. Any answer would make the leader
+    /// A node whose window or disk is full takes nothing and does not answer what it cannot take. Any answer would make the leader
     /// send the same again at once, and both would do nothing else; so the leader asks with its next heartbeat.
     pub(crate) fn on_append_request(
         &mut self,
@@ -51,7 +51,7 @@ impl Raft {
         }
         self.hear_leader(from);
         if prev.index >= self.log.base().index && self.log.term_at(prev.index) != Some(prev.term) {
-            if prev.index > self.log.last().index && self.log.is_full() {
+            if prev.index > self.log.last().index && self.takes_nothing() {
                 return;
             }
             let hint = self.log.last_at_or_below(prev);
@@ -86,9 +86,12 @@ impl Raft {
                     continue;
                 }
                 assert!(id.index > self.commit, "what is committed is never truncated");
+                if self.is_paused() {
+                    break;
+                }
                 self.log.truncate(id.index);
                 self.out.facts.push(Fact::Truncated { from: id.index });
-            } else if self.log.is_full() {
+            } else if self.takes_nothing() {
                 // The disk or the state machine does not keep up. What was taken before this entry is acknowledged.
                 break;
             }
@@ -103,6 +106,11 @@ impl Raft {
         }
         assert!(covered >= prev.index, "a request covers at least what it builds on");
         covered
+    }
+
+    /// Whether there is no room for more entries: in the window, or on the disk.
+    pub(crate) fn takes_nothing(&self) -> bool {
+        self.log.is_full() || self.is_paused()
     }
 
     /// Why no correct leader sends such a request, if so. What comes from the wire must not reach an assertion.

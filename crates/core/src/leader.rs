@@ -25,6 +25,8 @@ impl Raft {
             && uncommitted_bytes.saturating_add(command.len()) > self.config.uncommitted_bytes_max;
         let refusal = if !matches!(self.role, RoleState::Leader(_)) {
             Refusal::NotLeader { leader: self.leader() }
+        } else if self.must_not_lead() {
+            Refusal::DiskFull
         } else if self.successor().is_some() && !planted::is(Bug::ProposalsTakenWhileHandingOver) {
             Refusal::HandingOver
         } else if command.len() > self.config.command_bytes_max {

@@ -99,6 +99,8 @@ mod transfer;
 
 mod follower;
 
+mod pause;
+
 mod install;
 
 mod damage;

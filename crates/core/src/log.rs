@@ -50,6 +50,8 @@ pub(crate) struct WriteUnderWay {
     /// The disk is equal to the log up to here once the write is durable. A truncation lowers it in all writes under way:
     /// what they carry above was overtaken, and an entry of the same index that comes later is in a later write.
     pub(crate) through: Index,
+    /// Whether it carries more than term and vote.
+    pub(crate) carries_log: bool,
 }
 
 impl Log {
@@ -350,19 +352,52 @@ impl Log {
         self.damage.begin_write(number)
     }
 
-    /// Hands out the entries that no write has carried, as part of write `number`.
-    pub(crate) fn begin_write(&mut self, number: WriteNumber) -> Vec<Entry> {
+    /// Hands out the entries that no write has carried, as part of write `number`: all of them, or about as many bytes as are given
+    /// and at least one. `installs` says whether the write carries a snapshot.
+    pub(crate) fn begin_write(
+        &mut self,
+        number: WriteNumber,
+        bytes_max: Option<usize>,
+        installs: bool,
+    ) -> Vec<Entry> {
         assert!(self.writes.back().is_none_or(|write| write.number < number), "numbers of writes only rise");
-        let entries = if self.has_unwritten() {
+        let mut entries = Vec::new();
+        if self.has_unwritten() {
             assert!(self.unwritten >= self.window_first(), "what is not written is in memory");
-            let skip = self.window_position(self.unwritten);
-            self.window.range(skip..).cloned().collect()
-        } else {
-            Vec::new()
-        };
-        self.unwritten = self.last.index.next();
-        self.writes.push_back(WriteUnderWay { number, through: self.last.index });
+            let bytes_max = bytes_max.unwrap_or(usize::MAX);
+            let wanted = self.entries(self.unwritten, self.last.index, bytes_max);
+            entries = wanted.expect("what is not written is in memory");
+        }
+        let through = entries.last().map_or(self.last.index, |entry| entry.id.index);
+        self.unwritten = through.next();
+        let carries_log = installs || !entries.is_empty();
+        self.writes.push_back(WriteUnderWay { number, through, carries_log });
         entries
+    }
+
+    /// Write `number` carries term and vote only: what the log waits for goes on waiting.
+    pub(crate) fn begin_write_without(&mut self, number: WriteNumber) {
+        assert!(self.writes.back().is_none_or(|write| write.number < number), "numbers of writes only rise");
+        let through = self.written_through();
+        self.writes.push_back(WriteUnderWay { number, through, carries_log: false });
+    }
+
+    /// The disk had no room for write `from`: neither it nor any later one is carried out, and what they carried waits again.
+    /// Returns whether that write carried more than term and vote.
+    pub(crate) fn on_refused(&mut self, from: WriteNumber) -> bool {
+        let refused = self.writes.iter().find(|write| write.number == from);
+        let carried_log = refused.expect("a write that is refused is under way").carries_log;
+        self.writes.truncate(self.writes.partition_point(|write| write.number < from));
+        self.damage.on_refused(from);
+        self.unwritten = self.written_through().max(self.base.index).next();
+        assert!(self.unwritten <= self.last.index.next(), "what waits for its write is in the log");
+        carried_log
+    }
+
+    /// All up to here is on disk, or on its way there.
+    pub(crate) fn written_through(&self) -> Index {
+        let under_way = self.writes.back().map_or(Index(0), |write| write.through);
+        self.persisted.max(under_way)
     }
 
     /// All writes up to `number` are durable. Returns whether that is news.

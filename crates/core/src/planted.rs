@@ -62,6 +62,10 @@ pub enum Bug {
     UnfitNodeTakesTheLeadBack,
     /// A node of priority 0 stands for election like any other.
     PriorityZeroElected,
+    /// A node whose disk is full acknowledges entries that it could not write.
+    PausedNodeAcknowledges,
+    /// A leader whose disk is full goes on leading and takes proposals.
+    PausedNodeLeads,
     /// A membership is in force only when it is committed.
     MembershipUsedWhenCommitted,
     /// A node that starts forgets the memberships behind the first one.

@@ -9,6 +9,7 @@ use crate::fitness::{Fitness, slow_disk_ticks};
 use crate::invariants;
 use crate::log::Log;
 use crate::message::{Envelope, Message};
+use crate::pause::Pause;
 use crate::planted::{self, Bug};
 use crate::quorum;
 use crate::ready::{Barrier, ChangeEnd, Fact, Fetch, Input, Ready, Refusal, TransferEnd, Write};
@@ -37,6 +38,14 @@ pub struct Raft {
     pub(crate) snapshot: EntryId,
     /// The received snapshot behind which the log begins anew with the next write.
     pub(crate) install: Option<SnapshotMeta>,
+    /// The same once a write carries it, until that write is durable: a disk without room refuses it.
+    pub(crate) installing: Option<(WriteNumber, SnapshotMeta)>,
+    /// The disk is full.
+    pub(crate) pause: Option<Pause>,
+    /// A write was refused, and none has been handed out since that was heard.
+    pub(crate) anew: bool,
+    /// The last write that carried term and vote.
+    pub(crate) hard_state_write: WriteNumber,
     /// Invariant: never falls, at most the last entry.
     pub(crate) commit: Index,
     /// Invariant: never falls, at most `commit`.
@@ -117,6 +126,10 @@ impl Raft {
             snapshot,
             install: None,
             commit,
+            installing: None,
+            pause: None,
+            anew: false,
+            hard_state_write: WriteNumber(0),
             applied: snapshot.index,
             role: RoleState::Follower(Follower::default()),
             fitness: Fitness::default(),
@@ -154,6 +167,7 @@ impl Raft {
             }
             Input::ReadIndex { ticket } => self.on_read_index(ticket),
             Input::Persisted(number) => self.on_persisted(number),
+            Input::NoRoom { from } => self.on_no_room(from),
             Input::Applied(index) => self.on_applied(index),
             Input::Fetched { peer, entries } => self.on_fetched(peer, entries),
             Input::FetchedForRepair { peer, entries } => self.on_fetched_for_repair(peer, entries),
@@ -179,7 +193,12 @@ impl Raft {
         if planted::is(Bug::PromiseBeforeFsync) {
             self.out.send.append(&mut self.out.promises);
         }
-        let promises = std::mem::take(&mut self.out.promises);
+        let mut promises = std::mem::take(&mut self.out.promises);
+        let writes_log = self.may_write_log() && self.log_waits();
+        let writes_hard_state = self.hard_state_is_new && self.may_write_hard_state();
+        if !writes_log {
+            self.cap_promises(&mut promises);
+        }
         let Outbox {
             mut send,
             promises: _,
@@ -194,8 +213,7 @@ impl Raft {
             changes,
             facts,
         } = std::mem::take(&mut self.out);
-        let has_new = self.install.is_some() || self.log.has_unwritten() || self.log.damage().has_unwritten();
-        let write = if self.hard_state_is_new || has_new {
+        let write = if writes_log || writes_hard_state {
             Some(self.begin_write(promises))
         } else if !promises.is_empty() && self.log.writes_under_way() > 0 {
             // Nothing new to write, but the promises may rest on a write that is under way. Writes are carried out in
@@ -224,21 +242,48 @@ impl Raft {
     }
 
     /// Hands out all that is not on its way to the disk, with the messages that wait for it.
-    fn begin_write(&mut self, promises: Vec<Envelope>) -> Write {
+    fn begin_write(&mut self, mut promises: Vec<Envelope>) -> Write {
         self.write_number = WriteNumber(self.write_number.0.checked_add(1).expect("writes are never 2^64"));
         let number = self.write_number;
-        let mut hard_state = std::mem::take(&mut self.hard_state_is_new).then_some(self.hard_state);
+        let writes_log = self.may_write_log();
+        let mut hard_state = None;
+        if self.may_write_hard_state() && std::mem::take(&mut self.hard_state_is_new) {
+            hard_state = Some(self.hard_state);
+            self.hard_state_write = number;
+        }
         if planted::is(Bug::VoteNotPersisted) {
             hard_state = hard_state.map(|hard_state| HardState { vote: None, ..hard_state });
         }
         if let RoleState::Candidate(candidate) = &mut self.role {
             candidate.own_vote_write.get_or_insert(number);
         }
-        let repaired = self.log.take_repaired(number);
-        let entries = self.log.begin_write(number);
-        let install = self.install.take();
-        let barrier = Barrier::new(number, promises);
-        Write { number, hard_state, install, repaired, entries, barrier }
+        let mut entries = Vec::new();
+        let mut install = None;
+        let mut repaired = Vec::new();
+        if writes_log {
+            install = self.install.take();
+            repaired = self.log.take_repaired(number);
+            self.installing = install.clone().map(|meta| (number, meta)).or(self.installing.take());
+            // What tries a full disk again is no larger than what was refused.
+            let bytes_max = self.pause.map(|_| self.config.append_bytes_max);
+            let carries_more = install.is_some() || !repaired.is_empty();
+            entries = self.log.begin_write(number, bytes_max, carries_more);
+            if carries_more || !entries.is_empty() || hard_state.is_some() {
+                self.on_trial(number);
+            }
+        } else {
+            self.log.begin_write_without(number);
+        }
+        self.cap_promises(&mut promises);
+        Write {
+            number,
+            after_refusal: std::mem::take(&mut self.anew),
+            hard_state,
+            install,
+            repaired,
+            entries,
+            barrier: Barrier::new(number, promises),
+        }
     }
 
     /// All writes up to `number` are durable: the own vote may count, the leader's own copies may count, more may be applied.
@@ -248,6 +293,7 @@ impl Raft {
             return;
         }
         self.on_disk_answered();
+        self.on_room(number);
         self.log.evict(self.applied);
         match &mut self.role {
             RoleState::Candidate(_) => self.on_own_vote_persisted(number),
@@ -470,7 +516,8 @@ impl Raft {
                 self.election_due_ticks.saturating_sub(self.election_elapsed_ticks)
             }
         };
-        self.repair_deadline_ticks().map_or(left, |repair| repair.min(left)).max(1)
+        let due = [self.repair_deadline_ticks(), self.next_pause_ticks()];
+        due.into_iter().flatten().fold(left, u64::min).max(1)
     }
 
     /// Entries from `from` up to `through`, at most `bytes_max` bytes but at least one entry if there is any. `None` when
@@ -493,6 +540,7 @@ impl Raft {
             applied: self.applied,
             base: self.log.base(),
             snapshot: self.snapshot,
+            paused: self.is_paused(),
             window_bytes: self.log.window_bytes(),
             standing: self.standing(),
             damaged_len: self.log.damage().len() as u64,

@@ -39,6 +39,12 @@ pub enum Input {
     },
     /// All writes up to this number are durable.
     Persisted(WriteNumber),
+    /// The disk had no room for this write: neither it nor any later one that was handed out so far is carried out, and the log is as it
+    /// was before it. Whoever carries out writes drops them until one comes that says [`Write::after_refusal`].
+    NoRoom {
+        /// The first write that is not carried out.
+        from: WriteNumber,
+    },
     /// The state machine has applied all up to this index: the window in memory may let go of it.
     Applied(Index),
     /// The answer to a [`Fetch`]: entries read back from the log, for a peer behind the window in memory.
@@ -132,6 +138,9 @@ pub struct Ready {
 pub struct Write {
     /// The number of this write: one more than that of the write before.
     pub number: WriteNumber,
+    /// It is the first one since this node heard that an earlier one was refused ([`Input::NoRoom`]): what was handed out before it and
+    /// not carried out never is.
+    pub after_refusal: bool,
     /// Term and vote, if they changed.
     pub hard_state: Option<HardState>,
     /// The received snapshot that is used from now on. If the log holds the entry with which it ends, what stands behind that entry stays:
@@ -226,6 +235,8 @@ pub enum Refusal {
     },
     /// This node is handing its leadership over: another one will lead within an election timeout, or this one goes on.
     HandingOver,
+    /// The disk of this node is full: it gives up the leadership.
+    DiskFull,
     /// Too many bytes wait for their commit.
     Overloaded,
     /// The command is larger than `Config::command_bytes_max`.
@@ -334,6 +345,10 @@ pub enum Fact {
         /// Who was to lead.
         to: NodeId,
     },
+    /// The disk is full: this node takes no entries and does not lead until there is room.
+    Paused,
+    /// There is room on the disk again.
+    Resumed,
     /// Entries from here on were replaced by a newer leader's. Never at or below the commit index.
     Truncated {
         /// The first entry that went.

@@ -16,6 +16,7 @@ use crate::fitness::Fitness;
 use crate::log::Log;
 use crate::log_time::Clocks;
 use crate::message::{Envelope, Message};
+use crate::pause::Pause;
 use crate::progress::{Progress, Sending};
 use crate::raft::{Outbox, Raft};
 use crate::repair::Repair;
@@ -132,6 +133,7 @@ impl Raft {
         } = *self;
         assert!(self.install.is_none(), "the state is looked at between turns");
         assert!(self.repair == Repair::default() && self.log.damage().is_none(), "no disk is damaged here");
+        assert!(self.pause.is_none(), "no explorer fills disks");
         config.node = name(config.node);
         log.rename(name);
         Raft {
@@ -153,6 +155,10 @@ impl Raft {
             snapshot: self.snapshot,
             install: None,
             repair: Repair::default(),
+            installing: None,
+            pause: None,
+            anew: self.anew,
+            hard_state_write: self.hard_state_write,
             out: Outbox::default(),
         }
     }
@@ -179,6 +185,9 @@ impl Raft {
             out.put_u64_le(word);
         }
         out.put_u8(u8::from(self.reading_back));
+        for number in self.pause.into_iter().flat_map(Pause::numbers) {
+            out.put_u64_le(number);
+        }
         assert!(self.install.is_none(), "the state is looked at between turns");
         assert!(self.repair == Repair::default() && self.log.damage().is_none(), "no disk is damaged here");
         put_id(out, self.snapshot);

@@ -55,6 +55,8 @@ pub struct Status {
     pub base: EntryId,
     /// The last entry that its newest snapshot covers, or [`EntryId::ZERO`].
     pub snapshot: EntryId,
+    /// Its disk is full: it takes no entries until there is room.
+    pub paused: bool,
     /// How many bytes of recent entries it holds in memory.
     pub window_bytes: usize,
     /// How fit it is to lead.
@@ -116,6 +118,6 @@ impl fmt::Display for Status {
         if self.state_lost {
             write!(f, "  state lost")?;
         }
-        Ok(())
+        if self.paused { write!(f, "  disk full") } else { Ok(()) }
     }
 }

@@ -5,6 +5,7 @@
 //! time that there is: if the other has not taken over by then, the leader goes on as if nothing had been.
 
 use crate::message::Message;
+use crate::pause::DISK_FULL;
 use crate::planted::{self, Bug};
 use crate::progress::Progress;
 use crate::raft::Raft;
@@ -41,7 +42,7 @@ impl Raft {
 
     /// Who shall lead, or why nobody can be asked to. The one with the longest log needs the least time, and among equals
     /// the one that was heard last is the least likely to be gone.
-    fn transfer_target(&self, to: Option<NodeId>) -> Result<NodeId, TransferRefusal> {
+    pub(crate) fn transfer_target(&self, to: Option<NodeId>) -> Result<NodeId, TransferRefusal> {
         let RoleState::Leader(leader) = &self.role else {
             return Err(TransferRefusal::NotLeader { leader: self.leader() });
         };
@@ -57,7 +58,8 @@ impl Raft {
             None => {
                 let timeout = self.config.election_timeout_ticks;
                 let is_fit = |(node, progress): &(&NodeId, &Progress)| {
-                    membership.voters.contains(node) && progress.silent_ticks < timeout
+                    let full = progress.standing.is_some_and(|standing| standing.full);
+                    membership.voters.contains(node) && progress.silent_ticks < timeout && !full
                 };
                 let rank = |(node, progress): &(&NodeId, &Progress)| {
                     (progress.matched(), std::cmp::Reverse(progress.silent_ticks), std::cmp::Reverse(**node))
@@ -104,7 +106,9 @@ impl Raft {
             leader.transfer = None;
             leader.watch.giving_way = None;
             self.out.transfers.extend(ticket.map(|ticket| (ticket, TransferEnd::GivenUp { to })));
-            if self.may_campaign() {
+            if self.is_paused() {
+                self.become_follower(None, DISK_FULL);
+            } else if self.may_campaign() {
                 self.out.facts.push(Fact::LeadsOn { to });
             } else {
                 self.become_follower(None, "it was removed");

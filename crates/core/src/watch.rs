@@ -179,7 +179,7 @@ impl Raft {
     }
 
     /// Begins to hand over without having been asked.
-    fn give_way(&mut self, to: NodeId, reason: &'static str) {
+    pub(crate) fn give_way(&mut self, to: NodeId, reason: &'static str) {
         let RoleState::Leader(leader) = &mut self.role else { unreachable!("only a leader gives way") };
         assert!(leader.transfer.is_none(), "one transfer at a time");
         let Leader { transfer, watch, .. } = &mut **leader;

@@ -51,6 +51,7 @@ impl<D: Disk> Log<D> {
     /// before the first one that the log still holds: whole segments go, so it is `through` at most.
     ///
     /// # Errors
+    /// [`LogError::Full`] if there is no space to note where the log begins: then no segment is gone, and it may be tried again.
     /// [`LogError::Io`]; then every later call fails with [`LogError::Poisoned`].
     ///
     /// # Panics
@@ -59,7 +60,7 @@ impl<D: Disk> Log<D> {
         self.check_healthy()?;
         self.begin_changes()?;
         let compacted = self.compact_with(through, keep);
-        self.poisoned = compacted.is_err();
+        self.poisoned = matches!(&compacted, Err(error) if !matches!(error, LogError::Full { .. }));
         compacted
     }
 
@@ -70,6 +71,14 @@ impl<D: Disk> Log<D> {
             newest.is_some_and(|newest| newest.index >= through),
             "the log is cut behind a snapshot only"
         );
+        // First what is only removed: on a full disk it makes the room for the file LOG.
+        for (last, origin) in snapshots {
+            if Some(last) != newest && !keep.contains(&last) {
+                let name = file_name(last, origin);
+                let removed = self.dir.disk().remove(&name);
+                removed.map_err(|error| LogError::io("cannot remove", &name, error))?;
+            }
+        }
         if let Some((place, base)) = self.first_to_keep(through) {
             let first_segment = self.marks[place].segment;
             let LogOptions { cluster, group, .. } = self.options;
@@ -80,13 +89,6 @@ impl<D: Disk> Log<D> {
                 removed.map_err(|error| LogError::io("cannot remove", &name, error))?;
             }
             self.index.compact(base);
-        }
-        for (last, origin) in snapshots {
-            if Some(last) != newest && !keep.contains(&last) {
-                let name = file_name(last, origin);
-                let removed = self.dir.disk().remove(&name);
-                removed.map_err(|error| LogError::io("cannot remove", &name, error))?;
-            }
         }
         if let Some(newest) = newest {
             meeting::remove_aside(self.dir.disk(), newest)?;
@@ -115,6 +117,9 @@ impl<D: Disk> Log<D> {
     /// Uses the snapshot that has arrived from a peer. If the log holds the entry with which it ends, what stands behind stays, because this
     /// node has promised it, and what is damaged before it is not missed any more: true if so. Else the log begins anew behind the
     /// snapshot: all that it holds goes, and `hard_state` stays.
+    ///
+    /// Without space for the new segment the old log stays in use: it still takes term and vote. A crash then leaves what any crash
+    /// in here does, and another attempt goes on where this one ended.
     pub(crate) fn install(&mut self, meta: &SnapshotMeta, hard_state: HardState) -> Result<bool, LogError> {
         assert!(hard_state.term >= meta.last.term, "the term of a node is at least that of its last entry");
         incoming::adopt(self.dir.disk(), meta)?;
@@ -126,7 +131,12 @@ impl<D: Disk> Log<D> {
         }
         let anew =
             Anew { base: meta.last, segment: self.end.segment + 1, batch: self.next_batch, hard_state };
-        let (file, len) = begin_anew(self.dir.disk(), &self.options, anew)?;
+        let begun = begin_anew(self.dir.disk(), &self.options, anew);
+        if matches!(begun, Err(LogError::Full { .. })) {
+            // The segment, if it was made, was not named in the file LOG: nobody asks for it.
+            let _ = self.dir.disk().remove(&segment_name(anew.segment));
+        }
+        let (file, len) = begun?;
         for mark in self.marks.drain(..) {
             let name = segment_name(mark.segment);
             self.dir.disk().remove(&name).map_err(|error| LogError::io("cannot remove", &name, error))?;

@@ -23,15 +23,16 @@ pub enum LogError {
         "the log takes no more writes, because an earlier one failed: restart the node, so that it reads what the disk really holds"
     )]
     Poisoned,
-    /// No space for the next segment. Nothing was written and the log is as before: once space is free, the same write may
-    /// be tried again. Space for hard state is kept in reserve.
+    /// No space for a file: the next segment of the log, a snapshot, or a small file that is replaced. What stood there before is as it
+    /// was, and what was begun is removed: once space is free, the same may be tried again. Space for hard state is kept in reserve.
     #[error(
-        "the disk is full: no space to preallocate {file} ({bytes} bytes): free some space on the file system of the data folder"
+        "the disk is full: no space for {file}{}: free some space on the file system of the data folder",
+        if *.bytes == 0 { String::new() } else { format!(" ({bytes} bytes)") }
     )]
     Full {
         /// The file that could not be made.
         file: String,
-        /// How many bytes it needs.
+        /// How many bytes it needs, 0 if that is not known.
         bytes: u64,
     },
     /// The entries that were to be read have been compacted since it was planned to read them: a snapshot holds what they did.
@@ -136,6 +137,14 @@ impl LogError {
     /// Makes an [`LogError::Io`] of what `action` on `file` met.
     pub(crate) fn io(action: &'static str, file: &str, source: io::Error) -> LogError {
         LogError::Io { action, file: file.to_owned(), source }
+    }
+
+    /// The same for a file that grows: a disk without space for it is [`LogError::Full`].
+    pub(crate) fn of_growing(action: &'static str, file: &str, source: io::Error) -> LogError {
+        if [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&source.kind()) {
+            return LogError::Full { file: file.to_owned(), bytes: 0 };
+        }
+        LogError::io(action, file, source)
     }
 
     /// Makes an [`LogError::Corrupt`].

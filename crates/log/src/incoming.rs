@@ -28,10 +28,10 @@ impl<D: Disk + Clone> Incoming<D> {
     ///
     /// # Errors
     /// [`LogError::Corrupt`], [`LogError::OtherCluster`], [`LogError::NewerFormat`] if the header is not one that this node can use: then
-    /// nothing has changed. [`LogError::Io`].
+    /// nothing has changed. [`LogError::Full`]: then what had come before is kept. [`LogError::Io`].
     pub fn begin(disk: &D, options: SnapshotOptions, first: &Bytes) -> Result<Incoming<D>, LogError> {
         let header = Header::decode(INCOMING_FILE, first, &options)?;
-        let failed = |error| LogError::io("cannot write", INCOMING_FILE, error);
+        let failed = |error| LogError::of_growing("cannot write", INCOMING_FILE, error);
         match disk.open(INCOMING_FILE) {
             Ok(file) => {
                 let front = read_chunk(disk, &file, 0, first.len()).map_err(failed)?;
@@ -54,7 +54,7 @@ impl<D: Disk + Clone> Incoming<D> {
     /// Counts the pieces at the front of the file that are what they should be, and writes them once more: after a sync that failed, the
     /// system may show bytes that never reached the disk, and the next sync would say yes without writing them.
     fn take_stock(&mut self, first: &Bytes) -> Result<(), LogError> {
-        let failed = |error| LogError::io("cannot write", INCOMING_FILE, error);
+        let failed = |error| LogError::of_growing("cannot write", INCOMING_FILE, error);
         self.disk.write_at(&self.file, first, 0).map_err(failed)?;
         while let Some((offset, len)) = self.header.place(self.next) {
             let piece = read_chunk(&self.disk, &self.file, offset, len)
@@ -87,7 +87,7 @@ impl<D: Disk + Clone> Incoming<D> {
     /// Takes the next piece. Returns false, and changes nothing, if it is not the next one or not what it should be.
     ///
     /// # Errors
-    /// [`LogError::Io`].
+    /// [`LogError::Full`]: the piece may be asked for again once there is space. [`LogError::Io`].
     pub fn take(&mut self, number: u64, piece: &Bytes) -> Result<bool, LogError> {
         let whole = self.header.check_piece(self.options.cluster, number, piece).is_some();
         if number != self.next || !whole {
@@ -95,7 +95,7 @@ impl<D: Disk + Clone> Incoming<D> {
         }
         let (offset, _) = self.header.place(number).expect("a piece that was checked has its place");
         let written = self.disk.write_at(&self.file, piece, offset);
-        written.map_err(|error| LogError::io("cannot write", INCOMING_FILE, error))?;
+        written.map_err(|error| LogError::of_growing("cannot write", INCOMING_FILE, error))?;
         self.check = chain(self.check, piece);
         self.next += 1;
         assert!(self.next <= self.pieces(), "there are no more pieces than the header says");
@@ -116,7 +116,9 @@ impl<D: Disk + Clone> Incoming<D> {
             let what = "the pieces of the snapshot are not those that its header names";
             return Err(LogError::corrupt(INCOMING_FILE, 0, what));
         }
-        self.disk.sync(&self.file).map_err(|error| LogError::io("cannot sync", INCOMING_FILE, error))?;
+        self.disk
+            .sync(&self.file)
+            .map_err(|error| LogError::of_growing("cannot sync", INCOMING_FILE, error))?;
         Ok(self.header.meta)
     }
 }
@@ -125,7 +127,12 @@ impl<D: Disk + Clone> Incoming<D> {
 /// it: a start that finds the log without it does so.
 pub(crate) fn adopt<D: Disk>(disk: &D, meta: &SnapshotMeta) -> Result<(), LogError> {
     let failed = |error| LogError::io("cannot install", INCOMING_FILE, error);
-    disk.rename(INCOMING_FILE, &file_name(meta.last, Origin::Received)).map_err(failed)?;
+    let name = file_name(meta.last, Origin::Received);
+    match disk.rename(INCOMING_FILE, &name) {
+        // It has its name since an attempt that found no room for what comes after.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && disk.open(&name).is_ok() => {}
+        renamed => renamed.map_err(failed)?,
+    }
     disk.sync_dir(SNAPSHOT_DIR).map_err(failed)
 }
 

@@ -104,6 +104,10 @@ pub struct Log<D: Disk> {
     pub(crate) hard_state: HardState,
     /// The last write that was taken.
     written: WriteNumber,
+    /// The last entry of the snapshot that was installed last: a write that found no room behind its install is not installed twice.
+    installed: Option<EntryId>,
+    /// A snapshot has got its name, and there was no room yet for the log that begins behind it.
+    install_waits: bool,
     /// Bytes given to the disk since the log was opened.
     pub(crate) written_bytes: u64,
     /// Once a write or a sync has failed, what a later one says is worth nothing. Never goes back to false.
@@ -144,6 +148,8 @@ impl<D: Disk> Log<D> {
             marks,
             hard_state,
             written,
+            installed: None,
+            install_waits: false,
             written_bytes: 0,
             poisoned: false,
             changed: false,
@@ -156,7 +162,8 @@ impl<D: Disk> Log<D> {
     /// Writes several writes as one batch: one write to the file. Nothing of it is promised before [`Log::sync`].
     ///
     /// # Errors
-    /// [`LogError::Full`] leaves the log as it was. After any other error every later call fails with [`LogError::Poisoned`].
+    /// [`LogError::Full`] if there is no room for one of them: those before it are written, as [`Log::written`] tells, and it and all behind
+    /// it left nothing. After any other error every later call fails with [`LogError::Poisoned`].
     ///
     /// # Panics
     /// If the numbers do not rise, the entries are not consecutive or leave a gap after the log, a term falls, or the batch does not
@@ -168,23 +175,44 @@ impl<D: Disk> Log<D> {
             assert!(content.number > written, "the numbers of writes only ever rise");
             written = content.number;
         }
+        match self.write_parts(contents) {
+            // One of them is too much. Those before it may still fit: term and vote have room kept for them.
+            Err(LogError::Full { .. }) if contents.len() > 1 => {
+                let before = self.written;
+                let mut rest = contents.iter().filter(|content| content.number > before);
+                rest.try_for_each(|content| self.write_parts(&[*content]))
+            }
+            written => written,
+        }
+    }
+
+    /// The last write that was taken.
+    pub fn written(&self) -> WriteNumber {
+        self.written
+    }
+
+    /// Writes what lies between installs together.
+    fn write_parts(&mut self, contents: &[Content<'_>]) -> Result<(), LogError> {
         let mut rest = contents;
         while let Some(place) = rest.iter().position(|content| content.install.is_some()) {
             self.write_contents(&rest[..place])?;
             let content = rest[place];
             let meta = content.install.expect("the place of an install was looked for");
-            self.begin_changes()?;
-            let installed = self.install(meta, content.hard_state.unwrap_or(self.hard_state));
-            self.poisoned = installed.is_err();
-            // The header of a segment that begins the log anew carries the hard state.
-            let hard_state = content.hard_state.filter(|_| matches!(installed, Ok(true)));
-            installed?;
+            let mut hard_state = content.hard_state;
+            if self.installed != Some(meta.last) {
+                self.begin_changes()?;
+                let installed = self.install(meta, content.hard_state.unwrap_or(self.hard_state));
+                self.install_waits = matches!(installed, Err(LogError::Full { .. }));
+                self.poisoned = installed.is_err() && !self.install_waits;
+                // The header of a segment that begins the log anew carries the hard state.
+                hard_state = hard_state.filter(|_| matches!(installed, Ok(true)));
+                installed?;
+                self.installed = Some(meta.last);
+            }
             self.write_contents(&[Content { install: None, hard_state, ..content }])?;
             rest = &rest[place + 1..];
         }
-        self.write_contents(rest)?;
-        self.written = written;
-        Ok(())
+        self.write_contents(rest)
     }
 
     /// Writes what installs no snapshot.
@@ -199,6 +227,7 @@ impl<D: Disk> Log<D> {
             }
             self.write_batch(contents)?;
         }
+        self.written = contents.last().map_or(self.written, |content| content.number);
         Ok(())
     }
 
@@ -220,6 +249,10 @@ impl<D: Disk> Log<D> {
     /// Those of [`Log::sync`].
     pub fn close(mut self) -> Result<(), LogError> {
         self.sync()?;
+        if self.install_waits {
+            // The next start finishes that, as after a crash: the log does not end here.
+            return Ok(());
+        }
         let LogOptions { cluster, group, .. } = self.options;
         let closing = Closing {
             cluster,
@@ -425,6 +458,7 @@ fn has_entries(content: &Content<'_>) -> bool {
 /// What entries leave free at the end of a segment of this length, in bytes: the seal's sector, and room for hard state.
 fn reserve_bytes(segment_len: u64) -> u64 {
     let sector = SECTOR as u64;
+    // A vote is a batch of two sectors: from 8 KiB on a segment keeps room for one at least.
     sector + (segment_len / 8).min(HARD_STATE_RESERVE_BYTES) / sector * sector
 }
 

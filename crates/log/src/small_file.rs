@@ -46,6 +46,9 @@ pub(crate) fn read<D: Disk>(disk: &D, name: &str, magic: [u8; 8]) -> Result<Opti
 }
 
 /// Replaces a small file durably.
+///
+/// # Errors
+/// [`LogError::Full`] if there is no space: then the old one stands. [`LogError::Io`].
 pub(crate) fn replace<D: Disk>(disk: &D, name: &str, magic: [u8; 8], body: &[u8]) -> Result<(), LogError> {
     assert!(body.len() <= SMALL_FILE_BYTES_MAX - HEAD_LEN, "what is written can be read again");
     let failed = |error| LogError::io("cannot write", name, error);
@@ -61,9 +64,15 @@ pub(crate) fn replace<D: Disk>(disk: &D, name: &str, magic: [u8; 8], body: &[u8]
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         Ok(()) | Err(_) => {}
     }
-    let file = disk.create(&beside).map_err(failed)?;
-    disk.write_at(&file, &bytes, 0).map_err(failed)?;
-    disk.sync(&file).map_err(failed)?;
+    let written = disk.create(&beside).and_then(|file| {
+        disk.write_at(&file, &bytes, 0)?;
+        disk.sync(&file)
+    });
+    if let Err(error) = written {
+        // It was worth nothing yet; if even this fails, the next attempt removes it.
+        let _ = disk.remove(&beside);
+        return Err(LogError::of_growing("cannot write", name, error));
+    }
     disk.rename(&beside, name).map_err(failed)?;
     disk.sync_dir(name.rsplit_once('/').map_or("", |(folder, _)| folder)).map_err(failed)
 }

@@ -28,7 +28,7 @@ pub struct SnapshotWriter<D: Disk> {
     beside: String,
 }
 
-impl<D: Disk> SnapshotWriter<D> {
+impl<D: Disk + Clone> SnapshotWriter<D> {
     /// Begins a snapshot that covers this. One is written at a time: what an earlier one left unfinished is removed.
     ///
     /// # Errors
@@ -68,7 +68,29 @@ impl<D: Disk> SnapshotWriter<D> {
     /// # Errors
     /// [`LogError::Full`] if the disk has no room: then there is no snapshot and nothing else has changed. [`LogError::Io`] is fatal
     /// as for the log.
-    pub fn finish(mut self) -> Result<SnapshotName, LogError> {
+    pub fn finish(self) -> Result<SnapshotName, LogError> {
+        let (disk, beside) = (self.disk.clone(), self.beside.clone());
+        let finished = self.complete();
+        if matches!(finished, Err(LogError::Full { .. })) {
+            let _ = disk.remove(&beside);
+        }
+        finished
+    }
+
+    /// Gives up: the space that the unfinished snapshot took is free again.
+    ///
+    /// # Errors
+    /// [`LogError::Io`]; then the next [`SnapshotWriter::begin`] or start removes it.
+    pub fn discard(self) -> Result<(), LogError> {
+        self.disk.remove(&self.beside).map_err(|error| LogError::io("cannot remove", &self.beside, error))
+    }
+
+    /// What the state machine met while it wrote to this, in the words of the log: [`LogError::Full`] if the disk has no room.
+    pub fn failure(&self, error: io::Error) -> LogError {
+        failed(&self.beside, error)
+    }
+
+    fn complete(mut self) -> Result<SnapshotName, LogError> {
         let beside = self.beside.clone();
         let failed = |error| failed(&beside, error);
         if self.piece.len() > PIECE_HEAD_BYTES {
@@ -106,7 +128,7 @@ impl<D: Disk> SnapshotWriter<D> {
     }
 }
 
-impl<D: Disk> io::Write for SnapshotWriter<D> {
+impl<D: Disk + Clone> io::Write for SnapshotWriter<D> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = PIECE_HEAD_BYTES + self.options.piece_bytes - self.piece.len();
         let len = room.min(bytes.len());
@@ -127,8 +149,5 @@ impl<D: Disk> io::Write for SnapshotWriter<D> {
 }
 
 fn failed(name: &str, error: io::Error) -> LogError {
-    if [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&error.kind()) {
-        return LogError::Full { file: name.to_owned(), bytes: 0 };
-    }
-    LogError::io("cannot write", name, error)
+    LogError::of_growing("cannot write", name, error)
 }

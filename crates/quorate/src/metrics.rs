@@ -184,6 +184,7 @@ mod export {
                 ("answered_here", replica.proposals_applied_here),
                 ("answered_by_peer", replica.proposals_answered_by_peer),
                 ("overloaded", replica.refused_overloaded),
+                ("disk_full", replica.refused_disk_full),
                 ("no_leader", replica.refused_no_leader),
                 ("timed_out", replica.refused_timed_out),
                 ("other", replica.refused_other),
@@ -251,6 +252,11 @@ mod export {
             ("quorate_applied_index", "last entry given to the state machine", status.applied_index),
             ("quorate_log_base_index", "all up to here is compacted", status.base_index),
             ("quorate_snapshot_index", "last entry that the newest snapshot covers", status.snapshot_index),
+            (
+                "quorate_log_paused",
+                "whether the disk is full: 1 while the node pauses",
+                status.disk_full.into(),
+            ),
             ("quorate_pending_proposals", "proposals that wait for an answer here", status.pending),
         ];
         for (name, help, value) in gauges {

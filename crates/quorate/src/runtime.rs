@@ -350,6 +350,12 @@ impl Loop {
             Fact::Installed { last } => {
                 tracing::info!(node, term, last = %last, "begins its log anew behind a peer's snapshot");
             }
+            Fact::Paused => tracing::error!(
+                node,
+                term,
+                "the disk is full: this node takes no proposals and does not lead until there is room; free some space"
+            ),
+            Fact::Resumed => tracing::info!(node, term, "there is room on the disk again: this node goes on"),
             Fact::Truncated { from } => {
                 tracing::warn!(node, term, from = from.0, "entries were replaced by the leader's");
             }
@@ -407,8 +413,12 @@ impl Loop {
         let ids = self.peers.ids();
         let peers = ids.into_iter().map(|peer| self.peer_status(peer, &replica.raft)).collect();
         let raft = self.replica.raft();
-        let voter = raft.membership().is_voter(raft.node());
-        NodeStatus { voter, ..fixed.now(&replica, &self.metrics.fsync.read(), peers) }
+        let membership = raft.membership();
+        let voter = membership.is_voter(raft.node());
+        // A node that joins and has heard of no membership yet was not removed from any.
+        let members = membership.members();
+        let removed = !members.is_empty() && !members.contains(&raft.node());
+        NodeStatus { voter, removed, ..fixed.now(&replica, &self.metrics.fsync.read(), peers) }
     }
 
     fn peer_status(&self, peer: NodeId, raft: &quorate_core::status::Status) -> PeerStatus {

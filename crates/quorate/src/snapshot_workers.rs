@@ -70,7 +70,11 @@ impl SnapshotWorker {
     ) -> Result<quorate_core::snapshot::SnapshotName, Unwritten> {
         let mut writer = SnapshotWriter::begin(self.disk.clone(), self.options, meta)?;
         // What fails here is the disk or the state machine's own code; either way there is no snapshot, and the log is as it was.
-        write(&mut writer).map_err(|error| Unwritten::Skipped(error.to_string()))?;
+        if let Err(error) = write(&mut writer) {
+            let error = Unwritten::Skipped(writer.failure(error).to_string());
+            writer.discard()?;
+            return Err(error);
+        }
         Ok(writer.finish()?)
     }
 }
@@ -111,7 +115,13 @@ impl PieceWorker {
                 }
                 PieceJob::Store { piece, bytes } => Some(match self.store(piece, &bytes) {
                     Ok(input) => input,
-                    Err(error @ (LogError::Io { .. } | LogError::Full { .. })) => return Err(failed(error)),
+                    Err(error @ LogError::Io { .. }) => return Err(failed(error)),
+                    Err(error @ LogError::Full { .. }) => {
+                        tracing::warn!(%error, "a peer's snapshot finds no room, it goes on later");
+                        // What is there is read again: a piece may have been written in part.
+                        self.arriving = None;
+                        Input::PieceNoRoom
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "what came of a peer's snapshot cannot be used");
                         Input::PieceRefused

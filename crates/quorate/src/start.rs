@@ -200,6 +200,7 @@ fn workers<S: StateMachine>(
     let (piece_jobs, piece_queue) = mpsc::channel(PIECE_QUEUE_LEN_MAX);
     let workers = Workers {
         log: LogWorker {
+            refuses: false,
             log,
             jobs: log_queue,
             reader: reader_jobs,

@@ -51,6 +51,10 @@ pub struct NodeStatus {
     pub priority: u64,
     /// Whether it gave way as an unfit leader a short time ago, and lets others lead for a while.
     pub rests: bool,
+    /// The newest membership in its log does not name it: it was removed from the cluster, and may be stopped.
+    pub removed: bool,
+    /// Its disk is full: it takes no proposals and does not lead until there is room.
+    pub disk_full: bool,
     /// The current term.
     pub term: u64,
     /// The leader it knows; 0 for none.
@@ -137,6 +141,7 @@ impl NodeStatus {
             role: replica.raft.role,
             priority: u64::from(replica.raft.standing.priority),
             rests: replica.raft.standing.rests,
+            disk_full: replica.raft.paused,
             term: replica.raft.term.0,
             leader: replica.raft.leader.map_or(0, NodeId::get),
             last_index: replica.raft.last.index.0,
@@ -183,6 +188,7 @@ impl NodeStatus {
             out.put_u8(u8::from(peer.clock_skew_ms.is_some()));
             out.put_i64_le(peer.clock_skew_ms.unwrap_or(0));
         }
+        out.put_u8(u8::from(self.removed) | u8::from(self.disk_full) << 1);
         out.freeze()
     }
 
@@ -235,6 +241,7 @@ impl NodeStatus {
                 peer.clock_skew_ms = known.then_some(skew_ms);
             }
         }
+        let flags = bytes.try_get_u8().unwrap_or(0);
         Ok(NodeStatus {
             node,
             version,
@@ -242,6 +249,8 @@ impl NodeStatus {
             api_address,
             role,
             voter: voter != 0,
+            removed: flags & 1 != 0,
+            disk_full: flags & 2 != 0,
             term,
             leader,
             last_index,
@@ -319,6 +328,8 @@ mod tests {
             api_address: "http://127.0.0.1:7490".into(),
             role: Role::Leader,
             voter: true,
+            removed: true,
+            disk_full: true,
             term: 7,
             leader: 2,
             last_index: 100,
@@ -352,8 +363,9 @@ mod tests {
     #[test]
     fn every_cut_of_a_status_is_an_error_and_no_panic() {
         let bytes = sample().encode();
-        let without_clocks = bytes.len() - 9 * sample().peers.len();
-        for len in (0..bytes.len()).filter(|len| *len != without_clocks) {
+        let without_flags = bytes.len() - 1;
+        let without_clocks = without_flags - 9 * sample().peers.len();
+        for len in (0..without_flags).filter(|len| *len != without_clocks) {
             assert!(NodeStatus::decode(bytes.slice(..len)).is_err(), "cut at {len}");
         }
         let older = NodeStatus::decode(bytes.slice(..without_clocks)).expect("an older node's status");

@@ -91,6 +91,8 @@ pub(crate) struct LogWorker {
     pub(crate) peers: Arc<Peers>,
     pub(crate) inbox: mpsc::Sender<Mail>,
     pub(crate) metrics: Arc<Metrics>,
+    /// A write found no room, and the core has not heard of it yet.
+    pub(crate) refuses: bool,
 }
 
 impl LogWorker {
@@ -101,7 +103,13 @@ impl LogWorker {
             let mut next = Some(job);
             while let Some(job) = next {
                 match job {
-                    LogJob::Write(write) => gathered.push(write),
+                    LogJob::Write(write) => {
+                        self.refuses &= !write.after_refusal;
+                        // What was handed out before the refusal was heard is not carried out: the core hands it out again.
+                        if !self.refuses {
+                            gathered.push(write);
+                        }
+                    }
                     LogJob::Fetch { purpose, from, through, bytes_max } => {
                         // What is to be read may be among the writes that wait.
                         self.write(std::mem::take(&mut gathered))?;
@@ -109,7 +117,13 @@ impl LogWorker {
                     }
                     LogJob::Compact { through, keep } => {
                         self.write(std::mem::take(&mut gathered))?;
-                        let base = self.log.compact(through, &keep).map_err(failed)?;
+                        match self.log.compact(through, &keep) {
+                            Err(error @ LogError::Full { .. }) => {
+                                tracing::warn!(%error, "the log was not cut, that is tried again later");
+                            }
+                            compacted => drop(compacted.map_err(failed)?),
+                        }
+                        let base = self.log.base();
                         report(&self.inbox, Mail::Done(Input::Compacted { base }));
                     }
                 }
@@ -131,7 +145,10 @@ impl LogWorker {
         }
         let contents: Vec<Content<'_>> = writes.iter().map(Content::from).collect();
         let before = self.log.written_bytes();
-        self.log.write(&contents).map_err(failed)?;
+        let full = match self.log.write(&contents) {
+            Err(error @ LogError::Full { .. }) => Some(error),
+            written => written.map(|()| None).map_err(failed)?,
+        };
         let begin = Instant::now();
         let durable = self.log.sync().map_err(failed)?;
         let written = self.log.written_bytes() - before;
@@ -140,7 +157,13 @@ impl LogWorker {
             Metrics::add(&self.metrics.log_written_bytes, written);
         }
         let mut lost = Vec::new();
+        let mut refused = None;
         for write in writes {
+            if write.number > durable.number() {
+                // Its messages promise what is not on the disk: they go with it.
+                refused.get_or_insert(write.number);
+                continue;
+            }
             for envelope in write.barrier.release(durable) {
                 if let Err(Lost(peer)) = self.peers.send(envelope.to, &PeerMessage::Raft(envelope)) {
                     lost.push(peer);
@@ -152,6 +175,12 @@ impl LogWorker {
         report(&self.inbox, Mail::Done(Input::Persisted(durable.number())));
         for peer in lost {
             report(&self.inbox, Mail::Done(Input::Dropped { peer }));
+        }
+        assert!(full.is_some() == refused.is_some(), "a write is refused for want of room only");
+        if let (Some(error), Some(from)) = (full, refused) {
+            tracing::debug!(%error, "a write found no room");
+            self.refuses = true;
+            report(&self.inbox, Mail::Done(Input::NoRoom { from }));
         }
         Ok(())
     }

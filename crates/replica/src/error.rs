@@ -25,6 +25,9 @@ pub enum ProposeError {
     /// A queue or budget is full. Retry later.
     #[error("overloaded: the proposal was not accepted")]
     Overloaded,
+    /// The disk of this node is full: it takes no proposals until there is room. Another node may.
+    #[error("the disk of this node is full: the proposal was not accepted")]
+    DiskFull,
     /// The command is too large.
     #[error("the command has {bytes} bytes, the limit is {bytes_max}")]
     TooLarge {
@@ -79,6 +82,7 @@ impl ProposeError {
             ProposeError::Malformed(_) => 7,
             ProposeError::Stopped { .. } => 8,
             ProposeError::ReplyMalformed(_) => 9,
+            ProposeError::DiskFull => 10,
         }
     }
 
@@ -87,6 +91,7 @@ impl ProposeError {
         match self {
             ProposeError::NoLeader { .. }
             | ProposeError::Overloaded
+            | ProposeError::DiskFull
             | ProposeError::TooLarge { .. }
             | ProposeError::KeyReused
             | ProposeError::Malformed(_)

@@ -73,6 +73,12 @@ pub enum Input {
     },
     /// All writes up to this number are durable.
     Persisted(WriteNumber),
+    /// The disk had no room for this write: neither it nor any later one that was handed out so far is carried out
+    /// (`quorate_core::ready::Input::NoRoom`).
+    NoRoom {
+        /// The first write that is not carried out.
+        from: WriteNumber,
+    },
     /// A batch was applied. Made by the applier (`Applied::report`), handed on as it is.
     Applied {
         /// The last index of the batch.
@@ -123,6 +129,8 @@ pub enum Input {
         /// What the snapshot covers, once it is whole and durable.
         whole: Option<SnapshotMeta>,
     },
+    /// A piece found no room on the disk: what had come before is kept.
+    PieceNoRoom,
     /// A piece was not what it should be, or the whole was not what its first piece promised.
     PieceRefused,
     /// Messages to this peer were dropped before they left.

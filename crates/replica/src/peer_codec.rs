@@ -253,6 +253,7 @@ fn put_error(out: &mut BytesMut, error: &ProposeError) {
         ProposeError::Malformed(why) | ProposeError::ReplyMalformed(why) => put_bytes(out, why.as_bytes()),
         ProposeError::Stopped { sent } => out.put_u8(u8::from(*sent)),
         ProposeError::Overloaded
+        | ProposeError::DiskFull
         | ProposeError::TimedOut
         | ProposeError::Forgotten
         | ProposeError::SessionUnknown
@@ -275,6 +276,7 @@ fn take_error(body: &mut Bytes) -> Result<ProposeError, DecodeError> {
         7 => ProposeError::Malformed(take_text(body)?),
         8 => ProposeError::Stopped { sent: take_bool(body)? },
         9 => ProposeError::ReplyMalformed(take_text(body)?),
+        10 => ProposeError::DiskFull,
         _ => return Err(error("an error of an unknown kind")),
     })
 }

@@ -170,6 +170,12 @@ impl Proposals {
         None
     }
 
+    /// Those that callers wait for and that were never sent anywhere.
+    pub(crate) fn unsent(&self) -> Vec<u64> {
+        let unsent = |(_, pending): &(&u64, &Pending)| !pending.sent && pending.ticket.is_some();
+        self.pending.iter().filter(unsent).map(|(number, _)| *number).collect()
+    }
+
     /// Whether something may be queued.
     pub(crate) fn has_queued(&self) -> bool {
         !self.queue.is_empty()

@@ -42,10 +42,18 @@ impl Replica {
         {
             return Err(ProposeError::Malformed("to open a session takes its id and the sequence 0".into()));
         }
+        if self.refuses_for_its_disk() {
+            return Err(ProposeError::DiskFull);
+        }
         let full = self.proposals.len() >= self.config.pending_len_max
             || self.proposals.bytes() + bytes > self.config.pending_bytes_max
             || self.is_applier_behind();
         if full { Err(ProposeError::Overloaded) } else { Ok(()) }
+    }
+
+    /// A node whose disk is full takes no proposals, not even for another leader: what came of them would not be seen here.
+    fn refuses_for_its_disk(&self) -> bool {
+        self.raft.must_not_lead()
     }
 
     fn is_applier_behind(&self) -> bool {
@@ -93,12 +101,12 @@ impl Replica {
     /// Gives all queued proposals to the leader: to the own protocol, or to the peer that leads, in as few messages as
     /// their bound in bytes allows. Without a leader they stay in the queue.
     pub(crate) fn send_proposals(&mut self) {
+        let Some(leader) = self.raft.leader() else {
+            return self.refuse_unsent();
+        };
         if !self.proposals.has_queued() {
             return;
         }
-        let Some(leader) = self.raft.leader() else {
-            return;
-        };
         let mut batch = Vec::new();
         let mut bytes = 0;
         while let Some(number) = self.proposals.next_queued() {
@@ -119,6 +127,16 @@ impl Replica {
         }
         if !batch.is_empty() {
             self.send(leader, PeerMessage::Forward { proposals: batch });
+        }
+    }
+
+    /// Nobody leads, and this node will not: whoever waits here and was never sent anywhere is told at once.
+    fn refuse_unsent(&mut self) {
+        if !self.refuses_for_its_disk() {
+            return;
+        }
+        for number in self.proposals.unsent() {
+            self.end(number, Err(ProposeError::DiskFull), None);
         }
     }
 
@@ -201,7 +219,7 @@ impl Replica {
         if let Some(proposal) = self.forwarded.remove(number) {
             let answer = match refusal {
                 Refusal::NotLeader { leader } => ForwardAnswer::NotLeader { leader },
-                Refusal::HandingOver => ForwardAnswer::NotLeader { leader: None },
+                Refusal::HandingOver | Refusal::DiskFull => ForwardAnswer::NotLeader { leader: None },
                 Refusal::Overloaded => ForwardAnswer::Overloaded,
                 Refusal::TooLarge => ForwardAnswer::Answered(Answered {
                     outcome: Err(self.too_large(proposal.bytes)),
@@ -218,6 +236,8 @@ impl Replica {
             // In a moment there is another leader, or this one goes on.
             Refusal::NotLeader { .. } | Refusal::HandingOver => self.retry_later(number, false),
             Refusal::Overloaded => self.retry_later(number, true),
+            Refusal::DiskFull if pending.sent || pending.ticket.is_none() => self.retry_later(number, false),
+            Refusal::DiskFull => self.end(number, Err(ProposeError::DiskFull), None),
             Refusal::TooLarge => {
                 let bytes = pending.bytes;
                 let error = self.too_large(bytes);
@@ -364,6 +384,7 @@ impl Replica {
             ProposeError::Overloaded => &mut self.metrics.refused_overloaded,
             ProposeError::NoLeader { .. } => &mut self.metrics.refused_no_leader,
             ProposeError::TimedOut => &mut self.metrics.refused_timed_out,
+            ProposeError::DiskFull => &mut self.metrics.refused_disk_full,
             ProposeError::TooLarge { .. }
             | ProposeError::Forgotten
             | ProposeError::SessionUnknown

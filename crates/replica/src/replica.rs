@@ -123,6 +123,7 @@ impl Replica {
             Input::Propose { ticket, command, explain } => self.on_propose(ticket, command, explain),
             Input::Read { ticket } => self.on_read(ticket),
             Input::Persisted(number) => self.raft.step(ready::Input::Persisted(number)),
+            Input::NoRoom { from } => self.raft.step(ready::Input::NoRoom { from }),
             Input::Applied { through, forwarded, unknown_sessions, marks } => {
                 self.on_applied(through, forwarded, &unknown_sessions);
                 self.on_own_marks(marks);
@@ -147,6 +148,7 @@ impl Replica {
                 self.on_piece_stored(name, next, pieces, whole);
             }
             Input::PieceRefused => self.on_piece_refused(),
+            Input::PieceNoRoom => self.on_piece_no_room(),
             Input::Dropped { peer } => self.raft.step(ready::Input::Dropped { peer }),
             Input::Campaign => self.raft.step(ready::Input::Campaign),
             Input::Cluster { ticket, request } => self.on_cluster(ticket, request),
@@ -438,6 +440,9 @@ impl Replica {
         }
         self.apply.on_apply_through(ready.apply_through);
         for fact in ready.facts {
+            if fact == Fact::Paused {
+                self.on_paused();
+            }
             if let Fact::Members { members, .. } = &fact {
                 self.effects.push(Effect::Members { members: Arc::clone(members) });
             }

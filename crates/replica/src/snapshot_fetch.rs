@@ -15,6 +15,8 @@ use crate::config::ReplicaConfig;
 #[derive(Debug, Default)]
 pub(crate) struct Fetcher {
     fetch: Option<Fetch>,
+    /// Nothing is fetched before this tick: the disk was full.
+    not_before: u64,
 }
 
 /// A snapshot that is being fetched.
@@ -51,7 +53,7 @@ impl Fetcher {
     /// A snapshot is offered that this node lacks. Returns whether it is fetched from now on: one that is on its way goes on, because to start
     /// over with each newer one would never come to an end (T26).
     pub(crate) fn on_offer(&mut self, source: NodeId, last: EntryId, tick: u64) -> bool {
-        if self.fetch.is_some() {
+        if self.fetch.is_some() || tick < self.not_before {
             return false;
         }
         let fetch = Fetch {
@@ -136,6 +138,12 @@ impl Fetcher {
     /// Nothing is fetched any more. Whether there was something.
     pub(crate) fn stop(&mut self) -> bool {
         self.fetch.take().is_some()
+    }
+
+    /// The same, and no other one is fetched before this tick.
+    pub(crate) fn stop_until(&mut self, tick: u64) {
+        self.stop();
+        self.not_before = tick;
     }
 
     /// Time has passed: what did not come is asked for again, and a source that says nothing for long is given up; what is stored stays.

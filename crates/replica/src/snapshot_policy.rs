@@ -79,6 +79,11 @@ impl SnapshotPolicy {
         self.not_before = not_before;
     }
 
+    /// The disk is full: the log behind a snapshot of all that was applied could go.
+    pub(crate) fn on_full(&mut self) {
+        self.wanted |= self.entries > 0;
+    }
+
     /// The newest snapshot cannot be read, or a peer that has lost its state needs one that reaches further.
     pub(crate) fn on_wanted(&mut self) {
         self.wanted = true;

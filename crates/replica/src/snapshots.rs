@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use quorate_core::ready;
 use quorate_core::snapshot::{SnapshotMeta, SnapshotName};
-use quorate_core::types::{EntryId, NodeId};
+use quorate_core::types::{EntryId, Index, NodeId};
 
 use crate::effect::Effect;
 use crate::input::Piece;
@@ -38,6 +38,17 @@ impl Replica {
         self.cut_log();
     }
 
+    /// The disk is full: what the last snapshot covers goes from the log at once, and another one is taken, for it may make room for more.
+    pub(crate) fn on_paused(&mut self) {
+        self.snapshots.policy.on_full();
+        self.cut_log();
+    }
+
+    /// There is no room for what comes of a peer's snapshot: it goes on after a while.
+    pub(crate) fn on_piece_no_room(&mut self) {
+        self.snapshots.fetcher.stop_until(self.tick + self.config.snapshot_retry_ticks);
+    }
+
     /// A snapshot of this node could not be written.
     pub(crate) fn on_snapshot_failed(&mut self) {
         self.metrics.snapshots_failed += 1;
@@ -47,7 +58,10 @@ impl Replica {
     /// Lets go of what no peer is thought to need any more.
     fn cut_log(&mut self) {
         let supplier = &self.snapshots.supplier;
-        let cut = self.snapshots.policy.cut(&self.config, self.raft.slowest_peer(), supplier.pinned_index());
+        // A node whose disk is full needs the room more than any peer the entries: there is the snapshot.
+        let full = self.raft.is_paused();
+        let slowest = if full { Some(Index(u64::MAX)) } else { self.raft.slowest_peer() };
+        let cut = self.snapshots.policy.cut(&self.config, slowest, supplier.pinned_index());
         let Some(through) = cut else { return };
         assert!(through <= self.raft.snapshot().index, "the log is cut behind a snapshot only");
         self.effects.push(Effect::Compact { through, keep: supplier.pinned() });
@@ -164,10 +178,14 @@ impl Replica {
     /// The log begins anew behind the received snapshot, as soon as the write that says so is durable. Whoever waited for a place in the log
     /// before that cannot know what became of it here: it is asked for again, under the same request id.
     pub(crate) fn on_installing(&mut self, last: EntryId) {
+        if self.apply.installing() == Some(last.index) {
+            // The disk had no room for it at first.
+            return;
+        }
         self.metrics.snapshots_installed += 1;
         self.apply.on_installing(last.index);
         self.snapshots.policy.on_installed(last);
-        for number in self.waiters.cut(quorate_core::types::Index(0)) {
+        for number in self.waiters.cut(Index(0)) {
             self.on_replaced(number);
         }
     }

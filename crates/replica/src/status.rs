@@ -41,6 +41,8 @@ pub struct ReplicaMetrics {
     pub proposals_answered_by_peer: u64,
     /// Local proposals refused before anything happened: full queues.
     pub refused_overloaded: u64,
+    /// Local proposals refused because the disk of this node is full.
+    pub refused_disk_full: u64,
     /// Local proposals that never left for want of a leader.
     pub refused_no_leader: u64,
     /// Local proposals given up with an unknown outcome.

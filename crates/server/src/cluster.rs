@@ -52,6 +52,8 @@ fn member(app: &App, answer: MemberStatus, commit: u64) -> Result<Member, Member
         voter: status.voter,
         priority: Some(status.priority),
         resting: status.rests,
+        removed: status.removed,
+        disk_full: status.disk_full,
         term: status.term,
         last: status.last_index,
         commit: status.commit_index,

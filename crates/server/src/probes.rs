@@ -98,6 +98,9 @@ async fn check_applied(app: &App) -> HealthCheck {
 /// What the log holds reaches the disk in time. A disk that failed has stopped the node, which `loop` shows.
 fn check_disk(app: &App) -> HealthCheck {
     let status = app.node.status();
+    if status.disk_full {
+        return check("disk", false, "the disk is full: this node takes no proposals until there is room");
+    }
     let waiting = status.last_index.saturating_sub(status.persisted_index);
     let detail =
         format!("{waiting} entries wait for the disk, 99 of 100 syncs take up to {} µs", status.fsync_p99_us);

@@ -57,6 +57,9 @@ impl Failure {
             ProposeError::Overloaded => {
                 (ProblemCode::Overloaded, "try again later, with fewer requests at a time")
             }
+            ProposeError::DiskFull => {
+                (ProblemCode::DiskFull, "ask another node, or free some space on the disk of this one")
+            }
             ProposeError::TooLarge { .. } => (ProblemCode::TooLarge, "send less data with one proposal"),
             ProposeError::TimedOut => (ProblemCode::TimedOut, RETRY_SAME_ID),
             ProposeError::Forgotten => (

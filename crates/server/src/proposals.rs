@@ -87,6 +87,7 @@ pub(crate) fn refused(error: &ProposeError, app: &App) -> Result<Rejection, Fail
         }
         ProposeError::NoLeader { .. }
         | ProposeError::Overloaded
+        | ProposeError::DiskFull
         | ProposeError::TimedOut
         | ProposeError::Forgotten
         | ProposeError::SessionUnknown

@@ -36,7 +36,7 @@ pub enum Fault {
     /// A sync succeeds and has done nothing, and no later one makes up for it: reads show the new bytes, the disk has the old ones. No log
     /// can survive this; it can be noticed after the next loss of power.
     SyncLie,
-    /// There is no space to preallocate a file.
+    /// There is no space: no file is made, preallocated or made longer. What was preallocated can be written.
     Full,
     /// A read fails.
     ReadError,
@@ -226,6 +226,7 @@ impl Disk for SimDisk {
     fn create(&self, name: &str) -> io::Result<SimFile> {
         let mut state = self.0.borrow_mut();
         state.change()?;
+        state.check_room()?;
         state.create(name)
     }
 
@@ -249,6 +250,9 @@ impl Disk for SimDisk {
         state.check_file(file)?;
         state.change()?;
         let offset = position(offset)?;
+        if offset + bytes.len() > state.inodes[file.inode].current().len() {
+            state.check_room()?;
+        }
         let broken = state.faulty(Fault::WriteError);
         let short = !bytes.is_empty() && state.faulty(Fault::ShortWrite);
         let (offset, bytes) = state.distort(file.inode, offset, bytes);
@@ -274,9 +278,7 @@ impl Disk for SimDisk {
         let mut state = self.0.borrow_mut();
         state.check_file(file)?;
         state.change()?;
-        if state.faulty(Fault::Full) {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
+        state.check_room()?;
         let len = position(len)?.max(state.inodes[file.inode].current().len());
         state.inodes[file.inode].apply(Change::Len(len));
         Ok(())
@@ -417,6 +419,10 @@ impl State {
 
     fn check_running(&self) -> io::Result<()> {
         if self.stopped { Err(io::Error::other(STOPPED)) } else { Ok(()) }
+    }
+
+    fn check_room(&mut self) -> io::Result<()> {
+        if self.faulty(Fault::Full) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     fn check_file(&self, file: &SimFile) -> io::Result<()> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use quorate_core::types::NodeId;
 
 use crate::check::Violation;
+use crate::disk::Fault;
 use crate::member::{Member, Store};
 use crate::rng::Rng;
 use crate::scene::Scene;
@@ -24,10 +25,12 @@ enum Broken {
     Frozen,
     /// Its disk does nothing more, while its process goes on.
     Stuck,
+    /// Its disk has no room for anything new.
+    Full,
 }
 
-const ALL: [Broken; 6] =
-    [Broken::Dead, Broken::CutOff, Broken::Deaf, Broken::Mute, Broken::Frozen, Broken::Stuck];
+const ALL: [Broken; 7] =
+    [Broken::Dead, Broken::CutOff, Broken::Deaf, Broken::Mute, Broken::Frozen, Broken::Stuck, Broken::Full];
 
 impl Broken {
     fn name(self) -> &'static str {
@@ -38,6 +41,7 @@ impl Broken {
             Broken::Mute => "left broken: is not heard",
             Broken::Frozen => "left broken: frozen",
             Broken::Stuck => "left broken: disk stuck",
+            Broken::Full => "left broken: disk full",
         }
     }
 }
@@ -87,6 +91,7 @@ fn leave(scene: &mut Scene, node: NodeId, member: &mut Member, broken: Broken) {
         Broken::Mute => isolate(scene, node, true, false),
         Broken::Frozen => member.pause(FOR_EVER_US),
         Broken::Stuck => member.stall_disk(FOR_EVER_US),
+        Broken::Full => member.disk().set_rate(Fault::Full, 1000),
     }
 }
 

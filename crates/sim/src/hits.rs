@@ -46,12 +46,15 @@ const DISK_FAULTS: [(Fault, &str); 9] = [
 ];
 
 /// What faults that last for a run, or that wait for their moment, must have caused.
-const CONSEQUENCES: [&str; 46] = [
+const CONSEQUENCES: [&str; 50] = [
     "client gave up a request",
     "client repeated a request",
     "clock: fits again",
     "clock: found to be off",
     "crash loop: process died again",
+    "disk full: leader stepped down",
+    "disk full: node paused",
+    "disk full: node resumed",
     "entries read back from the log",
     "fetch of a snapshot resumed",
     "gave way: lost entries",
@@ -63,6 +66,7 @@ const CONSEQUENCES: [&str; 46] = [
     "key forgotten, its command applied again",
     "left broken: cut off",
     "left broken: dead",
+    "left broken: disk full",
     "left broken: disk stuck",
     "left broken: frozen",
     "left broken: hears nothing",

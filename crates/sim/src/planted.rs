@@ -56,6 +56,8 @@ const BUGS: &[(Bug, Shows)] = &[
     (Bug::UnfitLeaderStays, Shows::InRuns),
     (Bug::UnfitNodeTakesTheLeadBack, Shows::InScripts),
     (Bug::PriorityZeroElected, Shows::InScripts),
+    (Bug::PausedNodeAcknowledges, Shows::InRuns),
+    (Bug::PausedNodeLeads, Shows::InRuns),
     (Bug::MembershipUsedWhenCommitted, Shows::InRuns),
     (Bug::MembershipLostOnRestart, Shows::InRuns),
     (Bug::ChangeBeforeOwnCommit, Shows::InRuns),

@@ -8,7 +8,7 @@ use quorate_core::message::Message;
 use quorate_core::raft::Raft;
 use quorate_core::ready::{Fact, Write};
 use quorate_core::status::Role;
-use quorate_core::types::{EntryId, NodeId, Term};
+use quorate_core::types::{EntryId, NodeId, Term, WriteNumber};
 use quorate_log::{Content, Identity, Log, LogError, ReadPlan};
 use quorate_replica::applier::Applier;
 use quorate_replica::cluster::{ClusterDone, ClusterError, ClusterRefusal, ClusterRequest};
@@ -47,6 +47,10 @@ pub(crate) struct Running {
     /// Writes that are being written or synced.
     writing: Vec<Write>,
     log_is_busy: bool,
+    /// A write found no room, and the core has not heard of it yet.
+    refuses: bool,
+    /// That write, until the sync of what was written before it has returned.
+    refused: Option<WriteNumber>,
     to_apply: VecDeque<ToApply>,
     applier_is_busy: bool,
     /// How many of the state's fingerprints have been compared with the other nodes'.
@@ -125,6 +129,8 @@ impl Running {
             writes: VecDeque::new(),
             writing: Vec::new(),
             log_is_busy: false,
+            refuses: false,
+            refused: None,
             to_apply: VecDeque::new(),
             applier_is_busy: false,
             fingerprints_seen: 0,
@@ -242,8 +248,13 @@ impl Running {
             .find_map(|effect| if let Effect::Persist(write) = effect { Some(write) } else { None });
         let raft = self.replica.raft();
         let node = self.life.node;
-        let seen =
-            Seen { node, term: raft.term(), leads: raft.role() == Role::Leader, commit: raft.commit_index() };
+        let seen = Seen {
+            node,
+            term: raft.term(),
+            leads: raft.role() == Role::Leader,
+            commit: raft.commit_index(),
+            paused: raft.is_paused(),
+        };
         scene.checks.on_turn(seen, write)?;
         self.trace_turn(scene);
         for effect in effects {
@@ -278,8 +289,11 @@ impl Running {
             Effect::Send { to, message } => self.send(scene, to, &message)?,
             Effect::Persist(write) => {
                 scene.mark(node, || words::write(&write));
-                self.writes.push_back(write);
-                self.wake_log(scene);
+                self.refuses &= !write.after_refusal;
+                if !self.refuses {
+                    self.writes.push_back(write);
+                    self.wake_log(scene);
+                }
             }
             Effect::Apply(batch) => {
                 self.to_apply.push_back(ToApply::Batch(batch));
@@ -346,9 +360,13 @@ impl Running {
         let count = self.writes.len().min(scene.profile.limits.sync_writes_max);
         self.writing = self.writes.drain(..count).collect();
         let batch: Vec<Content<'_>> = self.writing.iter().map(Content::from).collect();
-        if let Err(error) = self.log.write(&batch) {
-            scene.mark(self.life.node, || format!("stops: {error}"));
-            return Stopped::Disk;
+        match self.log.write(&batch) {
+            Ok(()) => {}
+            Err(LogError::Full { .. }) => self.on_full(scene),
+            Err(error) => {
+                scene.mark(self.life.node, || format!("stops: {error}"));
+                return Stopped::Disk;
+            }
         }
         if scene.is_faulty() && scene.delays.chance(scene.profile.faults.crash_before_sync_per_mille) {
             scene.count("power lost between write and sync");
@@ -358,6 +376,18 @@ impl Running {
         let sync_us = 50 + scene.delays.exponential(mean_us);
         scene.after(sync_us, Event::Work(self.life, Work::LogSync));
         Stopped::No
+    }
+
+    /// The disk had no room for all of the batch: what was not written goes, with all that waits behind it. The core hears of it
+    /// behind the end of the sync.
+    fn on_full(&mut self, scene: &mut Scene) {
+        let written = self.log.written();
+        let first = self.writing.iter().find(|write| write.number > written).map(|write| write.number);
+        self.refused = Some(first.expect("a batch that found no room has a write that did not"));
+        self.refuses = true;
+        self.writing.retain(|write| write.number <= written);
+        self.writes.clear();
+        scene.mark(self.life.node, || format!("finds no room on its disk from {:?} on", self.refused));
     }
 
     /// The log worker's sync returns: the messages that waited for it leave.
@@ -379,6 +409,10 @@ impl Running {
         }
         self.log_is_busy = false;
         self.take(scene, Input::Persisted(durable.number()));
+        if let Some(from) = self.refused.take() {
+            scene.checks.on_no_room(node, from);
+            self.take(scene, Input::NoRoom { from });
+        }
         self.wake_log(scene);
         Ok(Stopped::No)
     }
@@ -584,6 +618,12 @@ fn count_fact(scene: &mut Scene, fact: &Fact) {
         scene.count("damage: node whole again");
     } else if matches!(fact, Fact::Members { members, .. } if members.is_joint()) {
         scene.count("members: joint");
+    } else if *fact == Fact::Paused {
+        scene.count("disk full: node paused");
+    } else if *fact == Fact::Resumed {
+        scene.count("disk full: node resumed");
+    } else if matches!(fact, Fact::SteppedDown { reason, .. } if *reason == "its disk is full") {
+        scene.count("disk full: leader stepped down");
     } else if matches!(fact, Fact::SteppedDown { reason, .. } if reason.starts_with("it was removed")) {
         scene.count("members: leader removed");
     } else if let Fact::Clock { is_off, .. } = fact {

@@ -80,8 +80,14 @@ impl Running {
         let (meta, write) = self.snapshots.taken.take().expect("a snapshot was taken");
         let options = store::snapshot_options(&scene.profile.limits);
         let written = SnapshotWriter::begin(self.disk.clone(), options, meta).and_then(|mut writer| {
-            write(&mut writer).map_err(unreadable)?;
-            Ok(writer)
+            match write(&mut writer) {
+                Ok(()) => Ok(writer),
+                Err(error) => {
+                    let error = writer.failure(error);
+                    writer.discard()?;
+                    Err(error)
+                }
+            }
         });
         match written {
             Ok(writer) => {
@@ -131,6 +137,11 @@ impl Running {
                     scene.line(self.life.node, || format!("compacts its log up to {base}"));
                 }
                 self.take(scene, Input::Compacted { base });
+                Stopped::No
+            }
+            Err(LogError::Full { .. }) => {
+                scene.count("no room to cut the log");
+                self.take(scene, Input::Compacted { base: before });
                 Stopped::No
             }
             Err(error) => self.stops(scene, &error),
@@ -216,6 +227,12 @@ impl Running {
             Err(LogError::Corrupt { .. }) => {
                 scene.count("fetched snapshot was not what it promised");
                 self.take(scene, Input::PieceRefused);
+                Stopped::No
+            }
+            Err(LogError::Full { .. }) => {
+                scene.count("no room for a piece of a snapshot");
+                self.snapshots.incoming = None;
+                self.take(scene, Input::PieceNoRoom);
                 Stopped::No
             }
             Err(error) => self.stops(scene, &error),

@@ -405,6 +405,7 @@ impl Client {
         match error {
             ProposeError::NoLeader { .. }
             | ProposeError::Overloaded
+            | ProposeError::DiskFull
             | ProposeError::TimedOut
             | ProposeError::Stopped { .. } => {
                 self.pause(scene);

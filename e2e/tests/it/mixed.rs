@@ -119,7 +119,8 @@ fn begin(cluster: &mut Cluster, node: usize, fault: Fault) -> Undo {
             return disk(delay).map_or(Undo::Nothing, Undo::Detach);
         }
         Fault::SyncError => return disk(DiskFault::SyncError).map_or(Undo::Nothing, Undo::Replace),
-        Fault::DiskFull => return disk(DiskFault::Full).map_or(Undo::Nothing, Undo::Replace),
+        // It pauses, and goes on by itself.
+        Fault::DiskFull => return disk(DiskFault::Full).map_or(Undo::Nothing, Undo::Detach),
     }
     Undo::Heal
 }

@@ -56,6 +56,7 @@ fn problems_have_their_documented_status_and_exit_code() {
         (ProblemCode::TooLarge, 413, Exit::Usage),
         (ProblemCode::InvalidDefinition, 422, Exit::Error),
         (ProblemCode::Overloaded, 429, Exit::Unavailable),
+        (ProblemCode::DiskFull, 503, Exit::Unavailable),
         (ProblemCode::NotSupported, 501, Exit::Error),
         (ProblemCode::NoLeader, 503, Exit::Unavailable),
         (ProblemCode::Stopping, 503, Exit::Unavailable),

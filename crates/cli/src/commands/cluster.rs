@@ -113,7 +113,14 @@ fn row(member: &Member) -> Vec<String> {
         (Some(one), None) | (None, Some(one)) => format!("{} us", number(one)),
         (None, None) => String::new(),
     };
-    let role = if member.voter { member.role.clone() } else { format!("{} (learner)", member.role) };
+    let mut role = match (member.removed, member.voter) {
+        (true, _) => "removed".to_owned(),
+        (false, true) => member.role.clone(),
+        (false, false) => format!("{} (learner)", member.role),
+    };
+    if member.disk_full {
+        role.push_str(" (disk full)");
+    }
     let rests = if member.resting { " (rests)" } else { "" };
     let priority = member.priority.map(|priority| format!("{priority}{rests}")).unwrap_or_default();
     vec![

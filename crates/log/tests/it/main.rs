@@ -14,6 +14,7 @@ mod damaged_files;
 mod faults;
 mod formats;
 mod founding;
+mod full_disk;
 mod real_disk;
 mod repair;
 mod snapshot_crash;

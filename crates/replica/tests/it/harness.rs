@@ -563,6 +563,7 @@ impl Clients {
         match error {
             ProposeError::NoLeader { .. } => self.count("no leader"),
             ProposeError::Overloaded => self.count("overloaded"),
+            ProposeError::DiskFull => self.count("disk full"),
             ProposeError::TimedOut => self.count("timed out"),
             ProposeError::Forgotten => self.count("forgotten"),
             ProposeError::SessionUnknown => self.count("session unknown"),

@@ -17,6 +17,8 @@ pub struct Commits {
     /// The committed entries from index 1 on, each with the term of the node that committed it first.
     committed: Vec<(EntryId, Term)>,
     seen: BTreeMap<NodeId, Seen>,
+    /// Installs that found no room: they come again.
+    refused: BTreeMap<NodeId, EntryId>,
 }
 
 impl Commits {
@@ -46,6 +48,7 @@ impl Commits {
     /// A node starts anew: its commit index may be behind what it was.
     pub(super) fn on_start(&mut self, node: NodeId) {
         self.seen.remove(&node);
+        self.refused.remove(&node);
     }
 
     /// A write that cuts a log must not cut what is committed, and a leader never cuts.
@@ -82,9 +85,17 @@ impl Commits {
         }
     }
 
+    /// A node's disk had no room for an install up to this entry: it is asked for again, although the node has counted it as committed.
+    pub(super) fn on_install_refused(&mut self, node: NodeId, last: EntryId) {
+        self.refused.insert(node, last);
+    }
+
     /// A log begins anew behind a snapshot: a newer one than what the node knew, and nothing that is committed behind it may go.
     fn on_install(&self, seen: Seen, last: EntryId, log: &[EntryId]) -> Result<(), Violation> {
         let node = seen.node;
+        if self.refused.get(&node) == Some(&last) {
+            return Ok(());
+        }
         let before = self.seen.get(&node).map_or(Index(0), |before| before.commit);
         if last.index <= before {
             return Err(Violation::safety(
@@ -104,6 +115,8 @@ impl Commits {
 
     /// What a node counts as committed must be what everybody else does, and must rest on a quorum of disks.
     pub(super) fn on_turn(&mut self, seen: Seen, logs: &Logs, in_force: &InForce) -> Result<(), Violation> {
+        let bound = if seen.paused { last_index(logs.written(seen.node)) } else { seen.commit };
+        let seen = Seen { commit: seen.commit.min(bound), ..seen };
         let before = self.seen.insert(seen.node, seen);
         let commit_before = before.map_or(Index(0), |seen| seen.commit);
         if let Some(before) = before

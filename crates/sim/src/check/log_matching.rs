@@ -67,6 +67,8 @@ struct Shadow {
     hard_state: HardState,
     /// Writes that were asked for and are not durable yet, oldest first.
     pending: VecDeque<SeenWrite>,
+    /// From here on the disk had no room for what was asked to be written, until it is asked for again.
+    refused: Option<Index>,
 }
 
 #[derive(Debug)]
@@ -115,6 +117,7 @@ impl Logs {
         write: &Write,
         install: Option<Vec<EntryId>>,
     ) -> Result<(), Violation> {
+        let again = self.is_written_again(node, write);
         let shadow = self.shadows.entry(node).or_default();
         if let Some(covered) = &install {
             shadow.written.clone_from(covered);
@@ -140,9 +143,32 @@ impl Logs {
                 .map(|covered| (covered, write.install.as_ref().map_or(Term(0), |meta| meta.term))),
             entries: write.entries.iter().map(|entry| entry.id).collect(),
         };
-        overwrite(&mut shadow.written, &seen.entries);
+        if !again {
+            overwrite(&mut shadow.written, &seen.entries);
+        }
         shadow.pending.push_back(seen);
         Ok(())
+    }
+
+    /// The disk of a node had no room for write `from`: neither it nor any later one is carried out. What they carried stands in the
+    /// node's memory and is asked for again. Gives the last entry of an install among them.
+    pub(super) fn on_no_room(&mut self, node: NodeId, from: WriteNumber) -> Option<EntryId> {
+        let shadow = self.shadows.entry(node).or_default();
+        let kept = shadow.pending.partition_point(|write| write.number < from);
+        let gone = shadow.pending.split_off(kept);
+        let entries = gone.iter().flat_map(|write| write.entries.first()).map(|id| id.index);
+        shadow.refused = entries.chain(shadow.refused).min();
+        gone.iter().rev().find_map(|write| write.install.as_ref()?.0.last().copied())
+    }
+
+    /// Whether a write carries only entries that were asked for before and found no room.
+    pub(super) fn is_written_again(&self, node: NodeId, write: &Write) -> bool {
+        let Some(shadow) = self.shadows.get(&node) else { return false };
+        let refused = |id: EntryId| shadow.refused.is_some_and(|from| id.index >= from);
+        let stands = |entry: &Entry| shadow.written.get(position(entry.id.index)) == Some(&entry.id);
+        write.install.is_none()
+            && write.entries.first().is_some_and(|entry| refused(entry.id))
+            && write.entries.iter().all(stands)
     }
 
     /// All writes of a node up to `number` are durable: what its hard state is now.
@@ -244,8 +270,7 @@ impl Logs {
                 ),
             ));
         }
-        *shadow =
-            Shadow { written: recovered.clone(), durable: recovered, hard_state, pending: VecDeque::new() };
+        *shadow = Shadow { written: recovered.clone(), durable: recovered, hard_state, ..Shadow::default() };
         Ok(())
     }
 }

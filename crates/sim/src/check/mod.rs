@@ -85,6 +85,8 @@ pub struct Seen {
     pub leads: bool,
     /// Its commit index.
     pub commit: Index,
+    /// Whether its disk is full: then it may hold entries that it never asked to be written, and know of them that they are committed.
+    pub paused: bool,
 }
 
 /// All checks of a run with their history.
@@ -140,7 +142,11 @@ impl Checks {
     /// # Errors
     /// When a rule of elections, logs or commits was broken.
     pub fn on_turn(&mut self, seen: Seen, write: Option<&Write>) -> Result<(), Violation> {
-        if let Some(write) = write {
+        // What found no room is handed out again, as it is: nothing new is written, and nothing is cut.
+        let again = write.is_some_and(|write| self.logs.is_written_again(seen.node, write));
+        if let Some(write) = write
+            && !again
+        {
             self.commits.on_write(seen, write, self.logs.written(seen.node))?;
         }
         let install = write.and_then(|write| write.install.as_ref());
@@ -148,7 +154,8 @@ impl Checks {
         if let Some(covered) = &install {
             self.members.on_install(seen.node, covered);
         }
-        let in_force = self.members.on_write(seen, write, self.logs.written(seen.node))?;
+        let fresh = write.filter(|_| !again);
+        let in_force = self.members.on_write(seen, fresh, self.logs.written(seen.node))?;
         if let Some(write) = write {
             self.time.on_write(seen, &write.entries, in_force.all())?;
             self.logs.on_write(seen.node, write, install)?;
@@ -175,6 +182,13 @@ impl Checks {
             Some(_) if self.wiped.contains(&node) => Ok(()),
             Some(vote) => self.elections.on_vote(node, hard_state.term, vote),
             None => Ok(()),
+        }
+    }
+
+    /// The disk of a node had no room for this write: neither it nor any later one is carried out.
+    pub fn on_no_room(&mut self, node: NodeId, from: WriteNumber) {
+        if let Some(last) = self.logs.on_no_room(node, from) {
+            self.commits.on_install_refused(node, last);
         }
     }
 

@@ -178,7 +178,16 @@ impl Local {
         invariants::check(&self.raft);
         assert!(ready.fetches.is_empty(), "all entries are in the window");
         assert!(ready.offers.is_empty(), "nothing is compacted");
-        if let Some(Write { number, hard_state, install: _, repaired: _, entries, barrier }) = ready.write {
+        if let Some(Write {
+            number,
+            after_refusal: _,
+            hard_state,
+            install: _,
+            repaired: _,
+            entries,
+            barrier,
+        }) = ready.write
+        {
             let messages = barrier.release(Durable::attest(number));
             match self.pending.last_mut() {
                 Some(before) if hard_state.is_none() && entries.is_empty() => {

@@ -9,11 +9,11 @@ use quorate_core::raft::Raft;
 use quorate_core::ready::{ChangeEnd, Fact, FetchFor, Input, Ready, TransferEnd, Write};
 use quorate_core::status::Role;
 use quorate_core::types::{EntryId, Index, NodeId};
-use quorate_log::{Content, Log, SnapshotFile};
+use quorate_log::{Content, Log, LogError, SnapshotFile};
 
 use super::wire::{Filter, Flying, Wire, describe, describe_entries};
 use crate::check::{Checks, Seen, Violation};
-use crate::disk::SimDisk;
+use crate::disk::{Fault, SimDisk};
 use crate::member::WALL_START_MS;
 use crate::network::{Network, NetworkOptions};
 use crate::rng::Rng;
@@ -185,6 +185,7 @@ impl Cluster {
                 term: status.term,
                 leads: status.role == Role::Leader,
                 commit: status.commit,
+                paused: status.paused,
             };
             let applied = running.applied.0.index;
             broken(self.checks.on_turn(seen, ready.write.as_ref()))?;
@@ -285,11 +286,19 @@ impl Cluster {
         if batch.is_empty() {
             return Ok(());
         }
-        running
-            .log
-            .write(&batch.iter().map(Content::from).collect::<Vec<_>>())
-            .map_err(|error| error.to_string())?;
-        running.written.extend(batch);
+        let contents = batch.iter().map(Content::from).collect::<Vec<_>>();
+        match running.log.write(&contents) {
+            Err(LogError::Full { .. }) => {}
+            written => written.map_err(|error| error.to_string())?,
+        }
+        let carried_out = running.log.written();
+        let (done, refused): (Vec<Write>, Vec<Write>) =
+            batch.into_iter().partition(|write| write.number <= carried_out);
+        running.written.extend(done);
+        if let Some(from) = refused.first().map(|write| write.number) {
+            running.raft.step(Input::NoRoom { from });
+            self.checks.on_no_room(id, from);
+        }
         Ok(())
     }
 
@@ -308,6 +317,12 @@ impl Cluster {
             self.wire.send(&envelope);
         }
         if self.node(id)?.stalled { self.turn(id, Vec::new()) } else { Ok(()) }
+    }
+
+    /// The disk of a node has no room for anything new, or has again.
+    pub(super) fn set_full(&mut self, id: NodeId, full: bool) -> Result<(), String> {
+        self.node(id)?.disk.set_rate(Fault::Full, if full { 1000 } else { 0 });
+        Ok(())
     }
 
     /// From now on the disk of a node does only what the script says.
@@ -395,7 +410,7 @@ impl Cluster {
         for node in self.nodes.values_mut() {
             let line = node.status();
             if line != node.line || !node.notes.is_empty() {
-                let text = format!("{line:<52}{}", node.notes.join("; "));
+                let text = format!("{line:<51} {}", node.notes.join("; "));
                 out.push_str(&format!("  {}\n", text.trim_end()));
             }
             node.line = line;
@@ -465,6 +480,8 @@ fn describe_fact(fact: &Fact) -> String {
         Fact::Installed { last } => format!("begins its log anew behind the snapshot up to {last}"),
         Fact::Clock { node, is_off: true, .. } => format!("finds the clock of {node} far from a quorum's"),
         Fact::Clock { node, is_off: false, .. } => format!("finds that the clock of {node} fits again"),
+        Fact::Paused => "pauses: its disk is full".into(),
+        Fact::Resumed => "goes on: there is room on its disk".into(),
         Fact::Truncated { from } => format!("cuts its log from {from}"),
         Fact::Damaged { entries: 1, first, .. } => format!("has lost {first}"),
         Fact::Damaged { entries, first, last } => {

@@ -74,9 +74,10 @@ pub(super) fn execute(cluster: &mut Cluster, line: &str) -> Result<(), String> {
         ("snapshot", [name]) => cluster.take_snapshot(node(name)?),
         ("fetch", [name, from]) => cluster.fetch_snapshot(node(name)?, node(from)?),
         ("expect", [name, words @ ..]) => cluster.expect(node(name)?, &words.join(" ")),
-        ("stall" | "write" | "fsync" | "sync" | "unstall" | "crash" | "restart", [name]) => {
-            disk(cluster, verb, node(name)?)
-        }
+        (
+            "fill" | "room" | "stall" | "write" | "fsync" | "sync" | "unstall" | "crash" | "restart",
+            [name],
+        ) => disk(cluster, verb, node(name)?),
         _ => Err("this is no command of golden scripts".into()),
     }
 }
@@ -218,6 +219,8 @@ fn cut(cluster: &mut Cluster, verb: &str, words: &[&str]) -> Result<(), String> 
 
 fn disk(cluster: &mut Cluster, verb: &str, node: NodeId) -> Result<(), String> {
     match verb {
+        "fill" => cluster.set_full(node, true),
+        "room" => cluster.set_full(node, false),
         "stall" => cluster.stall(node),
         "write" => cluster.write(node),
         "fsync" => cluster.fsync(node),

@@ -23,6 +23,7 @@
 //! | `release [reversed]` | what was kept back arrives in its order, or the last one first |
 //! | `stall N`, `write N`, `fsync N`, `sync N` | N's disk does nothing by itself; writes what waits, syncs what is written, or both |
 //! | `unstall N` | N's disk works again |
+//! | `fill N`, `room N` | N's disk has no room for a new segment or file; has room again |
 //! | `crash N`, `restart N` | N loses its power and all that was not synced; starts again |
 //! | `wall N ahead\|behind SECONDS` | N's wall clock is wrong by so much from now on; 0 sets it right |
 //! | `time N` | tells how far the time of the last entry that N has applied is from the true time |

@@ -122,7 +122,13 @@ impl Raft {
     pub(crate) fn on_clock_shown(&mut self, from: NodeId, round: u64, wall_ms: u64) {
         let (own_ms, bound) = (self.wall_ms, self.config.clock_skew_max_ms);
         let RoleState::Leader(leader) = &mut self.role else { return };
-        if wall_ms == 0 || leader.clocks.shown.get(&from).is_some_and(|shown| shown.round >= round) {
+        let before = leader.clocks.shown.get(&from).copied();
+        if before.is_some_and(|shown| shown.round >= round) {
+            return;
+        }
+        if wall_ms == 0 {
+            // It came back in an older version: what it showed before is no clock that goes on.
+            leader.clocks.shown.remove(&from);
             return;
         }
         // The answer is not older than the last round of the timer that it is not older than. Without that, or with an own clock that has
@@ -130,8 +136,8 @@ impl Raft {
         let (asked, asked_ms) = leader.clocks.asked;
         let age_ms = (asked > 0 && round >= asked).then(|| own_ms.checked_sub(asked_ms)).flatten();
         let is_fresh = age_ms.is_some_and(|age_ms| age_ms <= bound / 2);
-        let before = leader.clocks.shown.get(&from).and_then(|shown| shown.skew_ms);
-        let skew_ms = if is_fresh { Some(difference(wall_ms, own_ms)) } else { before };
+        let skew_before = before.and_then(|shown| shown.skew_ms);
+        let skew_ms = if is_fresh { Some(difference(wall_ms, own_ms)) } else { skew_before };
         leader.clocks.shown.insert(from, Shown { round, wall_ms, skew_ms });
         self.weigh_clocks();
         if is_fresh {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use quorate_core::config::PRIORITY_MAX;
+use quorate_transport::WIRE_VERSION_MAX;
 
 /// The settings of a node. The defaults suit nodes in one data centre; all limits are for one node.
 #[derive(Clone, Debug)]
@@ -56,6 +57,9 @@ pub struct Config {
     /// what is safe. A second is ten heartbeats, which is how old a shown clock may be in time of trouble, and a hundred times what
     /// synchronised clocks differ by; a clock that is further off is named in the log, with what to do.
     pub clock_skew_max: Duration,
+    /// The newest version of the wire format that this node speaks. Each connection speaks the newest that both sides do, so it need not be
+    /// lowered for an upgrade; a node with a lower one is what a node of an older release is to the others.
+    pub wire_version_max: u16,
 }
 
 impl Default for Config {
@@ -84,6 +88,7 @@ impl Default for Config {
             snapshot_send_bytes_per_second: 64 << 20,
             snapshot_piece_bytes: 256 << 10,
             clock_skew_max: Duration::from_secs(1),
+            wire_version_max: WIRE_VERSION_MAX,
         }
     }
 }
@@ -149,8 +154,8 @@ impl Config {
         }
     }
 
-    /// What must hold of times, each with what is wrong when it does not.
-    fn rules_of_time(&self) -> [(bool, &'static str); 7] {
+    /// What must hold of times and versions, each with what is wrong when it does not.
+    fn rules_of_time(&self) -> [(bool, &'static str); 8] {
         [
             (self.tick >= Duration::from_millis(1), "tick must be at least 1 ms"),
             (self.heartbeat >= self.tick, "heartbeat must be at least one tick"),
@@ -170,6 +175,10 @@ impl Config {
             (
                 self.clock_skew_max >= self.heartbeat * 3,
                 "clock_skew_max must be at least three heartbeats: clocks are shown in the answers to those",
+            ),
+            (
+                self.wire_version_max <= WIRE_VERSION_MAX,
+                "wire_version_max must be one that this release knows",
             ),
         ]
     }

@@ -102,8 +102,8 @@ impl Peers {
             tracing::debug!(%to, "a message to a node without an address was dropped");
             return Ok(());
         };
-        let (kind, body) = peer_codec::encode(message);
         let link = if message.is_bulk() { &linked.bulk } else { &linked.messages };
+        let (kind, body) = peer_codec::encode_for(link.version(), message);
         match link.try_send(Frame { kind, body }) {
             Ok(()) | Err(SendError::Down) => Ok(()),
             // A piece of a snapshot that is lost is asked for again; the protocol need not know.

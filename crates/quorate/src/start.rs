@@ -128,6 +128,8 @@ async fn wire<S: StateMachine>(
     let welcome = Arc::new(Welcome::default());
     let endpoint = Arc::new(endpoint(&plan, &config, opened.identity, Arc::clone(&welcome))?);
     let connect = connect(&endpoint, &inbox, &tasks);
+    let version_max = config.wire_version_max;
+    let decode = move |inbound| decode(version_max, inbound);
     listener.serve(endpoint, inbox.clone(), decode, &tasks, links_stop.clone());
     let peers = Arc::new(Peers::new(connect, links_stop.clone(), welcome));
 
@@ -351,8 +353,11 @@ fn endpoint(
     identity: Identity<RealDisk>,
     welcome: Arc<Welcome>,
 ) -> Result<Endpoint, StartError> {
-    let limits =
-        TransportConfig { peer_queue_len_max: config.peer_queue_len_max, ..TransportConfig::default() };
+    let limits = TransportConfig {
+        peer_queue_len_max: config.peer_queue_len_max,
+        wire_version_max: config.wire_version_max,
+        ..TransportConfig::default()
+    };
     limits.validate().map_err(StartError::Config)?;
     let own = quorate_transport::Identity {
         cluster: plan.cluster,
@@ -397,8 +402,9 @@ fn on_link_event(lane: Lane, event: LinkEvent) -> Mail {
 }
 
 /// Runs in the connection's task, so that the loop gets messages and not bytes.
-fn decode(inbound: Inbound) -> Result<Mail, String> {
-    let decoded = inbound.frames.into_iter().map(|frame| peer_codec::decode(frame.kind, frame.body));
+fn decode(version_max: u16, inbound: Inbound) -> Result<Mail, String> {
+    let decoded = inbound.frames.into_iter();
+    let decoded = decoded.map(|frame| peer_codec::decode_up_to(version_max, frame.kind, frame.body));
     let messages = decoded.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
     Ok(Mail::Received { from: inbound.from, messages })
 }

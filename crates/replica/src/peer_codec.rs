@@ -29,6 +29,7 @@
 //! Which forms a peer understands is settled by the version in the handshake; here bytes left over are an error.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use quorate_core::codec::ENVELOPE_FORMAT_MAX;
 use quorate_core::message::Envelope;
 use quorate_core::snapshot::SnapshotName;
 use quorate_core::types::{EntryId, Index, NodeId};
@@ -43,10 +44,15 @@ use crate::state_machine::DecodeError;
 
 /// The frame kind and the body of a message.
 pub fn encode(message: &PeerMessage) -> (u8, Bytes) {
+    encode_for(VERSION_MAX, message)
+}
+
+/// The same for a peer with which this version of the wire format was agreed on: what that has no place for is left out.
+pub fn encode_for(version: u16, message: &PeerMessage) -> (u8, Bytes) {
     let mut out = BytesMut::new();
     let kind = match message {
         PeerMessage::Raft(envelope) => {
-            envelope.encode(&mut out);
+            envelope.encode_for(format_of(version), &mut out);
             KIND_RAFT
         }
         PeerMessage::Forward { proposals } => {
@@ -114,11 +120,19 @@ pub fn encode(message: &PeerMessage) -> (u8, Bytes) {
 ///
 /// # Errors
 /// When the bytes are no message that this version understands.
-pub fn decode(kind: u8, mut body: Bytes) -> Result<PeerMessage, DecodeError> {
+pub fn decode(kind: u8, body: Bytes) -> Result<PeerMessage, DecodeError> {
+    decode_up_to(VERSION_MAX, kind, body)
+}
+
+/// The same for a node that speaks no version above this one.
+///
+/// # Errors
+/// When the bytes are no message in a version that it speaks.
+pub fn decode_up_to(version_max: u16, kind: u8, mut body: Bytes) -> Result<PeerMessage, DecodeError> {
     let message = match kind {
         KIND_RAFT => {
-            let envelope =
-                Envelope::decode(&mut body).map_err(|error| DecodeError { what: error.to_string() })?;
+            let envelope = Envelope::decode_up_to(format_of(version_max), &mut body)
+                .map_err(|error| DecodeError { what: error.to_string() })?;
             return Ok(PeerMessage::Raft(envelope));
         }
         KIND_FORWARD => {
@@ -173,6 +187,11 @@ pub fn decode(kind: u8, mut body: Bytes) -> Result<PeerMessage, DecodeError> {
         other => return Err(DecodeError { what: format!("message kind {other} is not known") }),
     };
     if body.is_empty() { Ok(message) } else { Err(error("bytes left over")) }
+}
+
+/// The format of envelopes in a version of the wire format: the same number.
+fn format_of(version: u16) -> u8 {
+    u8::try_from(version).unwrap_or(ENVELOPE_FORMAT_MAX).min(ENVELOPE_FORMAT_MAX)
 }
 
 fn put_proposals(out: &mut BytesMut, proposals: &[(Ticket, Bytes, bool)]) {
@@ -457,6 +476,8 @@ pub(crate) fn error(what: &str) -> DecodeError {
     DecodeError { what: what.to_owned() }
 }
 
+/// The newest version of the wire format of which this binary knows the messages.
+pub const VERSION_MAX: u16 = 1;
 const KIND_RAFT: u8 = 1;
 const KIND_FORWARD: u8 = 2;
 const KIND_FORWARD_REPLY: u8 = 3;

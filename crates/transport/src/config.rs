@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::frame::FRAME_HEADER_BYTES;
+use crate::handshake::WIRE_VERSION_MAX;
 
 /// The limits of the connections between nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,9 @@ pub struct TransportConfig {
     pub keepalive_interval_ms: u64,
     /// After how many unanswered probes the connection is dead.
     pub keepalive_probes: u32,
+    /// The newest version of the wire format that is spoken, at most [`WIRE_VERSION_MAX`]. Each connection speaks the newest that both
+    /// sides do.
+    pub wire_version_max: u16,
 }
 
 impl Default for TransportConfig {
@@ -64,6 +68,7 @@ impl Default for TransportConfig {
             keepalive_idle_ms: 5_000,
             keepalive_interval_ms: 2_000,
             keepalive_probes: 3,
+            wire_version_max: WIRE_VERSION_MAX,
         }
     }
 }
@@ -112,6 +117,11 @@ impl TransportConfig {
         }
         if self.backoff_max_ms < self.backoff_first_ms {
             return Err("backoff_max_ms must not be below backoff_first_ms".to_owned());
+        }
+        if self.wire_version_max > WIRE_VERSION_MAX {
+            return Err(format!(
+                "wire_version_max must be at most {WIRE_VERSION_MAX}: no newer one is known here"
+            ));
         }
         if self.keepalive_probes == 0 {
             return Err("keepalive_probes must be at least 1".to_owned());

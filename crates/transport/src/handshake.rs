@@ -24,7 +24,7 @@ use crate::error::{HandshakeError, LinkError};
 pub const WIRE_VERSION_MIN: u16 = 0;
 
 /// The newest version of the wire format that this build speaks.
-pub const WIRE_VERSION_MAX: u16 = 0;
+pub const WIRE_VERSION_MAX: u16 = 1;
 
 /// The caller's message: I am this node and want that one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,17 +156,18 @@ impl Hello {
         Ok(Hello { from: Identity { incarnation, ..hello.from }, lane, ..hello })
     }
 
-    /// What the called node, which is `local`, says to this, short of knowing the peer's incarnation: the version to speak.
+    /// What the called node, which is `local` and speaks no version above `version_max`, says to this, short of knowing the peer's
+    /// incarnation: the version to speak.
     ///
     /// # Errors
     /// The refusal to answer with.
-    pub fn judge(&self, local: &Identity) -> Result<u16, Refusal> {
+    pub fn judge(&self, local: &Identity, version_max: u16) -> Result<u16, Refusal> {
         let caller = self.from.node;
         let node = local.node;
         let theirs = self.version_min..=self.version_max;
-        let Some(version) = newest_common_version(&theirs, &(WIRE_VERSION_MIN..=WIRE_VERSION_MAX)) else {
+        let Some(version) = newest_common_version(&theirs, &(WIRE_VERSION_MIN..=version_max)) else {
             let text = format!(
-                "{node} speaks versions {WIRE_VERSION_MIN} to {WIRE_VERSION_MAX} of the wire format, {caller} speaks {} to {}: \
+                "{node} speaks versions {WIRE_VERSION_MIN} to {version_max} of the wire format, {caller} speaks {} to {}: \
                  upgrade the older of the two nodes",
                 self.version_min, self.version_max
             );

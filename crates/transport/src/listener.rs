@@ -331,7 +331,7 @@ impl Shared {
 
     async fn judge(&self, hello: &Hello) -> Result<Welcome, Refusal> {
         let identity = &self.endpoint.identity;
-        let version = hello.judge(identity)?;
+        let version = hello.judge(identity, self.endpoint.config.wire_version_max)?;
         check_peer(&self.endpoint, hello.from.node, hello.from.incarnation).await?;
         Ok(Welcome { version, node: identity.node, incarnation: identity.incarnation })
     }

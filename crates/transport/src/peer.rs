@@ -4,7 +4,7 @@
 //! stale when they arrive, and the core sends fresh ones as soon as it hears that the link is up.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::BytesMut;
@@ -21,9 +21,7 @@ use crate::backoff::Backoff;
 use crate::endpoint::{Endpoint, check_peer};
 use crate::error::{HandshakeError, LinkError, SendError};
 use crate::frame::Frame;
-use crate::handshake::{
-    Answer, Hello, Lane, Refusal, RefusalCode, WIRE_VERSION_MAX, WIRE_VERSION_MIN, Welcome, read_message,
-};
+use crate::handshake::{Answer, Hello, Lane, Refusal, RefusalCode, WIRE_VERSION_MIN, Welcome, read_message};
 use crate::socket;
 use crate::task::{self, Task};
 
@@ -102,6 +100,7 @@ impl Link {
             body_bytes_max: config.frame_body_bytes_max,
             queue_bytes_max: config.peer_queue_bytes_max,
             connected: AtomicBool::new(false),
+            version: AtomicU16::new(WIRE_VERSION_MIN),
             queue_bytes: AtomicUsize::new(0),
             frames_sent: AtomicU64::new(0),
             bytes_sent: AtomicU64::new(0),
@@ -130,6 +129,12 @@ impl Link {
             self.shared.frames_dropped.fetch_add(1, Ordering::Relaxed);
         }
         result
+    }
+
+    /// The version of the wire format to speak on this link: what was agreed on with the peer when the connection was made. A frame in another
+    /// one that slips in while the connection is made anew is refused by the peer, which ends the connection.
+    pub fn version(&self) -> u16 {
+        self.shared.version.load(Ordering::Acquire)
     }
 
     /// How the link is doing.
@@ -182,6 +187,8 @@ struct Shared {
     body_bytes_max: usize,
     queue_bytes_max: usize,
     connected: AtomicBool,
+    /// The version that was agreed on for the connection, or for the last one.
+    version: AtomicU16,
     /// Bytes of the frames in the queue and of those being written.
     queue_bytes: AtomicUsize,
     frames_sent: AtomicU64,
@@ -266,6 +273,7 @@ impl Worker {
                     after_ms: config.handshake_timeout_ms,
                 }
             })??;
+        self.shared.version.store(welcome.version, Ordering::Release);
         Ok((stream, welcome.incarnation))
     }
 
@@ -295,7 +303,7 @@ impl Worker {
         let peer = self.shared.peer;
         let hello = Hello {
             version_min: WIRE_VERSION_MIN,
-            version_max: WIRE_VERSION_MAX,
+            version_max: self.endpoint.config.wire_version_max,
             from: self.endpoint.identity,
             to: peer,
             lane: self.shared.lane,
@@ -312,7 +320,7 @@ impl Worker {
             Answer::Welcome(welcome) => welcome,
             Answer::Refused(refusal) => return Err(LinkError::Refused(refusal)),
         };
-        if !(WIRE_VERSION_MIN..=WIRE_VERSION_MAX).contains(&welcome.version) {
+        if !(hello.version_min..=hello.version_max).contains(&welcome.version) {
             return Err(HandshakeError::Malformed {
                 what: "the answer names a version that was not offered",
             }

@@ -6,3 +6,4 @@ mod leadership;
 mod members;
 mod proposals;
 mod snapshots;
+mod versions;

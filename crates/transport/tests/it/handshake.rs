@@ -1,7 +1,9 @@
 //! Handshake messages byte by byte, and what a node says to each kind of caller.
 
 use quorate_core::types::{ClusterId, GroupId, NodeId};
-use quorate_transport::{Answer, HandshakeError, Hello, Identity, Lane, Refusal, RefusalCode, Welcome};
+use quorate_transport::{
+    Answer, HandshakeError, Hello, Identity, Lane, Refusal, RefusalCode, WIRE_VERSION_MAX, Welcome,
+};
 
 fn hello() -> Hello {
     let from = Identity {
@@ -128,7 +130,8 @@ fn each_wrong_caller_is_refused_by_name() {
     let other_group = Identity { group: GroupId(4), ..hello().from };
     let itself = Identity { node: NodeId::new(2), ..hello().from };
     let cases = [
-        (hello(), Ok(0)),
+        (hello(), Ok(1)),
+        (Hello { version_max: 0, ..hello() }, Ok(0)),
         (
             Hello { version_min: 7, version_max: 9, ..hello() },
             Err((RefusalCode::NoCommonVersion, "upgrade the older")),
@@ -142,7 +145,7 @@ fn each_wrong_caller_is_refused_by_name() {
         (Hello { from: itself, ..hello() }, Err((RefusalCode::WrongNode, "two nodes were given the same"))),
     ];
     for (hello, expected) in cases {
-        match (hello.judge(&local), expected) {
+        match (hello.judge(&local, WIRE_VERSION_MAX), expected) {
             (Ok(version), Ok(expected)) => assert_eq!(version, expected),
             (Err(refusal), Err((code, words))) => {
                 assert_eq!(refusal.code, code);

@@ -1,0 +1,109 @@
+//! Nodes of two releases in one cluster, over real sockets: "the same binary with a lower version" stands for the older one. It refuses the
+//! newer form as the older one would.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use quorate::{Node, Proposal, RequestId};
+
+use crate::cluster::{Cluster, Words, bounded, leader};
+
+/// The nodes that clients may ask now.
+type Nodes = Arc<Mutex<Vec<Node<Words>>>>;
+
+fn node(nodes: &Nodes, place: usize) -> Node<Words> {
+    let nodes = nodes.lock().expect("nobody panics with the lock");
+    nodes[place % nodes.len()].clone()
+}
+
+/// Proposes so many words under keys, each until it is answered, by whichever node answers.
+async fn write(nodes: Nodes, prefix: &'static str, count: usize) {
+    for n in 0..count {
+        let word = format!("{prefix}{n}");
+        let mut attempt = n;
+        loop {
+            let mut proposal = Proposal::new(word.clone());
+            proposal.request_id = Some(RequestId::Key(Bytes::from(word.clone())));
+            attempt += 1;
+            if bounded(node(&nodes, attempt).propose_with(proposal)).await.is_ok() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Starts a node anew in another version while somebody writes.
+async fn replace(cluster: &mut Cluster, nodes: &Nodes, place: usize, version: u16) {
+    let prefix: &'static str = Box::leak(format!("v{version} n{place} ").into_boxed_str());
+    let writing = tokio::spawn(write(Arc::clone(nodes), prefix, 30));
+    let old = node(nodes, place);
+    bounded(old.stop()).await;
+    drop(old);
+    cluster.config.wire_version_max = version;
+    let new = cluster.start(place as u64 + 1).await;
+    bounded(new.ready()).await.expect("the node runs");
+    nodes.lock().expect("nobody panics with the lock")[place] = new;
+    bounded(writing).await.expect("all was written");
+}
+
+/// Each word stands once on each node, and they stand in the same order.
+async fn check(nodes: &Nodes, words: usize) {
+    let mut before: Option<Vec<String>> = None;
+    for place in 0..3 {
+        let all = bounded(node(nodes, place).read(|words| words.0.clone())).await.expect("a quorum runs");
+        let mut once = all.clone();
+        once.sort();
+        once.dedup();
+        assert_eq!((once.len(), all.len()), (words, words), "each word stands once");
+        assert!(before.is_none_or(|before| before == all), "nodes of all versions hold the same");
+        before = Some(all);
+    }
+}
+
+/// How many peers have shown their clocks to the leader: those with which it speaks version 1.
+async fn clocks_shown(nodes: &Nodes, wanted: usize) {
+    bounded(async {
+        loop {
+            let all: Vec<Node<Words>> = nodes.lock().expect("nobody panics with the lock").clone();
+            bounded(all[0].ready()).await.expect("the node runs");
+            let status = all[leader(&all)].status();
+            let shown = status.peers.iter().filter(|peer| peer.clock_skew_ms.is_some()).count();
+            if shown == wanted {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_is_upgraded_and_taken_back_node_by_node_without_a_lost_write() {
+    let mut cluster = Cluster::new(3);
+    cluster.config.wire_version_max = 0;
+    let nodes: Nodes = Arc::new(Mutex::new(cluster.start_all().await));
+    write(Arc::clone(&nodes), "old ", 10).await;
+    clocks_shown(&nodes, 0).await;
+    let mut words = 10;
+    for place in 0..3 {
+        replace(&mut cluster, &nodes, place, 1).await;
+        words += 30;
+        check(&nodes, words).await;
+    }
+    clocks_shown(&nodes, 2).await;
+    for place in [1, 2] {
+        replace(&mut cluster, &nodes, place, 0).await;
+        words += 30;
+        check(&nodes, words).await;
+    }
+    clocks_shown(&nodes, 0).await;
+}
+
+/// What is in force has a name in this release; a later one is not.
+#[test]
+fn a_version_that_is_not_known_is_no_setting() {
+    let newer = quorate::Config { wire_version_max: u16::MAX, ..quorate::Config::default() };
+    let verdict = newer.validate().expect_err("no such version exists");
+    assert!(verdict.contains("wire_version_max"), "{verdict}");
+}

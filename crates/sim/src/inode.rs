@@ -1,5 +1,7 @@
 //! What the simulated disk holds of one file: what reads see, what is durable, and what lies between the two.
 
+use std::borrow::Cow;
+
 use crate::rng::Rng;
 
 /// A file of the simulated disk.
@@ -7,13 +9,13 @@ use crate::rng::Rng;
 pub(crate) struct Inode {
     /// What reads see.
     current: Contents,
-    /// What is on the disk.
-    durable: Contents,
-    /// What is not yet on the disk, in order.
-    pending: Vec<Change>,
-    /// Invariant: before this offset `current` and `durable` are equal. A crash copies only what stands behind it.
-    equal_to: usize,
-    /// Whether changes were forgotten that `current` still shows: then a sync does not make the two equal.
+    /// What is not yet on the disk, in order, each with what it replaced.
+    pending: Vec<(Change, Replaced)>,
+    /// What is on the disk, where that is kept apart. Nearly always it is what reads see without what is pending, and each byte is kept
+    /// once.
+    durable: Option<Contents>,
+    /// Whether changes were forgotten that `current` still shows: then a sync does not make the two equal. Invariant: only where
+    /// `durable` is kept apart.
     forgot: bool,
 }
 
@@ -50,17 +52,24 @@ pub(crate) struct Contents {
     len: usize,
 }
 
+/// What stood in the place of a change: enough to undo it.
+#[derive(Clone, Debug)]
+struct Replaced {
+    /// Where the bytes stood.
+    offset: usize,
+    /// Those that were written before; zeros behind them are not kept.
+    bytes: Vec<u8>,
+    /// How many bytes were kept of the file.
+    kept: usize,
+    /// How long the file was.
+    len: usize,
+}
+
 impl Inode {
     /// A file with these contents, durably.
     pub(crate) fn durable(bytes: &[u8]) -> Inode {
-        let contents = Contents { bytes: bytes.to_vec(), len: bytes.len() };
-        Inode {
-            current: contents.clone(),
-            durable: contents,
-            pending: Vec::new(),
-            equal_to: usize::MAX,
-            forgot: false,
-        }
+        let current = Contents { bytes: bytes.to_vec(), len: bytes.len() };
+        Inode { current, ..Inode::default() }
     }
 
     /// What reads see.
@@ -69,67 +78,90 @@ impl Inode {
     }
 
     /// What is on the disk.
-    pub(crate) fn on_disk(&self) -> &Contents {
-        &self.durable
+    pub(crate) fn on_disk(&self) -> Cow<'_, Contents> {
+        match &self.durable {
+            Some(durable) => Cow::Borrowed(durable),
+            None if self.pending.is_empty() => Cow::Borrowed(&self.current),
+            None => {
+                let mut durable = self.current.clone();
+                for (_, replaced) in self.pending.iter().rev() {
+                    durable.undo(replaced);
+                }
+                Cow::Owned(durable)
+            }
+        }
     }
 
     /// Makes a change that is not durable yet.
     pub(crate) fn apply(&mut self, change: Change) {
-        let from = match &change {
-            Change::Write { offset, .. } => *offset,
-            Change::Len(len) => *len.min(&self.current.len),
-        };
-        self.equal_to = self.equal_to.min(from);
-        self.current.change(&change);
-        self.pending.push(change);
+        let replaced = self.current.change(&change);
+        self.pending.push((change, replaced));
     }
 
     /// All changes become durable.
     pub(crate) fn sync(&mut self) {
-        for change in self.pending.drain(..) {
-            self.durable.change(&change);
+        if let Some(durable) = self.durable.as_mut().filter(|_| self.forgot) {
+            for (change, _) in &self.pending {
+                durable.change(change);
+            }
+        } else {
+            self.durable = None;
         }
-        if !self.forgot {
-            self.equal_to = usize::MAX;
-        }
+        self.pending.clear();
     }
 
     /// The changes are forgotten, although reads still show them.
     pub(crate) fn forget(&mut self) {
-        self.forgot |= !self.pending.is_empty();
-        self.pending.clear();
+        if !self.pending.is_empty() {
+            self.keep_apart();
+            self.forgot = true;
+            self.pending.clear();
+        }
     }
 
     /// The power goes.
     pub(crate) fn crash(&mut self, outcome: Outcome, rng: &mut Rng) {
-        for change in self.pending.drain(..) {
+        if let Some(durable) = self.durable.take() {
+            self.current = durable;
+        } else {
+            for (_, replaced) in self.pending.iter().rev() {
+                self.current.undo(replaced);
+            }
+        }
+        for (change, _) in self.pending.drain(..) {
             let fate =
                 if outcome == Outcome::Chance { rng.below(3) } else { u64::from(outcome == Outcome::Lost) };
             match change {
-                change if fate == 0 => self.durable.change(&change),
+                change if fate == 0 => {
+                    self.current.change(&change);
+                }
                 Change::Write { offset, bytes } if fate == 2 => {
                     for (at, piece) in sectors(offset, &bytes) {
                         if rng.chance(500) {
-                            self.durable.write(at, piece);
+                            self.current.write(at, piece);
                         }
                     }
                 }
                 Change::Write { .. } | Change::Len(_) => {}
             }
         }
-        if self.equal_to < usize::MAX {
-            self.current.copy_from(&self.durable, self.equal_to);
-        }
-        self.equal_to = usize::MAX;
         self.forgot = false;
     }
 
     /// A bit changes where it lies, and reads show it.
     pub(crate) fn rot(&mut self, at: usize, bit: u8) {
-        self.durable.flip(at, bit);
+        self.keep_apart();
+        if let Some(durable) = &mut self.durable {
+            durable.flip(at, bit);
+        }
         if at < self.current.len {
             self.current.flip(at, bit);
         }
+    }
+
+    /// From now on what is on the disk is no longer what reads see without what is pending.
+    fn keep_apart(&mut self) {
+        self.durable = Some(self.on_disk().into_owned());
     }
 }
 
@@ -161,14 +193,33 @@ impl Contents {
         written.iter().position(|byte| *byte != 0).map(|skipped| from + skipped)
     }
 
-    fn change(&mut self, change: &Change) {
+    fn change(&mut self, change: &Change) -> Replaced {
+        let (kept, len) = (self.bytes.len(), self.len);
         match change {
-            Change::Write { offset, bytes } => self.write(*offset, bytes),
-            Change::Len(len) => {
-                self.bytes.truncate(*len);
-                self.len = *len;
+            Change::Write { offset, bytes } => {
+                let there = self.bytes.get(*offset..kept.min(offset + bytes.len())).unwrap_or_default();
+                let replaced = Replaced { offset: *offset, bytes: there.to_vec(), kept, len };
+                self.write(*offset, bytes);
+                replaced
+            }
+            Change::Len(to) => {
+                let there = self.bytes.get(*to..).unwrap_or_default();
+                let replaced = Replaced { offset: *to, bytes: there.to_vec(), kept, len };
+                self.bytes.truncate(*to);
+                self.len = *to;
+                replaced
             }
         }
+    }
+
+    /// Becomes what it was before the change that replaced this, the last one that is not undone.
+    fn undo(&mut self, replaced: &Replaced) {
+        let Replaced { offset, bytes, kept, len } = replaced;
+        self.bytes.resize(*kept, 0);
+        if !bytes.is_empty() {
+            self.bytes[*offset..offset + bytes.len()].copy_from_slice(bytes);
+        }
+        self.len = *len;
     }
 
     fn write(&mut self, offset: usize, written: &[u8]) {
@@ -197,14 +248,6 @@ impl Contents {
             self.bytes.resize(end, 0);
         }
         self.len = self.len.max(end);
-    }
-
-    /// Becomes equal to `other`, which it is before `equal_to` already.
-    fn copy_from(&mut self, other: &Contents, equal_to: usize) {
-        let kept = equal_to.min(self.bytes.len()).min(other.bytes.len());
-        self.bytes.truncate(kept);
-        self.bytes.extend_from_slice(&other.bytes[kept..]);
-        self.len = other.len;
     }
 }
 

@@ -175,27 +175,37 @@ pub struct Scene {
     faulty: bool,
     queue: BinaryHeap<Reverse<Scheduled>>,
     /// What will happen, at the places that the queue names: small things are moved about in the queue, large ones stay.
-    events: Vec<Option<Event>>,
+    events: Vec<Option<Waiting>>,
     /// The places that are free.
-    free: Vec<usize>,
+    free: Vec<u32>,
     tie: Rng,
     scheduled_len: u64,
 }
 
-/// An event with its place in time.
+/// An event's place in time, as one number, because the queue does nothing but compare: when it happens (64 bits), what the seed drew (32),
+/// which decides the order of events of the same microsecond, and where it waits (32), which no two have in common.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Scheduled {
-    /// When it happens, and in the lower half what the seed drew: it decides the order of events of the same microsecond. One number,
-    /// because the queue compares little else.
-    at: u128,
-    number: u64,
-    place: usize,
-}
+struct Scheduled(u128);
 
 impl Scheduled {
-    fn at_us(&self) -> u64 {
-        u64::try_from(self.at >> 64).expect("the upper half of 128 bits has 64 bits")
+    fn new(at_us: u64, tie: u64, place: u32) -> Scheduled {
+        Scheduled(u128::from(at_us) << 64 | u128::from(tie >> 32 << 32) | u128::from(place))
     }
+
+    fn at_us(self) -> u64 {
+        u64::try_from(self.0 >> 64).expect("the upper half of 128 bits has 64 bits")
+    }
+
+    fn place(self) -> usize {
+        usize::try_from(self.0 & u128::from(u32::MAX)).expect("32 bits make a place in memory")
+    }
+}
+
+/// What waits for its time, with its number among all that were ever scheduled.
+#[derive(Debug)]
+struct Waiting {
+    number: u64,
+    event: Event,
 }
 
 impl Scene {
@@ -246,14 +256,15 @@ impl Scene {
     pub fn at(&mut self, at_us: u64, event: Event) {
         assert!(at_us >= self.now_us, "nothing is scheduled in the past");
         self.scheduled_len += 1;
-        let place = self.free.pop().unwrap_or(self.events.len());
-        if place == self.events.len() {
-            self.events.push(None);
-        }
-        self.events[place] = Some(event);
-        let at = u128::from(at_us) << 64 | u128::from(self.tie.next_u64());
-        let scheduled = Scheduled { at, number: self.scheduled_len, place };
-        self.queue.push(Reverse(scheduled));
+        let waiting = Some(Waiting { number: self.scheduled_len, event });
+        let place = if let Some(place) = self.free.pop() {
+            self.events[place as usize] = waiting;
+            place
+        } else {
+            self.events.push(waiting);
+            u32::try_from(self.events.len() - 1).expect("fewer than 2^32 events wait at a time")
+        };
+        self.queue.push(Reverse(Scheduled::new(at_us, self.tie.next_u64(), place)));
     }
 
     /// Moves time to the next event and takes it.
@@ -261,9 +272,11 @@ impl Scene {
         let Reverse(scheduled) = self.queue.pop()?;
         assert!(scheduled.at_us() >= self.now_us, "virtual time never goes back");
         self.now_us = scheduled.at_us();
-        self.order = hash_word(hash_word(self.order, self.now_us), scheduled.number);
-        self.free.push(scheduled.place);
-        Some(self.events[scheduled.place].take().expect("what the queue names has not happened yet"))
+        let place = scheduled.place();
+        self.free.push(u32::try_from(place).expect("places have 32 bits"));
+        let Waiting { number, event } = self.events[place].take().expect("what the queue names waits");
+        self.order = hash_word(hash_word(self.order, self.now_us), number);
+        Some(event)
     }
 
     /// When the next event happens.

@@ -42,11 +42,13 @@ pub(crate) fn read(limits: SessionLimits, source: &mut dyn Read) -> io::Result<S
         source.read_exact(&mut id)?;
         let used = read_number(source)?;
         let floor = read_number(source)?;
-        let mut answers = BTreeMap::new();
         let len = read_len(source, limits.session_replies_len_max)?;
+        // A map that is made of all at once is made faster.
+        let mut listed = Vec::with_capacity(len.min(LISTED_AT_ONCE));
         for _ in 0..len {
-            answers.insert(read_number(source)?, read_answer(source)?);
+            listed.push((read_number(source)?, read_answer(source)?));
         }
+        let answers: BTreeMap<u64, Answer> = listed.into_iter().collect();
         let whole = answers.len() == len;
         if !whole || !tables.restore_session(u128::from_le_bytes(id), used, floor, answers) {
             return Err(invalid("a session that contradicts itself"));
@@ -129,6 +131,8 @@ fn invalid(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
+/// For how many answers memory is taken before any has arrived.
+const LISTED_AT_ONCE: usize = 64;
 /// How much memory is taken before the bytes for it have arrived, in bytes.
 const READ_AT_ONCE_BYTES: usize = 4 << 10;
 /// No reply is longer, in bytes: a frame would not carry it to the node that asked.

@@ -186,9 +186,20 @@ impl StateMachine for Ledger {
         for _ in 0..word(source)? {
             self.repeats.push(Repeat { client: client(source)?, value: word(source)? });
         }
-        for _ in 0..word(source)? {
-            let (client, value) = (client(source)?, word(source)?);
-            self.lists.entry(client).or_default().push(client, value, word(source)?);
+        let mut left = word(source)?;
+        let mut block = [0; 24 * VALUES_AT_ONCE];
+        while left > 0 {
+            let len = usize::try_from(left).unwrap_or(usize::MAX).min(VALUES_AT_ONCE);
+            source.read_exact(&mut block[..24 * len])?;
+            let (values, _) = block[..24 * len].as_chunks::<24>();
+            for values in values.chunk_by(|one, next| one[..8] == next[..8]) {
+                let client = client(&mut &values[0][..8])?;
+                let list = self.lists.entry(client).or_default();
+                for mut value in values.iter().map(|value| &value[8..]) {
+                    list.push(client, word(&mut value)?, word(&mut value)?);
+                }
+            }
+            left -= len as u64;
         }
         self.registry.restore(source)
     }
@@ -318,6 +329,9 @@ fn words<const N: usize>(bytes: &Bytes) -> Result<([u64; N], Bytes), DecodeError
     }
     Ok((words, bytes.slice(8 * N..)))
 }
+
+/// How many values are read back at a time.
+const VALUES_AT_ONCE: usize = 64;
 
 /// How long a key is remembered at most, in milliseconds of log time. Written down here again and not asked of the parts under test: it
 /// is a promise of `docs/http.md`.

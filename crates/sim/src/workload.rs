@@ -236,14 +236,11 @@ impl Client {
             scene.recorder.on_read(self.id, list);
             return;
         }
-        let command = self.next_command();
-        if let Some(append) = sent(&command) {
-            scene.recorder.on_append(self.id, &append);
-        }
+        let command = self.next_command(scene);
         self.doing = Doing::Proposing(command);
     }
 
-    fn next_command(&mut self) -> CommandEnvelope {
+    fn next_command(&mut self, scene: &mut Scene) -> CommandEnvelope {
         let session = u128::from(self.id.0) + 1;
         if self.uses_session && self.sequence == 0 {
             self.sequence = 1;
@@ -255,6 +252,7 @@ impl Client {
             };
         }
         let own = if self.rng.chance(200) { self.next_shared() } else { self.next_own() };
+        scene.recorder.on_append(self.id, &own);
         let guest = self.wishes.as_mut().map(Wishes::next_command);
         let mut body = Vec::new();
         Carried { own, guest }.encode(&mut body);

@@ -1,11 +1,10 @@
 //! State-machine safety (thesis figure 3.2): every node applies the committed entries, each once, in order, and none before
 //! it is on the node's own disk; and equal entries make equal states.
 
-use std::collections::BTreeMap;
-
 use quorate_core::entry::Entry;
 use quorate_core::types::{EntryId, Index, NodeId};
 
+use super::by_node::ByNode;
 use super::commit::Commits;
 use super::log_matching::Logs;
 use super::{Violation, position};
@@ -13,7 +12,7 @@ use super::{Violation, position};
 /// What was applied where.
 #[derive(Debug, Default)]
 pub struct Applied {
-    through: BTreeMap<NodeId, Index>,
+    through: ByNode<Index>,
     /// The fingerprint of the state at each index from 1 on, and the node that showed it first; none where nobody did.
     states: Vec<Option<(u64, NodeId)>>,
 }

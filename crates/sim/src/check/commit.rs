@@ -1,14 +1,13 @@
 //! Leader completeness, leader append-only, and what "committed" promises (thesis 3.6, figure 3.2): a committed entry is
 //! durable on a quorum, stands in the log of every later leader, and is never cut from a log.
 
-use std::collections::BTreeMap;
-
 use quorate_core::entry::Membership;
 use quorate_core::ready::Write;
 use quorate_core::types::{EntryId, Index, NodeId, Term};
 
+use super::by_node::ByNode;
 use super::log_matching::Logs;
-use super::members::{InForce, is_quorum};
+use super::members::{Members, is_quorum};
 use super::{Seen, Violation, last_index, position};
 
 /// Every commit of the run.
@@ -16,9 +15,9 @@ use super::{Seen, Violation, last_index, position};
 pub struct Commits {
     /// The committed entries from index 1 on, each with the term of the node that committed it first.
     committed: Vec<(EntryId, Term)>,
-    seen: BTreeMap<NodeId, Seen>,
+    seen: ByNode<Seen>,
     /// Installs that found no room: they come again.
-    refused: BTreeMap<NodeId, EntryId>,
+    refused: ByNode<EntryId>,
 }
 
 impl Commits {
@@ -114,7 +113,7 @@ impl Commits {
     }
 
     /// What a node counts as committed must be what everybody else does, and must rest on a quorum of disks.
-    pub(super) fn on_turn(&mut self, seen: Seen, logs: &Logs, in_force: &InForce) -> Result<(), Violation> {
+    pub(super) fn on_turn(&mut self, seen: Seen, logs: &Logs, members: &Members) -> Result<(), Violation> {
         let bound = if seen.paused { last_index(logs.written(seen.node)) } else { seen.commit };
         let seen = Seen { commit: seen.commit.min(bound), ..seen };
         let before = self.seen.insert(seen.node, seen);
@@ -156,7 +155,7 @@ impl Commits {
                 format!("{} leads {} and committed {newest}", seen.node, seen.term),
             ));
         }
-        check_quorum(seen, newest, logs, in_force)
+        check_quorum(seen, newest, logs, members)
     }
 
     /// Leader completeness: all that was committed in earlier terms stands in the new leader's log. By log matching the
@@ -174,15 +173,19 @@ impl Commits {
 }
 
 /// A new commit: its last entry, and with it all before, is durable on a quorum of the members in force.
-fn check_quorum(seen: Seen, id: EntryId, logs: &Logs, in_force: &InForce) -> Result<(), Violation> {
+fn check_quorum(seen: Seen, id: EntryId, logs: &Logs, members: &Members) -> Result<(), Violation> {
     let holds = |node: NodeId| logs.held(node, id);
-    if in_force.all().any(|membership| is_quorum(membership, holds)) {
+    let in_force = || members.in_force(seen.node);
+    if in_force().any(|membership| is_quorum(membership, holds)) {
         return Ok(());
     }
-    let holders: Vec<NodeId> =
-        in_force.all().flat_map(Membership::members).filter(|node| holds(*node)).collect();
+    let holders: Vec<NodeId> = in_force().flat_map(Membership::members).filter(|node| holds(*node)).collect();
     Err(Violation::safety(
         "what is committed is durable on a quorum of the members in force",
-        format!("{} committed {id}, durable on {holders:?} of {in_force:?}", seen.node),
+        format!(
+            "{} committed {id}, durable on {holders:?} of {:?}",
+            seen.node,
+            in_force().collect::<Vec<_>>()
+        ),
     ))
 }

@@ -11,12 +11,17 @@ use super::Violation;
 #[derive(Debug, Default)]
 pub struct Elections {
     leaders: BTreeMap<Term, NodeId>,
+    /// The leader that was seen last: nearly always it is seen again.
+    seen_last: Option<(NodeId, Term)>,
     votes: BTreeMap<(NodeId, Term), NodeId>,
 }
 
 impl Elections {
     /// `node` leads `term`. True when that is news.
     pub(super) fn on_leader(&mut self, node: NodeId, term: Term) -> Result<bool, Violation> {
+        if self.seen_last.replace((node, term)) == Some((node, term)) {
+            return Ok(false);
+        }
         match self.leaders.insert(term, node) {
             None => Ok(true),
             Some(known) if known == node => Ok(false),

@@ -11,15 +11,16 @@ use quorate_core::message::{Envelope, Message};
 use quorate_core::ready::Write;
 use quorate_core::types::{EntryId, Index, NodeId, Term, WriteNumber};
 
+use super::by_node::ByNode;
 use super::{Violation, fingerprint, last_index, position};
 
 /// All logs of the run.
 #[derive(Debug, Default)]
 pub struct Logs {
     known: Known,
-    shadows: BTreeMap<NodeId, Shadow>,
+    shadows: ByNode<Shadow>,
     /// What was durable on a node before it was wiped. Its peers refuse it since, so what it promised then still counts.
-    before_wipe: BTreeMap<NodeId, Vec<EntryId>>,
+    before_wipe: ByNode<Vec<EntryId>>,
 }
 
 /// Every entry that was ever written: its predecessor and its fingerprint.
@@ -118,7 +119,7 @@ impl Logs {
         install: Option<Vec<EntryId>>,
     ) -> Result<(), Violation> {
         let again = self.is_written_again(node, write);
-        let shadow = self.shadows.entry(node).or_default();
+        let shadow = self.shadows.of(node);
         if let Some(covered) = &install {
             shadow.written.clone_from(covered);
         }
@@ -153,7 +154,7 @@ impl Logs {
     /// The disk of a node had no room for write `from`: neither it nor any later one is carried out. What they carried stands in the
     /// node's memory and is asked for again. Gives the last entry of an install among them.
     pub(super) fn on_no_room(&mut self, node: NodeId, from: WriteNumber) -> Option<EntryId> {
-        let shadow = self.shadows.entry(node).or_default();
+        let shadow = self.shadows.of(node);
         let kept = shadow.pending.partition_point(|write| write.number < from);
         let gone = shadow.pending.split_off(kept);
         let entries = gone.iter().flat_map(|write| write.entries.first()).map(|id| id.index);
@@ -173,7 +174,7 @@ impl Logs {
 
     /// All writes of a node up to `number` are durable: what its hard state is now.
     pub(super) fn on_durable(&mut self, node: NodeId, number: WriteNumber) -> Result<HardState, Violation> {
-        let shadow = self.shadows.entry(node).or_default();
+        let shadow = self.shadows.of(node);
         while shadow.pending.front().is_some_and(|write| write.number <= number) {
             let write = shadow.pending.pop_front().expect("the front was just seen");
             if let Some((covered, _)) = write.install {
@@ -253,7 +254,7 @@ impl Logs {
             know(&mut self.known, node, prev, entry)?;
             prev = entry.id;
         }
-        let shadow = self.shadows.entry(node).or_default();
+        let shadow = self.shadows.of(node);
         let first_start = shadow.durable.is_empty();
         if !first_start && !could_recover(shadow, hard_state, &recovered) {
             return Err(Violation::safety(

@@ -9,30 +9,18 @@ use quorate_core::entry::{Entry, Membership, Payload};
 use quorate_core::ready::Write;
 use quorate_core::types::{EntryId, NodeId, Term};
 
+use super::by_node::ByNode;
 use super::{Seen, Violation, position};
 
 /// The memberships of all logs.
 #[derive(Debug, Default)]
 pub struct Members {
     /// For each node the membership entries of its log, oldest first.
-    logs: BTreeMap<NodeId, Vec<(EntryId, Arc<Membership>)>>,
+    logs: ByNode<Vec<(EntryId, Arc<Membership>)>>,
     /// Every membership entry that was ever written.
     known: BTreeMap<EntryId, Arc<Membership>>,
-}
-
-/// The memberships that were in force at a node in the course of a turn.
-#[derive(Debug)]
-pub(super) struct InForce {
-    /// The one before the turn. None before the first.
-    before: Option<Arc<Membership>>,
-    /// Those that entered its log in the turn.
-    entered: Vec<Arc<Membership>>,
-}
-
-impl InForce {
-    pub(super) fn all(&self) -> impl Iterator<Item = &Membership> {
-        self.before.iter().chain(&self.entered).map(AsRef::as_ref)
-    }
+    /// What was in force in the course of the turn at the node whose turn it is, if it wrote entries. Else it is the newest of its log.
+    in_turn: Option<Vec<Arc<Membership>>>,
 }
 
 impl Members {
@@ -40,7 +28,7 @@ impl Members {
     pub(super) fn on_start(&mut self, node: NodeId, compacted: &[EntryId], log: &[Entry]) {
         self.known.extend(memberships(log));
         self.on_install(node, compacted);
-        self.logs.entry(node).or_default().extend(memberships(log));
+        self.logs.of(node).extend(memberships(log));
     }
 
     /// A log begins anew behind a snapshot that covers these entries.
@@ -58,28 +46,52 @@ impl Members {
         newest.map(|(_, membership)| membership.members()).unwrap_or_default()
     }
 
-    /// A node asks for a write, and has committed up to `seen.commit` by the end of the turn; `log` is what it held before. Gives the
-    /// memberships that were in force in the course of the turn.
+    /// A node asks for a write, and has committed up to `seen.commit` by the end of the turn; `log` is what it held before.
     pub(super) fn on_write(
         &mut self,
         seen: Seen,
         write: Option<&Write>,
         log: &[EntryId],
-    ) -> Result<InForce, Violation> {
-        let own = self.logs.entry(seen.node).or_default();
-        let before = own.last().map(|(_, last)| Arc::clone(last));
-        let mut in_force = InForce { before, entered: Vec::new() };
-        let Some(first) = write.and_then(|write| write.entries.first()) else { return Ok(in_force) };
+    ) -> Result<(), Violation> {
+        self.in_turn = None;
+        let Some(first) = write.and_then(|write| write.entries.first()) else { return Ok(()) };
+        let own = self.logs.of(seen.node);
+        let in_turn = self.in_turn.insert(Vec::new());
+        in_turn.extend(own.last().map(|(_, last)| Arc::clone(last)));
         own.retain(|(id, _)| id.index < first.id.index);
         for (id, membership) in memberships(&write.expect("it has entries").entries) {
             if seen.leads && id.term == seen.term {
                 check_change(seen, id, own.last(), &membership, log)?;
             }
-            in_force.entered.push(Arc::clone(&membership));
+            in_turn.push(Arc::clone(&membership));
             self.known.insert(id, Arc::clone(&membership));
             own.push((id, membership));
         }
-        Ok(in_force)
+        Ok(())
+    }
+
+    /// The memberships that were in force at this node, whose turn it is, in the course of the turn.
+    pub(super) fn in_force(&self, node: NodeId) -> impl Iterator<Item = &Membership> {
+        let newest = || self.logs.get(&node).and_then(|log| log.last()).map(|(_, newest)| newest);
+        let newest = if self.in_turn.is_none() { newest() } else { None };
+        self.in_turn.iter().flatten().chain(newest).map(AsRef::as_ref)
+    }
+
+    /// The rule that a new leader, whose turn it is, was elected by a quorum of a membership that was in force at it.
+    pub(super) fn check_election(
+        &self,
+        node: NodeId,
+        term: Term,
+        voted: impl Fn(NodeId) -> bool,
+    ) -> Result<(), Violation> {
+        if self.in_force(node).any(|membership| is_quorum(membership, &voted)) {
+            return Ok(());
+        }
+        let in_force: Vec<&Membership> = self.in_force(node).collect();
+        Err(Violation::safety(
+            "a leader is elected by a quorum of the members in force",
+            format!("{node} leads {term} without the votes of a quorum of {in_force:?}"),
+        ))
     }
 }
 
@@ -141,20 +153,4 @@ pub(crate) fn is_quorum(membership: &Membership, holds: impl Fn(NodeId) -> bool)
         2 * missing < voters.len()
     };
     is_majority(&membership.voters) && (!membership.is_joint() || is_majority(&membership.voters_outgoing))
-}
-
-/// The rule that a new leader was elected by a quorum of a membership that was in force at it.
-pub(super) fn check_election(
-    node: NodeId,
-    term: Term,
-    in_force: &InForce,
-    voted: impl Fn(NodeId) -> bool,
-) -> Result<(), Violation> {
-    if in_force.all().any(|membership| is_quorum(membership, &voted)) {
-        return Ok(());
-    }
-    Err(Violation::safety(
-        "a leader is elected by a quorum of the members in force",
-        format!("{node} leads {term} without the votes of a quorum of {in_force:?}"),
-    ))
 }

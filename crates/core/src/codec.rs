@@ -74,16 +74,21 @@ impl Entry {
     /// # Panics
     /// If the command has 2^32 bytes or more, which `Config::validate` rules out.
     pub fn encode(&self, out: &mut BytesMut) {
-        out.reserve(self.encoded_len());
-        out.put_u8(match &self.payload {
+        let len = self.encoded_len();
+        out.reserve(len);
+        let payload_len = u32::try_from(len - ENTRY_HEADER_BYTES);
+        let payload_len = payload_len.expect("commands are limited to less than 2^32 bytes");
+        let mut head = [0; ENTRY_HEADER_BYTES];
+        head[0] = match &self.payload {
             Payload::Noop => 0,
             Payload::Command(_) => 1,
             Payload::Membership(_) => 2,
-        });
-        put_id(out, self.id);
-        out.put_u64_le(self.timestamp_ms);
-        let payload_len = self.encoded_len() - ENTRY_HEADER_BYTES;
-        out.put_u32_le(u32::try_from(payload_len).expect("commands are limited to less than 2^32 bytes"));
+        };
+        head[1..9].copy_from_slice(&self.id.term.0.to_le_bytes());
+        head[9..17].copy_from_slice(&self.id.index.0.to_le_bytes());
+        head[17..25].copy_from_slice(&self.timestamp_ms.to_le_bytes());
+        head[25..].copy_from_slice(&payload_len.to_le_bytes());
+        out.put_slice(&head);
         match &self.payload {
             Payload::Noop => {}
             Payload::Command(command) => out.put_slice(command),
@@ -245,11 +250,12 @@ impl Envelope {
     pub fn encode_for(&self, format: u8, out: &mut BytesMut) {
         assert!(format <= ENVELOPE_FORMAT_MAX, "only formats that exist are written");
         out.reserve(self.encoded_len());
-        out.put_u8(format);
-        out.put_u8(kind(&self.message));
-        out.put_u64_le(self.from.get());
-        out.put_u64_le(self.to.get());
-        out.put_u64_le(self.term.0);
+        let mut head = [0; ENVELOPE_HEADER_BYTES];
+        head[..2].copy_from_slice(&[format, kind(&self.message)]);
+        head[2..10].copy_from_slice(&self.from.get().to_le_bytes());
+        head[10..18].copy_from_slice(&self.to.get().to_le_bytes());
+        head[18..].copy_from_slice(&self.term.0.to_le_bytes());
+        out.put_slice(&head);
         match &self.message {
             Message::PreVoteRequest { last } | Message::SnapshotOffer { last } => put_id(out, *last),
             Message::VoteRequest { last, forced } => {

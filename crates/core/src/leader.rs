@@ -160,12 +160,15 @@ impl Raft {
 
     /// A peer holds all up to `matched` on its disk.
     pub(crate) fn on_append_response(&mut self, from: NodeId, matched: Index) {
-        let last = self.log.last().index;
+        let (last, commit) = (self.log.last().index, self.commit);
         let Some(progress) = self.heard_peer(from) else { return };
         if matched > last {
             self.ignore(from, "the peer acknowledges what it was never sent");
         } else if progress.on_acknowledged(matched) {
-            self.advance_commit();
+            // One more copy of what is committed moves nothing: a quorum was counted without it.
+            if matched > commit {
+                self.advance_commit();
+            }
             self.urge_successor();
         }
     }

@@ -42,11 +42,7 @@ pub enum LogError {
         file: String,
     },
     /// What is on the disk is not what was written there.
-    #[error(
-        "{file} is damaged at byte {offset}: {what}. Nobody can say what was lost with it, so the node does not start, \
-             and it has changed nothing: look with `quorate log inspect`, check the disk, then replace this node: \
-             `quorate cluster remove ID` at another member, and `quorate server --join ADDRESS` with an empty folder and a new id"
-    )]
+    #[error("{file} is damaged at byte {offset}: {what}")]
     Corrupt {
         /// The file's name within the data folder.
         file: String,

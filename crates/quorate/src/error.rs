@@ -19,7 +19,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The data directory cannot be used: in use, not writable, of another node or cluster, or damaged.
-    #[error("cannot use the data directory {}: {source}", .directory.display())]
+    #[error("cannot use the data directory {}: {source}{}", .directory.display(), advice(.source))]
     Data {
         /// The directory.
         directory: PathBuf,
@@ -99,4 +99,15 @@ pub enum StatusError {
     /// This node itself has stopped.
     #[error("this node has stopped")]
     Stopped,
+}
+
+/// What to do about a data directory on which a node cannot start because it is damaged.
+fn advice(source: &LogError) -> &'static str {
+    if matches!(source, LogError::Corrupt { .. }) {
+        ". Nobody can say what was lost with it, so the node does not start, and nothing was changed: look with `quorate log inspect`, \
+         check the disk, then replace this node: `quorate cluster remove ID` at another member, and `quorate server --join ADDRESS` \
+         with an empty directory and a new id"
+    } else {
+        ""
+    }
 }

@@ -8,6 +8,7 @@
 mod kit;
 mod oracle;
 
+mod closed;
 mod crash;
 mod damage;
 mod damaged_files;

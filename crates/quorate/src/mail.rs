@@ -62,6 +62,8 @@ pub(crate) type StatusAnswers = mpsc::Sender<(u64, Result<NodeStatus, StatusErro
 pub(crate) struct ProposalMail {
     pub(crate) command: CommandEnvelope,
     pub(crate) explain: bool,
+    /// How long the caller waits, in ticks; as long as the node does without it.
+    pub(crate) patience_ticks: Option<u64>,
     pub(crate) reply: oneshot::Sender<Answered>,
 }
 

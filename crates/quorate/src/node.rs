@@ -245,6 +245,27 @@ impl<S: StateMachine> Node<S> {
         &self,
         proposal: Proposal<S::Command>,
     ) -> Result<Proposed<S::Reply>, ProposeError> {
+        self.propose_patiently(proposal, None).await
+    }
+
+    /// Proposes a command and waits no longer than `patience`, or than `Config::proposal_timeout` if that is shorter. The node itself looks at
+    /// the time: so a proposal that never left it is told as one that was not accepted, which a timer around the call cannot know.
+    ///
+    /// # Errors
+    /// As [`Node::propose`].
+    pub async fn propose_within(
+        &self,
+        proposal: Proposal<S::Command>,
+        patience: Duration,
+    ) -> Result<Proposed<S::Reply>, ProposeError> {
+        self.propose_patiently(proposal, Some(patience)).await
+    }
+
+    async fn propose_patiently(
+        &self,
+        proposal: Proposal<S::Command>,
+        patience: Option<Duration>,
+    ) -> Result<Proposed<S::Reply>, ProposeError> {
         let Proposal { command, request_id, actor, trace, explain } = proposal;
         let mut body = Vec::new();
         command.encode(&mut body);
@@ -262,7 +283,7 @@ impl<S: StateMachine> Node<S> {
             body: Bytes::from(body),
             ..CommandEnvelope::default()
         };
-        let answered = self.send_proposal(command, explain).await?;
+        let answered = self.send_proposal(command, explain, patience).await?;
         let reply =
             S::Reply::decode(&answered.0).map_err(|error| ProposeError::ReplyMalformed(error.to_string()))?;
         Ok(Proposed { reply, steps: answered.1 })
@@ -271,26 +292,34 @@ impl<S: StateMachine> Node<S> {
     /// Opens the session `id`, whose requests are then exactly-once for as long as it is kept. Opening it again is harmless.
     ///
     /// # Errors
-    /// As [`Node::propose`].
+    /// As [`Node::propose`]. [`ProposeError::Forgotten`] if a session of this id was open before and its answers are kept no more: nobody knows
+    /// which of its requests were applied. Choose another id for new ones.
     pub async fn open_session(&self, id: u128) -> Result<(), ProposeError> {
         let request_id = Some(RequestId::Session { session: id, sequence: 0, acknowledged: 0 });
         let command =
             CommandEnvelope { kind: CommandKind::OpenSession, request_id, ..CommandEnvelope::default() };
-        self.send_proposal(command, false).await.map(|_| ())
+        self.send_proposal(command, false, None).await.map(|_| ())
     }
 
     async fn send_proposal(
         &self,
         command: CommandEnvelope,
         explain: bool,
+        patience: Option<Duration>,
     ) -> Result<(Bytes, Option<Vec<Step>>), ProposeError> {
         let (reply, answer) = oneshot::channel();
+        let patience_ticks = patience.map(|patience| self.inner.config.ticks(patience));
         let bytes = command.body.len();
         if !self.inner.inbox_budget.take(bytes) {
             Metrics::add(&self.inner.metrics.overloaded, 1);
             return Err(ProposeError::Overloaded);
         }
-        match self.inner.inbox.try_send(Mail::Propose(ProposalMail { command, explain, reply })) {
+        match self.inner.inbox.try_send(Mail::Propose(ProposalMail {
+            command,
+            explain,
+            patience_ticks,
+            reply,
+        })) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
                 self.inner.inbox_budget.give_back(bytes);

@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::directory::Directory;
 use crate::error::{NodeError, StatusError};
 use crate::inbox_budget::InboxBudget;
-use crate::mail::{ClusterMail, Mail, ReadMail, StatusAnswers};
+use crate::mail::{ClusterMail, Mail, ProposalMail, ReadMail, StatusAnswers};
 use crate::metrics::Metrics;
 use crate::peers::{Lost, Peers};
 use crate::snapshot_workers::PieceJob;
@@ -122,9 +122,9 @@ impl Loop {
     fn take(&mut self, mail: Mail) -> Result<(), NodeError> {
         match mail {
             Mail::Propose(proposal) => {
-                let ticket = self.proposals.insert(proposal.reply);
-                let (command, explain) = (proposal.command, proposal.explain);
-                self.replica.step(Input::Propose { ticket, command, explain });
+                let ProposalMail { command, explain, patience_ticks, reply } = proposal;
+                let ticket = self.proposals.insert(reply);
+                self.replica.step(Input::Propose { ticket, command, explain, patience_ticks });
             }
             Mail::Read(read) => {
                 let ticket = self.reads.insert(read);

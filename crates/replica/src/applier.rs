@@ -172,8 +172,7 @@ impl<S: StateMachine> Applier<S> {
         };
         match (envelope.kind, &envelope.request_id) {
             (CommandKind::OpenSession, Some(RequestId::Session { session, sequence: 0, .. })) => {
-                self.sessions.open(*session);
-                Ok(Bytes::new())
+                if self.sessions.open(*session) { Ok(Bytes::new()) } else { Err(ProposeError::Forgotten) }
             }
             (CommandKind::OpenSession, _) => {
                 Err(ProposeError::Malformed("to open a session takes its id and the sequence 0".into()))

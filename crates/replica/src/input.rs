@@ -65,6 +65,9 @@ pub enum Input {
         command: CommandEnvelope,
         /// Whether the caller wants each step told (`Answered::trace`).
         explain: bool,
+        /// How many ticks the caller waits, if that is less than the node's own patience. Only here it is known whether a proposal
+        /// whose time is over has left.
+        patience_ticks: Option<u64>,
     },
     /// A local caller wants a linearizable read. Answered by `Effect::Read` or `Effect::RefuseRead`, exactly once.
     Read {

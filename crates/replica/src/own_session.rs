@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use crate::effect::Outcome;
+use crate::error::ProposeError;
 use crate::hash::mix;
 use crate::request::{CommandEnvelope, CommandKind, RequestId};
 
@@ -54,12 +56,16 @@ impl OwnSession {
         }
     }
 
-    /// Proposal `number` has ended. Whether it was the opening; then the session is open now, or closed again.
-    pub(crate) fn on_opened(&mut self, number: u64, opened: bool) -> bool {
+    /// Proposal `number` has ended. Whether it was the opening; then the session is open now, or closed again. One that the replicas have
+    /// forgotten meanwhile is replaced.
+    pub(crate) fn on_opened(&mut self, number: u64, outcome: &Outcome) -> bool {
         if self.state != State::Opening(number) {
             return false;
         }
-        self.state = if opened { State::Open } else { State::Closed };
+        self.state = if outcome.is_ok() { State::Open } else { State::Closed };
+        if *outcome == Err(ProposeError::Forgotten) {
+            self.replace();
+        }
         true
     }
 

@@ -13,7 +13,8 @@ use crate::request::{CommandEnvelope, RequestId};
 
 /// All proposals of local callers without an answer, by their numbers, which rise.
 ///
-/// Invariant: all have the same time to live, so they end by time in the order of their numbers.
+/// Invariant: all have the same time to live, so they end by time in the order of their numbers; but for those whose callers wait for
+/// less.
 #[derive(Debug)]
 pub(crate) struct Proposals {
     pending: BTreeMap<u64, Pending>,
@@ -25,6 +26,8 @@ pub(crate) struct Proposals {
     paused: BTreeSet<(u64, u64)>,
     /// Forwarded ones by the tick at which they are sent again, which rises. May name some that have moved on.
     resends: VecDeque<(u64, u64)>,
+    /// Those whose callers wait for less than the time to live, by the tick at which they are given up.
+    impatient: BTreeSet<(u64, u64)>,
     /// Those that wait for the node's own session to open.
     unnamed: Vec<u64>,
     /// The session that gives them their request ids.
@@ -46,6 +49,8 @@ pub(crate) struct Pending {
     pub(crate) bytes: usize,
     /// Given up at this tick.
     pub(crate) deadline: u64,
+    /// Given up earlier, at this tick: its caller waits no longer.
+    pub(crate) given_up_at: Option<u64>,
     /// Where it is.
     pub(crate) stage: Stage,
     /// Whether it was ever given to a leader or appended: then it may yet be applied.
@@ -96,6 +101,7 @@ impl Proposals {
             queue: VecDeque::new(),
             paused: BTreeSet::new(),
             resends: VecDeque::new(),
+            impatient: BTreeSet::new(),
             unnamed: Vec::new(),
             session: OwnSession::new(session),
             admitted: 0,
@@ -128,6 +134,7 @@ impl Proposals {
             "numbers rise, and time to live is the same for all"
         );
         self.bytes += pending.bytes;
+        self.impatient.extend(pending.given_up_at.map(|tick| (tick, number)));
         self.pending.insert(number, pending);
         self.queue.push_back(number);
         self.admitted += 1;
@@ -138,6 +145,9 @@ impl Proposals {
     pub(crate) fn remove(&mut self, number: u64) -> Option<Pending> {
         let pending = self.pending.remove(&number)?;
         self.bytes -= pending.bytes;
+        if let Some(tick) = pending.given_up_at {
+            self.impatient.remove(&(tick, number));
+        }
         self.answered += 1;
         self.drop_answered();
         if let Command::Encoded { own: Some((session, sequence)), .. } = &pending.command {
@@ -262,8 +272,11 @@ impl Proposals {
         numbers.len() as u64
     }
 
-    /// The oldest one, if its time is over.
+    /// One whose time is over.
     pub(crate) fn next_expired(&self, tick: u64) -> Option<u64> {
+        if let Some((_, number)) = self.impatient.first().filter(|(at, _)| *at <= tick) {
+            return Some(*number);
+        }
         let (number, oldest) = self.pending.first_key_value()?;
         (oldest.deadline <= tick).then_some(*number)
     }
@@ -303,7 +316,8 @@ impl Proposals {
         let expiry = self.pending.first_key_value().map(|(_, oldest)| oldest.deadline);
         let pause = self.paused.first().map(|(at, _)| *at);
         let resend = self.resends.front().map(|(at, _)| *at);
-        expiry.into_iter().chain(pause).chain(resend).min()
+        let impatient = self.impatient.first().map(|(at, _)| *at);
+        expiry.into_iter().chain(impatient).chain(pause).chain(resend).min()
     }
 
     fn is_at(&self, number: u64, stage: impl Fn(&Stage) -> bool) -> bool {
@@ -334,6 +348,7 @@ mod tests {
                 command: Command::Encoded { bytes: Bytes::new(), own: None },
                 bytes: 0,
                 deadline: number,
+                given_up_at: None,
                 stage: Stage::Queued,
                 sent: false,
                 overloaded: false,

@@ -17,7 +17,13 @@ use crate::waiters::ForwardedProposal;
 
 impl Replica {
     /// A local caller proposes: refused here and now, or taken in.
-    pub(crate) fn on_propose(&mut self, ticket: Ticket, command: CommandEnvelope, explain: bool) {
+    pub(crate) fn on_propose(
+        &mut self,
+        ticket: Ticket,
+        command: CommandEnvelope,
+        explain: bool,
+        patience_ticks: Option<u64>,
+    ) {
         if let Err(error) = self.admissible(&command) {
             self.count_refusal(&error);
             self.effects.push(Effect::RefuseProposal { ticket, error });
@@ -25,7 +31,7 @@ impl Replica {
         }
         self.metrics.proposals_admitted += 1;
         let trace = self.new_trace(explain);
-        self.admit(Some(ticket), command, trace);
+        self.admit(Some(ticket), command, trace, patience_ticks);
     }
 
     /// Whether a command may be taken in. The applier's lag counts at the leader only: its own applier is what the
@@ -60,7 +66,13 @@ impl Replica {
         self.leads() && self.apply.lag_len() > self.config.apply_lag_len_max
     }
 
-    fn admit(&mut self, ticket: Option<Ticket>, command: CommandEnvelope, trace: Option<Box<Trace>>) {
+    fn admit(
+        &mut self,
+        ticket: Option<Ticket>,
+        command: CommandEnvelope,
+        trace: Option<Box<Trace>>,
+        patience_ticks: Option<u64>,
+    ) {
         let number = self.next_number();
         if trace.is_some() {
             self.traced.push(number);
@@ -73,12 +85,15 @@ impl Replica {
             Command::Unnamed(command)
         };
         let deadline = self.tick + self.config.proposal_timeout_ticks;
+        let patience = patience_ticks.filter(|patience| *patience < self.config.proposal_timeout_ticks);
+        let given_up_at = patience.map(|patience| self.tick + patience);
         let admitted_us = self.now.monotonic_us;
         let pending = Pending {
             ticket,
             command,
             bytes,
             deadline,
+            given_up_at,
             stage: Stage::Queued,
             sent: false,
             overloaded: false,
@@ -145,7 +160,7 @@ impl Replica {
         if self.proposals.session.is_closed() {
             let number_of_opening = self.peek_number();
             let command = self.proposals.session.open(number_of_opening);
-            self.admit(None, command, None);
+            self.admit(None, command, None, None);
         }
     }
 
@@ -315,7 +330,7 @@ impl Replica {
 
     /// The applier has answered a proposal whose answer belongs to the replica.
     pub(crate) fn on_applied_for_others(&mut self, number: u64, outcome: Outcome) {
-        if self.proposals.session.on_opened(number, outcome.is_ok()) {
+        if self.proposals.session.on_opened(number, &outcome) {
             return self.proposals.on_session();
         }
         let Some(proposal) = self.forwarded.remove(number) else {
@@ -353,7 +368,7 @@ impl Replica {
             self.proposals.session.replace();
         }
         let Some(ticket) = pending.ticket else {
-            if self.proposals.session.on_opened(number, outcome.is_ok()) {
+            if self.proposals.session.on_opened(number, &outcome) {
                 self.proposals.on_session();
             }
             return;

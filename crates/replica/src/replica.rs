@@ -120,7 +120,9 @@ impl Replica {
         match input {
             Input::Tick { elapsed } => self.on_tick(elapsed),
             Input::Received { from, message } => self.on_message(from, message),
-            Input::Propose { ticket, command, explain } => self.on_propose(ticket, command, explain),
+            Input::Propose { ticket, command, explain, patience_ticks } => {
+                self.on_propose(ticket, command, explain, patience_ticks);
+            }
             Input::Read { ticket } => self.on_read(ticket),
             Input::Persisted(number) => self.raft.step(ready::Input::Persisted(number)),
             Input::NoRoom { from } => self.raft.step(ready::Input::NoRoom { from }),

@@ -4,7 +4,7 @@
 //! Two tables. A *session* numbers its requests and says which replies it has received; its memory is what it has not
 //! acknowledged. A *key* is for clients without a session; its memory is bounded by count, bytes and age.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use quorate_core::planted::{self, Bug};
@@ -14,9 +14,11 @@ use crate::request::RequestId;
 /// The bounds of the tables. They decide what is remembered, so they are the same on all nodes of a cluster.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionLimits {
-    /// How many sessions are kept; beyond, the least recently used one goes. It must be so large that a session is
-    /// never forgotten and opened again while old copies of its requests may still be under way.
+    /// How many sessions are kept; beyond, the least recently used one goes. Together with [`SessionLimits::forgotten_len_max`] it must be so
+    /// large that a session is never forgotten and opened again while old copies of its requests may still be under way.
     pub sessions_len_max: usize,
+    /// How many ids of sessions that went are remembered, so that none of them is opened again; beyond, the oldest goes.
+    pub forgotten_len_max: usize,
     /// How many unacknowledged replies a session keeps; beyond, that of the lowest sequence goes.
     pub session_replies_len_max: usize,
     /// How many bytes of replies a session keeps, overhead included; beyond, that of the lowest sequence goes.
@@ -38,6 +40,7 @@ impl Default for SessionLimits {
     fn default() -> SessionLimits {
         SessionLimits {
             sessions_len_max: 10_000,
+            forgotten_len_max: 100_000,
             session_replies_len_max: 262_144,
             session_bytes_max: 64 << 20,
             sessions_bytes_max: 256 << 20,
@@ -86,6 +89,10 @@ pub struct Sessions {
     by_use: BTreeMap<u64, u128>,
     /// The number of the last use. It only rises, with each use of any session.
     pub(crate) uses: u64,
+    /// The ids of sessions that went, the oldest first: under them nothing is applied ever again, because nobody knows what was.
+    pub(crate) forgotten: VecDeque<u128>,
+    /// The same by id. Invariant: holds each of `forgotten` once, and none that is open.
+    forgotten_ids: BTreeSet<u128>,
     /// The bytes of all sessions' replies.
     bytes: usize,
     /// The keys.
@@ -126,6 +133,8 @@ impl Sessions {
             sessions: BTreeMap::new(),
             by_use: BTreeMap::new(),
             uses: 0,
+            forgotten: VecDeque::new(),
+            forgotten_ids: BTreeSet::new(),
             bytes: 0,
             keys: BTreeMap::new(),
             keys_by_age: VecDeque::new(),
@@ -133,8 +142,13 @@ impl Sessions {
         }
     }
 
-    /// Opens a session. Opening an open one changes nothing but that it was used just now.
-    pub fn open(&mut self, id: u128) {
+    /// Opens a session. Opening an open one changes nothing but that it was used just now. False if a session of this id was open before and
+    /// has been forgotten: opened again it would apply once more what it has applied.
+    #[must_use = "who opens a session that was forgotten must be told"]
+    pub fn open(&mut self, id: u128) -> bool {
+        if self.forgotten_ids.contains(&id) {
+            return false;
+        }
         self.uses += 1;
         let session = Session { used: self.uses, floor: 0, answers: BTreeMap::new(), bytes: 0 };
         let session = self.sessions.entry(id).or_insert(session);
@@ -149,6 +163,7 @@ impl Sessions {
             "each open session has its place in the order of use"
         );
         assert!(self.sessions.len() <= self.limits.sessions_len_max, "sessions are bounded in count");
+        true
     }
 
     /// What is known about a request at this place of the log. Takes note of what the client acknowledges.
@@ -268,6 +283,26 @@ impl Sessions {
         let session = self.sessions.remove(&id).expect("each session in the order of use is in the table");
         assert!(session.used == used, "the order of use is that of the sessions");
         self.bytes -= session.bytes;
+        self.remember_forgotten(id);
+    }
+
+    /// Notes that nothing is known any more of a session.
+    fn remember_forgotten(&mut self, id: u128) {
+        if self.forgotten_ids.insert(id) {
+            self.forgotten.push_back(id);
+        }
+        while self.forgotten.len() > self.limits.forgotten_len_max {
+            let oldest = self.forgotten.pop_front().expect("there is more than none");
+            self.forgotten_ids.remove(&oldest);
+        }
+        assert!(self.forgotten.len() == self.forgotten_ids.len(), "each forgotten id is remembered once");
+    }
+
+    /// Puts back the id of a forgotten session as a snapshot holds it, the oldest first.
+    pub(crate) fn restore_forgotten(&mut self, id: u128) -> bool {
+        let fresh = !self.sessions.contains_key(&id) && !self.forgotten_ids.contains(&id);
+        self.remember_forgotten(id);
+        fresh
     }
 
     /// How many sessions are open, and how many keys are kept.

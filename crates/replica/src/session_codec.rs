@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::command_codec::KEY_BYTES_MAX;
 use crate::session::{Answer, Kept, SessionLimits, Sessions};
 
-/// Writes the tables: uses, sessions, keys.
+/// Writes the tables: uses, sessions, the ids of forgotten ones, keys.
 pub(crate) fn write(tables: &Sessions, out: &mut dyn Write) -> io::Result<()> {
     write_number(out, tables.uses)?;
     write_number(out, tables.sessions.len() as u64)?;
@@ -22,6 +22,10 @@ pub(crate) fn write(tables: &Sessions, out: &mut dyn Write) -> io::Result<()> {
             write_number(out, *sequence)?;
             write_answer(out, answer)?;
         }
+    }
+    write_number(out, tables.forgotten.len() as u64)?;
+    for id in &tables.forgotten {
+        out.write_all(&id.to_le_bytes())?;
     }
     write_number(out, tables.keys_by_age.len() as u64)?;
     for (timestamp_ms, key) in &tables.keys_by_age {
@@ -52,6 +56,13 @@ pub(crate) fn read(limits: SessionLimits, source: &mut dyn Read) -> io::Result<S
         let whole = answers.len() == len;
         if !whole || !tables.restore_session(u128::from_le_bytes(id), used, floor, answers) {
             return Err(invalid("a session that contradicts itself"));
+        }
+    }
+    for _ in 0..read_len(source, limits.forgotten_len_max)? {
+        let mut id = [0; 16];
+        source.read_exact(&mut id)?;
+        if !tables.restore_forgotten(u128::from_le_bytes(id)) {
+            return Err(invalid("a forgotten session that is open, or stands twice"));
         }
     }
     for _ in 0..read_len(source, limits.keys_len_max)? {

@@ -68,7 +68,10 @@ impl App {
     ) -> Result<Proposed<Reply>, ProposeError> {
         let Asker { request_id, actor, trace } = asker;
         let proposal = Proposal { command, request_id, actor, trace, explain };
-        within(timeout, self.node.propose_with(proposal)).await.unwrap_or(Err(ProposeError::TimedOut))
+        let Some(timeout) = timeout else { return self.node.propose_with(proposal).await };
+        // The node looks at the time itself, because it knows whether the proposal has left; a node that is stuck does not.
+        let patient = within(Some(timeout + NODE_SLACK), self.node.propose_within(proposal, timeout)).await;
+        patient.unwrap_or(Err(ProposeError::TimedOut))
     }
 
     /// Reads the registry, as fresh as the call asks for.
@@ -93,6 +96,9 @@ impl App {
         Ok(Seen { value, stale })
     }
 }
+
+/// How much longer than the caller's own time a node may take to tell that it is over.
+const NODE_SLACK: Duration = Duration::from_millis(500);
 
 /// What a read saw, and of a stale one how old that may be.
 pub(crate) struct Seen<T> {

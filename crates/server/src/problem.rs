@@ -64,7 +64,7 @@ impl Failure {
             ProposeError::TimedOut => (ProblemCode::TimedOut, RETRY_SAME_ID),
             ProposeError::Forgotten => (
                 ProblemCode::Forgotten,
-                "it will never be applied from now on: read the instance to see whether it was",
+                "it will never be applied from now on: read what is there to see whether it was; new requests need a new session",
             ),
             ProposeError::SessionUnknown => (
                 ProblemCode::SessionUnknown,

@@ -216,7 +216,7 @@ impl Running {
         let ticket = Ticket(self.ticket_last);
         let input = match &request.kind {
             RequestKind::Propose(command) => {
-                Input::Propose { ticket, command: command.clone(), explain: false }
+                Input::Propose { ticket, command: command.clone(), explain: false, patience_ticks: None }
             }
             RequestKind::Read { .. } => Input::Read { ticket },
         };

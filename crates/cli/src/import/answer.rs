@@ -115,7 +115,11 @@ impl Session {
 
     /// Opens the session; opening an open one changes nothing.
     pub(crate) async fn open(&self) -> Result<(), Failure> {
-        self.insist(0, || self.client.open_session(self.id)).await.map(|_| ())
+        let opened = self.insist(0, || self.client.open_session(self.id)).await?;
+        opened.map(|_| ()).ok_or_else(|| {
+            let what = "the cluster has forgotten what it answered to an earlier import of this file: nobody knows which of its rows were done";
+            Failure::new(Exit::Unknown, what).hint("see what is there, and import a file of the rows that are missing")
+        })
     }
 
     async fn create(&self, row: &Row, acknowledged: u64) -> Result<Option<Creation>, Failure> {

@@ -520,7 +520,12 @@ impl Clients {
             body: Bytes::copy_from_slice(&number.to_le_bytes()),
             ..CommandEnvelope::default()
         };
-        node.inputs.push(Input::Propose { ticket, command, explain: number.is_multiple_of(7) });
+        node.inputs.push(Input::Propose {
+            ticket,
+            command,
+            explain: number.is_multiple_of(7),
+            patience_ticks: None,
+        });
     }
 
     /// Reads at a node.

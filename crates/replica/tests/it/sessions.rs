@@ -207,10 +207,38 @@ fn the_least_recently_used_session_goes_when_there_are_too_many() {
             (0, Open(3), opened()),
             (0, Add(2, 1, 0, 1), Err(ProposeError::SessionUnknown)),
             (0, Add(1, 2, 0, 1), ok(2)),
-            (0, Open(2), opened()),
+            (0, Open(4), opened()),
             (0, Add(3, 1, 0, 1), Err(ProposeError::SessionUnknown)),
             (0, Add(1, 3, 0, 1), ok(3)),
-            (0, Add(2, 1, 0, 1), ok(4)),
+            (0, Add(4, 1, 0, 1), ok(4)),
+        ],
+    );
+}
+
+/// A client that opens its session again after it was forgotten, and then sends what it had sent, must not do it all once more.
+#[test]
+fn a_session_that_was_forgotten_is_not_opened_again() {
+    let limits = SessionLimits { sessions_len_max: 1, forgotten_len_max: 2, ..SessionLimits::default() };
+    let forgotten = || Err(ProposeError::Forgotten);
+    Script::check(
+        limits,
+        2,
+        &[
+            (0, Open(1), opened()),
+            (0, Add(1, 1, 0, 1), ok(1)),
+            (0, Open(2), opened()),
+            (0, Open(1), forgotten()),
+            (0, Add(1, 1, 0, 1), Err(ProposeError::SessionUnknown)),
+            (0, Open(2), opened()),
+            (0, Open(3), opened()),
+            (0, Open(1), forgotten()),
+            (0, Open(2), forgotten()),
+            // Ids are remembered in a number that is bounded: the oldest goes.
+            (0, Open(4), opened()),
+            (0, Open(2), forgotten()),
+            (0, Open(3), forgotten()),
+            (0, Open(1), opened()),
+            (0, Add(1, 1, 0, 1), ok(2)),
         ],
     );
 }
@@ -343,6 +371,7 @@ fn the_tables_are_part_of_the_snapshot() {
         Key("a", 4),
         Key("b", 5),
         Open(3),
+        Open(4),
     ];
     for (step, ask) in asks.iter().enumerate() {
         let _ = run.ask(step as u64, ask);

@@ -193,7 +193,12 @@ impl Solo {
 }
 
 pub(crate) fn propose(ticket: u64, request_id: Option<RequestId>, amount: u64, explain: bool) -> Input {
-    Input::Propose { ticket: Ticket(ticket), command: envelope(request_id, amount), explain }
+    Input::Propose {
+        ticket: Ticket(ticket),
+        command: envelope(request_id, amount),
+        explain,
+        patience_ticks: None,
+    }
 }
 
 pub(crate) fn raft(from: NodeId, term: u64, message: Message) -> Input {
@@ -222,7 +227,14 @@ fn what_can_never_be_applied_is_refused_at_once() {
     let unnamed = CommandEnvelope { kind: CommandKind::OpenSession, ..CommandEnvelope::default() };
     let inputs = [long, actor, unnamed].into_iter().zip(1..);
     solo.turn(
-        inputs.map(|(command, n)| Input::Propose { ticket: Ticket(n), command, explain: true }).collect(),
+        inputs
+            .map(|(command, n)| Input::Propose {
+                ticket: Ticket(n),
+                command,
+                explain: true,
+                patience_ticks: None,
+            })
+            .collect(),
     );
     let errors: Vec<_> = solo.outcomes().into_iter().map(|(_, outcome)| outcome.unwrap_err()).collect();
     assert_eq!(errors[0], ProposeError::TooLarge { bytes: 9, bytes_max: 8 });
@@ -312,6 +324,33 @@ fn a_proposal_that_was_sent_ends_as_unknown_when_its_time_is_over() {
     solo.turn(vec![answer(PEER, sent[0].1, ForwardAnswer::Overloaded)]);
     solo.tick(1_000);
     assert_eq!(solo.outcomes(), [(1, Err(ProposeError::TimedOut))], "a copy of the message may be under way");
+}
+
+/// A caller who waits for less than the node does is told what became of it just the same: what never left was not accepted.
+#[test]
+fn a_proposal_whose_caller_waits_for_less_ends_earlier_and_as_exactly() {
+    let impatient = |ticket, amount| {
+        let (command, ticket) = (envelope(key(), amount), Ticket(ticket));
+        Input::Propose { ticket, command, explain: false, patience_ticks: Some(300) }
+    };
+    let mut solo = Solo::new(3, |_| {});
+    solo.turn(vec![propose(1, key(), 5, false), impatient(2, 5), impatient(3, 6)]);
+    solo.tick(299);
+    assert_eq!(solo.outcomes(), []);
+    solo.tick(1);
+    let nobody = |n| (n, Err(ProposeError::NoLeader { leader: None }));
+    assert_eq!(solo.outcomes(), [nobody(2), nobody(3)]);
+    solo.tick(700);
+    assert_eq!(solo.outcomes(), [nobody(1)], "the others are as patient as before");
+
+    let mut solo = Solo::follower(|config| config.forward_retry_ticks = 10_000);
+    solo.turn(vec![impatient(1, 5), impatient(2, 6)]);
+    let sent = solo.forwarded();
+    solo.turn(vec![answer(PEER, sent[0].1, answered(5))]);
+    assert_eq!(solo.outcomes(), [(1, Ok(5))]);
+    solo.tick(300);
+    assert_eq!(solo.outcomes(), [(2, Err(ProposeError::TimedOut))], "it was sent");
+    assert_eq!(solo.replica.status().pending_len, 0);
 }
 
 #[test]

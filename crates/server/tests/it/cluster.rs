@@ -116,6 +116,12 @@ async fn without_a_quorum_nothing_is_promised() {
         "a read is never stale: {problem}"
     );
     assert_eq!(problem["fate"], "not_accepted");
+    // Once nobody leads, a proposal never leaves the node: however short its caller's patience, that is told.
+    while !cluster.get("/v1/cluster?timeout=50ms").await.1["leader"].is_null() {}
+    let ask = post(&format!("{INSTANCES}/a/proposals?timeout=100ms"), r#"{"event":"start"}"#);
+    let (status, problem) = cluster.check(ask).await;
+    assert_eq!((status, problem["code"].as_str()), (503, Some("no_leader")), "{problem}");
+    assert_eq!(problem["fate"], "not_accepted");
 }
 
 /// R67, R69: an answer must survive the leader that gave it; a retry on another node may not apply the command again.

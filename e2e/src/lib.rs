@@ -7,7 +7,7 @@ pub mod fault;
 pub mod net;
 pub mod proxy;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -95,6 +95,8 @@ pub struct Cluster {
     /// Peer and API address of each node, node 1 first.
     addresses: Vec<(String, String)>,
     processes: Vec<Option<Child>>,
+    /// Who was removed, and is a node no more.
+    removed: BTreeSet<usize>,
 }
 
 /// No wait in these tests is longer: a bound on a hang, not a measure of speed.
@@ -125,7 +127,15 @@ impl Cluster {
         let peers: Vec<String> = addresses.iter().map(|(peer, _)| peer.clone()).collect();
         let mesh = (options.network == Network::Mesh).then(|| Mesh::start(&peers)).transpose()?;
         let processes = (0..size).map(|_| None).collect();
-        let mut cluster = Cluster { dir: tempfile::tempdir()?, options, mesh, net, addresses, processes };
+        let mut cluster = Cluster {
+            dir: tempfile::tempdir()?,
+            options,
+            mesh,
+            net,
+            addresses,
+            processes,
+            removed: BTreeSet::new(),
+        };
         for node in 0..size {
             cluster.write_config(node)?;
             cluster.run(node)?;
@@ -209,6 +219,55 @@ impl Cluster {
         child.kill()?;
         child.wait()?;
         Ok(())
+    }
+
+    /// Asks a node to end, as an operator does, and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not, or calls that a failure.
+    pub fn stop(&mut self, node: usize) -> Result<()> {
+        fault::signal(self.pid(node)?, "TERM")?;
+        let (status, log) = self.wait_end(node)?;
+        ensure!(status.success(), "node {} was asked to stop: {status}; its log:\n{log}", node + 1);
+        Ok(())
+    }
+
+    /// Starts a further node, which joins through the API of `through`. Its place is behind all others, and so is its id.
+    ///
+    /// # Errors
+    /// When it does not start or does not get ready.
+    pub fn join(&mut self, through: usize) -> Result<usize> {
+        ensure!(self.options.network == Network::Loopback, "nodes join over loopback");
+        let node = self.addresses.len();
+        let free = free_addresses(2)?;
+        let (peer, api, seed) = (&free[0], &free[1], self.api(through));
+        let text = format!(
+            "[node]\ndata_dir = \"{}\"\n\n[cluster]\njoin = \"{seed}\"\n\n[listen]\napi = \"{api}\"\npeer = \"{peer}\"\n\n{}\n",
+            self.data_dir(node).display(),
+            self.options.settings
+        );
+        self.addresses.push((peer.clone(), api.clone()));
+        self.processes.push(None);
+        std::fs::write(self.config(node), text)?;
+        self.run(node)?;
+        self.wait_ready(node)?;
+        Ok(node)
+    }
+
+    /// Removes a node from the cluster, for good. Its process goes on.
+    ///
+    /// # Errors
+    /// When the cluster refuses.
+    pub fn remove(&mut self, node: usize) -> Result<()> {
+        let said = self.cli(&["cluster", "remove", &(node + 1).to_string()])?;
+        ensure!(said.status.success(), "node {} is not removed: {said:?}", node + 1);
+        self.removed.insert(node);
+        Ok(())
+    }
+
+    /// The places of all nodes that belong to the cluster.
+    pub fn members(&self) -> Vec<usize> {
+        (0..self.addresses.len()).filter(|node| !self.removed.contains(node)).collect()
     }
 
     /// Waits until a node says that it is ready.

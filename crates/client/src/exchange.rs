@@ -122,6 +122,7 @@ impl RawAnswer {
             problem.code,
             ProblemCode::Overloaded
                 | ProblemCode::NoLeader
+                | ProblemCode::DiskFull
                 | ProblemCode::Stopping
                 | ProblemCode::NotReady
                 | ProblemCode::TimedOut

@@ -59,6 +59,15 @@ impl Raft {
         self.log.memberships().last().is_none_or(|(index, _)| *index <= self.commit)
     }
 
+    /// Whether this node was removed from the cluster, as far as it knows that to be committed. A node that joins and has heard of no
+    /// membership yet was not removed from any.
+    pub fn was_removed(&self) -> bool {
+        self.is_membership_committed()
+            && self
+                .newest_membership()
+                .is_some_and(|(_, newest)| !newest.members().contains(&self.config.node))
+    }
+
     /// Who decides on what is committed.
     pub(crate) fn deciding_membership(&self) -> Arc<Membership> {
         let newest = self.membership();

@@ -2,6 +2,7 @@
 //!
 //! It never waits for a queue that leads away from it, so the inbox is always emptied and no circle of full queues can form.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -59,6 +60,8 @@ pub(crate) struct Loop {
     pub(crate) published_at: Instant,
     /// Ticks that were skipped since a leader or a quorum was last heard of.
     pub(crate) stood_ticks: u64,
+    /// This node was removed from the cluster, and has said so.
+    pub(crate) left: bool,
 }
 
 /// How often the status is made known at most.
@@ -350,12 +353,7 @@ impl Loop {
             Fact::Installed { last } => {
                 tracing::info!(node, term, last = %last, "begins its log anew behind a peer's snapshot");
             }
-            Fact::Paused => tracing::error!(
-                node,
-                term,
-                "the disk is full: this node takes no proposals and does not lead until there is room; free some space"
-            ),
-            Fact::Resumed => tracing::info!(node, term, "there is room on the disk again: this node goes on"),
+            Fact::Paused | Fact::Resumed => tell_room(node, term, *fact == Fact::Resumed),
             Fact::Truncated { from } => {
                 tracing::warn!(node, term, from = from.0, "entries were replaced by the leader's");
             }
@@ -392,7 +390,9 @@ impl Loop {
 
     /// Talks to these members from now on.
     pub(crate) fn link(&self, membership: &Membership) {
-        self.peers.want(membership, &self.directory.others(membership));
+        // Nobody talks to a node that was removed, so it dials nobody.
+        let others = if self.left { BTreeMap::new() } else { self.directory.others(membership) };
+        self.peers.want(membership, &others);
     }
 
     /// Makes the status known: at once when something worth a line happened, else after a while.
@@ -400,6 +400,12 @@ impl Loop {
         let now = Instant::now();
         if changed || now.duration_since(self.published_at) >= PUBLISH_EVERY {
             self.published_at = now;
+            if !self.left && self.replica.raft().was_removed() {
+                self.left = true;
+                let node = self.replica.raft().node().get();
+                tracing::warn!(node, "this node was removed from the cluster: stop it");
+                self.link(&self.replica.raft().membership());
+            }
             self.peers.sweep();
             let published = Published { status: self.status(), replica: self.replica.status().metrics };
             self.published.send_replace(Arc::new(published));
@@ -413,12 +419,12 @@ impl Loop {
         let ids = self.peers.ids();
         let peers = ids.into_iter().map(|peer| self.peer_status(peer, &replica.raft)).collect();
         let raft = self.replica.raft();
-        let membership = raft.membership();
-        let voter = membership.is_voter(raft.node());
-        // A node that joins and has heard of no membership yet was not removed from any.
-        let members = membership.members();
-        let removed = !members.is_empty() && !members.contains(&raft.node());
-        NodeStatus { voter, removed, ..fixed.now(&replica, &self.metrics.fsync.read(), peers) }
+        let voter = raft.membership().is_voter(raft.node());
+        NodeStatus {
+            voter,
+            removed: raft.was_removed(),
+            ..fixed.now(&replica, &self.metrics.fsync.read(), peers)
+        }
     }
 
     fn peer_status(&self, peer: NodeId, raft: &quorate_core::status::Status) -> PeerStatus {
@@ -441,6 +447,16 @@ impl Loop {
 
 /// The status of an idle node is made known this often.
 const IDLE_PUBLISH: Duration = Duration::from_millis(100);
+
+/// The disk is full, or has room again.
+fn tell_room(node: u64, term: u64, has_room: bool) {
+    if has_room {
+        tracing::info!(node, term, "there is room on the disk again: this node goes on");
+    } else {
+        let what = "the disk is full: this node takes no proposals and does not lead until there is room; free some space";
+        tracing::error!(node, term, "{what}");
+    }
+}
 
 /// A queue that is thousands of jobs behind, or whose thread has ended. The watch over the parts knows the true cause.
 fn behind<T>(part: &'static str, error: &mpsc::error::TrySendError<T>) -> NodeError {

@@ -169,6 +169,7 @@ async fn wire<S: StateMachine>(
         ticked: 0,
         published_at: Instant::now(),
         stood_ticks: 0,
+        left: false,
     };
     main_loop.link(&main_loop.replica.raft().membership());
     let (ended_sender, ended) = watch::channel(None);

@@ -51,7 +51,7 @@ pub struct NodeStatus {
     pub priority: u64,
     /// Whether it gave way as an unfit leader a short time ago, and lets others lead for a while.
     pub rests: bool,
-    /// The newest membership in its log does not name it: it was removed from the cluster, and may be stopped.
+    /// It was removed from the cluster, as it knows by now, and may be stopped.
     pub removed: bool,
     /// Its disk is full: it takes no proposals and does not lead until there is room.
     pub disk_full: bool,

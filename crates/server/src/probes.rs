@@ -22,9 +22,13 @@ pub(crate) async fn livez(State(app): State<App>, call: Call) -> Result<Response
 pub(crate) async fn readyz(State(app): State<App>, call: Call) -> Result<Response, Failure> {
     call.allow(&["verbose", "exclude"])?;
     let verbose = call.flag("verbose")?;
-    let excluded = select(&call, &["loop", "leader", "applied", "disk"])?;
+    let excluded = select(&call, &["loop", "member", "leader", "applied", "disk"])?;
     let (running, applied) = tokio::join!(check_loop(&app), check_applied(&app));
-    report(verbose, &excluded, vec![running, check_leader(&app), applied, check_disk(&app)])
+    report(
+        verbose,
+        &excluded,
+        vec![running, check_member(&app), check_leader(&app), applied, check_disk(&app)],
+    )
 }
 
 /// The checks that the caller leaves out: `?exclude=disk,applied`.
@@ -73,6 +77,14 @@ async fn check_loop(app: &App) -> HealthCheck {
         Ok(Ok(_)) => check("loop", true, "the node's loop turns"),
         Ok(Err(_)) => check("loop", false, "the node has stopped"),
         Err(_) => check("loop", false, "the node's loop did not turn for 1 s"),
+    }
+}
+
+/// A node that was removed serves nobody, and will not again.
+fn check_member(app: &App) -> HealthCheck {
+    match app.node.status().removed {
+        true => check("member", false, "this node was removed from the cluster: stop it"),
+        false => check("member", true, "this node was not removed"),
     }
 }
 

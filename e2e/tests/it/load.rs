@@ -5,7 +5,7 @@
 //! stale reads, which have a rule of their own ([`crate::stale`]).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use quorate_api::instance::CreateInstance;
@@ -34,10 +34,21 @@ pub(crate) struct Life {
 /// Clients at work.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
-    count: Arc<AtomicUsize>,
+    tally: Arc<Tally>,
     recorder: Recorder,
     clients: Vec<JoinHandle<Vec<Life>>>,
     readers: Readers,
+}
+
+/// How the own proposals and creations fare.
+#[derive(Default)]
+pub(crate) struct Tally {
+    /// How many were acknowledged.
+    count: AtomicUsize,
+    /// How often a client gave up, with all the retries that it makes by itself. The load tries again.
+    failed: AtomicUsize,
+    /// The longest of them, in milliseconds, from the first attempt to the answer.
+    slowest_ms: AtomicU64,
 }
 
 /// What all clients were told.
@@ -55,23 +66,24 @@ impl Load {
 
     /// Starts `clients` clients that know these endpoints, separated by commas.
     pub(crate) fn start_at(endpoints: &str, clients: usize) -> Load {
-        let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (stop, tally) = (Arc::new(AtomicBool::new(false)), Arc::new(Tally::default()));
         let (recorder, shared) = (Recorder::new(), Arc::new(Shared::default()));
         let run = |number| {
             let worker = Worker::new(endpoints, number, &recorder, Arc::clone(&shared));
-            let client = OwnClient { number, client: connect(endpoints), process: recorder.process() };
-            tokio::spawn(client.run(worker, Arc::clone(&stop), Arc::clone(&count)))
+            let (client, process, tally) = (connect(endpoints), recorder.process(), Arc::clone(&tally));
+            tokio::spawn(OwnClient { number, client, process, tally }.run(worker, Arc::clone(&stop)))
         };
         let clients = (0..clients).map(run).collect();
         let readers = Readers::start(&Endpoint::parse_list(endpoints).expect("addresses"), &recorder);
-        Load { stop, count, recorder, clients, readers }
+        Load { stop, tally, recorder, clients, readers }
     }
 
     /// Waits until `more` further proposals of own instances are acknowledged, and says how long that took.
     pub(crate) async fn progress(&self, more: usize) -> Duration {
-        let (begin, target) = (Instant::now(), self.count.load(Ordering::Relaxed) + more);
-        while self.count.load(Ordering::Relaxed) < target {
-            let count = self.count.load(Ordering::Relaxed);
+        let acknowledged = || self.tally.count.load(Ordering::Relaxed);
+        let (begin, target) = (Instant::now(), acknowledged() + more);
+        while acknowledged() < target {
+            let count = acknowledged();
             assert!(
                 begin.elapsed() < BOUND,
                 "{} of {more} more acknowledgements are missing",
@@ -80,6 +92,12 @@ impl Load {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         begin.elapsed()
+    }
+
+    /// How often a client has given up so far, and the longest that a request took.
+    pub(crate) fn failures(&self) -> (usize, Duration) {
+        let slowest_ms = self.tally.slowest_ms.load(Ordering::Relaxed);
+        (self.tally.failed.load(Ordering::Relaxed), Duration::from_millis(slowest_ms))
     }
 
     /// Where others than the clients record what they are told.
@@ -110,7 +128,7 @@ impl Told {
     /// look at each instance through each node, is what one copy would have told them. Returns that.
     pub(crate) async fn verify(&self, cluster: &Cluster) -> Record {
         let process = self.recorder.process();
-        for node in 0..cluster.size() {
+        for node in cluster.members() {
             let client = connect(&cluster.endpoint(node));
             for life in &self.lives {
                 verify(&client, life).await;
@@ -119,7 +137,8 @@ impl Told {
                 assert!(process.read(&client, &id).await.is_some(), "node {} serves reads", node + 1);
             }
         }
-        stale::check(&connect(&cluster.endpoint(0)), &self.glances).await;
+        let first = cluster.members().first().copied().expect("a cluster has members");
+        stale::check(&connect(&cluster.endpoint(first)), &self.glances).await;
         let record = self.recorder.record();
         record.check();
         record
@@ -131,11 +150,12 @@ struct OwnClient {
     number: usize,
     client: Client,
     process: Process,
+    tally: Arc<Tally>,
 }
 
 impl OwnClient {
     /// Moves an instance round and round, then the next one. In between it meets the others.
-    async fn run(self, mut worker: Worker, stop: Arc<AtomicBool>, count: Arc<AtomicUsize>) -> Vec<Life> {
+    async fn run(self, mut worker: Worker, stop: Arc<AtomicBool>) -> Vec<Life> {
         let mut lives = Vec::new();
         while !stop.load(Ordering::Relaxed) {
             let mut life = Life { id: format!("job-{}-{}", self.number, lives.len()), keys: Vec::new() };
@@ -145,7 +165,7 @@ impl OwnClient {
                 let key = format!("{}-{}-{}", self.number, lives.len(), life.keys.len());
                 self.propose(&life.id, &key, event).await;
                 life.keys.push(key);
-                count.fetch_add(1, Ordering::Relaxed);
+                self.tally.count.fetch_add(1, Ordering::Relaxed);
                 worker.act().await;
             }
             lives.push(life);
@@ -157,13 +177,14 @@ impl OwnClient {
         self.process.call(id, Call::Create);
         let create = CreateInstance { id: Some(id.to_owned()), ..CreateInstance::default() };
         let options = with_key(format!("create-{id}"));
+        let begin = Instant::now();
         loop {
             let answer = self.client.create("lifecycle", &create, &options).await;
             if answer.is_ok() {
                 self.process.answer(told_of_creation(&answer));
-                return;
+                return self.took(begin);
             }
-            pause().await;
+            self.failed().await;
         }
     }
 
@@ -172,6 +193,7 @@ impl OwnClient {
         self.process.call(id, Call::Propose { event, revision: None });
         let propose = Propose { event: Some(name.to_owned()), ..Propose::default() };
         let options = with_key(key.to_owned());
+        let begin = Instant::now();
         loop {
             let answer = self.client.propose("lifecycle", id, &propose, &options).await;
             match &answer {
@@ -179,11 +201,21 @@ impl OwnClient {
                     let legal = matches!(told.outcome, Outcome::Committed(_));
                     assert!(legal, "{id}: {name} is legal at {key}, yet: {answer:?}");
                     self.process.answer(told_of_proposal(&answer));
-                    return;
+                    return self.took(begin);
                 }
-                Err(_) => pause().await,
+                Err(_) => self.failed().await,
             }
         }
+    }
+
+    fn took(&self, begin: Instant) {
+        let ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.tally.slowest_ms.fetch_max(ms, Ordering::Relaxed);
+    }
+
+    async fn failed(&self) {
+        self.tally.failed.fetch_add(1, Ordering::Relaxed);
+        pause().await;
     }
 }
 

@@ -10,6 +10,7 @@ mod kill;
 mod load;
 mod mixed;
 mod net;
+mod operations;
 mod proxy;
 mod random;
 mod shared;

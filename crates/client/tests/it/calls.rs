@@ -84,6 +84,8 @@ async fn an_outcome_is_an_answer_whether_yes_or_no() {
 async fn what_was_not_accepted_is_sent_again_even_without_a_request_id() {
     let busy = says(503, &problem("no_leader", "not_accepted"));
     check(vec![busy.clone(), busy, says(200, COMMITTED)], false, "committed", 3).await;
+    let no_room = says(503, &problem("disk_full", "not_accepted"));
+    check(vec![no_room, says(200, COMMITTED)], false, "committed", 2).await;
     let full = says(429, &problem("overloaded", "not_accepted"));
     check(vec![full, says(200, COMMITTED)], false, "committed", 2).await;
 }

@@ -12,16 +12,20 @@
 //! hard state  term u64 | vote u64 (0: none)
 //! envelope    format u8 (0 or 1) | kind u8 | from u64 | to u64 | term u64 | body by kind:
 //!             0 pre-vote request    last term u64 | last index u64        1 pre-vote response   granted u8
-//!             2 vote request        last term u64 | last index u64 | forced u8
+//!             2 vote request        last term u64 | last index u64 | forced u8 (not by silence)
+//!               and of format 1 also: handed over u8 (by the leader) | round u64
 //!             3 vote response       granted u8, and of format 1 also wall_ms u64 (0: not said)
 //!             4 append request      prev term u64 | prev index u64 | commit u64 | count u32 | entries
 //!             5 append response     matched u64
 //!             6 append rejected     prev u64 | hint term u64 | hint index u64
-//!             7 heartbeat           commit u64 | round u64                8 heartbeat response  round u64
-//!               and of format 1 also: wall_ms u64 | features u16 (0 of either: not said)
-//!             9 timeout now         nothing                           10 snapshot offer     last term u64 | last index u64
+//!             7 heartbeat           commit u64 | round u64, and of format 1 also asks_promise u8
+//!             8 heartbeat response  round u64 | standing
+//!               and of format 1 also: wall_ms u64 | features u16 (0 of either: not said) | promise_us u64
+//!             9 timeout now         nothing, and of format 1 round u64
+//!             10 snapshot offer     last term u64 | last index u64
 //!             11 repair request     state is lost u8 | behind term u64 | behind index u64 | count u32 | count × (term u64 | index u64)
 //!             12 repair response    snapshot term u64 | snapshot index u64 | count u32 | entries
+//! standing    priority u8 | ticks for a write u32 | flags u8
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +36,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use crate::config::PRIORITY_MAX;
 use crate::entry::{Entry, HardState, Membership, Payload};
 use crate::membership::ADDRESS_BYTES_MAX;
-use crate::message::{Envelope, Message, Standing};
+use crate::message::{Envelope, Ground, Message, Standing};
 use crate::types::{EntryId, Index, NodeId, Term};
 
 /// Why bytes are not what they should be.
@@ -218,19 +222,17 @@ impl Envelope {
     pub fn encoded_len(&self) -> usize {
         ENVELOPE_HEADER_BYTES
             + match &self.message {
-                Message::PreVoteRequest { .. }
-                | Message::Heartbeat { .. }
-                | Message::SnapshotOffer { .. } => 16,
-                Message::VoteRequest { .. } => 17,
+                Message::PreVoteRequest { .. } | Message::SnapshotOffer { .. } => 16,
+                Message::Heartbeat { .. } => 16 + 1,
+                Message::VoteRequest { .. } => 17 + 9,
                 Message::PreVoteResponse { .. } => 1,
                 Message::VoteResponse { .. } => 1 + 8,
                 Message::AppendRequest { entries, .. } => {
                     APPEND_HEADER_BYTES + entries.iter().map(Entry::encoded_len).sum::<usize>()
                 }
-                Message::AppendResponse { .. } => 8,
-                Message::HeartbeatResponse { .. } => 8 + STANDING_BYTES + 10,
+                Message::AppendResponse { .. } | Message::TimeoutNow { .. } => 8,
+                Message::HeartbeatResponse { .. } => 8 + STANDING_BYTES + 10 + 8,
                 Message::AppendRejected { .. } => 24,
-                Message::TimeoutNow => 0,
                 Message::RepairRequest { wanted, .. } => 21 + 16 * wanted.len(),
                 Message::RepairResponse { entries, .. } => {
                     20 + entries.iter().map(Entry::encoded_len).sum::<usize>()
@@ -258,9 +260,18 @@ impl Envelope {
         out.put_slice(&head);
         match &self.message {
             Message::PreVoteRequest { last } | Message::SnapshotOffer { last } => put_id(out, *last),
-            Message::VoteRequest { last, forced } => {
+            Message::VoteRequest { last, ground } => {
                 put_id(out, *last);
-                out.put_u8(u8::from(*forced));
+                let (forced, handed_over, round) = match ground {
+                    Ground::Silence => (false, false, 0),
+                    Ground::Operator => (true, false, 0),
+                    Ground::Leader { round } => (true, true, *round),
+                };
+                out.put_u8(u8::from(forced));
+                if format >= 1 {
+                    out.put_u8(u8::from(handed_over));
+                    out.put_u64_le(round);
+                }
             }
             Message::PreVoteResponse { granted } => out.put_u8(u8::from(*granted)),
             Message::VoteResponse { granted, wall_ms } => {
@@ -279,19 +290,27 @@ impl Envelope {
                 out.put_u64_le(prev.0);
                 put_id(out, *hint);
             }
-            Message::Heartbeat { commit, round } => {
+            Message::Heartbeat { commit, round, asks_promise } => {
                 out.put_u64_le(commit.0);
                 out.put_u64_le(*round);
+                if format >= 1 {
+                    out.put_u8(u8::from(*asks_promise));
+                }
             }
-            Message::HeartbeatResponse { round, standing, wall_ms, features } => {
+            Message::HeartbeatResponse { round, standing, wall_ms, features, promise_us } => {
                 out.put_u64_le(*round);
                 put_standing(out, *standing);
                 if format >= 1 {
                     out.put_u64_le(*wall_ms);
                     out.put_u16_le(*features);
+                    out.put_u64_le(*promise_us);
                 }
             }
-            Message::TimeoutNow => {}
+            Message::TimeoutNow { round } => {
+                if format >= 1 {
+                    out.put_u64_le(*round);
+                }
+            }
             Message::RepairRequest { wanted, state_behind } => {
                 out.put_u8(u8::from(state_behind.is_some()));
                 put_id(out, state_behind.unwrap_or(EntryId::ZERO));
@@ -346,7 +365,7 @@ fn kind(message: &Message) -> u8 {
         Message::AppendRejected { .. } => 6,
         Message::Heartbeat { .. } => 7,
         Message::HeartbeatResponse { .. } => 8,
-        Message::TimeoutNow => 9,
+        Message::TimeoutNow { .. } => 9,
         Message::SnapshotOffer { .. } => 10,
         Message::RepairRequest { .. } => 11,
         Message::RepairResponse { .. } => 12,
@@ -359,7 +378,7 @@ fn take_message(format: u8, kind: u8, bytes: &mut Bytes) -> Result<Message, Deco
     Ok(match kind {
         0 => Message::PreVoteRequest { last: take_id(bytes)? },
         1 => Message::PreVoteResponse { granted: take_bool(bytes)? },
-        2 => Message::VoteRequest { last: take_id(bytes)?, forced: take_bool(bytes)? },
+        2 => Message::VoteRequest { last: take_id(bytes)?, ground: take_ground(format, bytes)? },
         3 => {
             let granted = take_bool(bytes)?;
             if format == 0 {
@@ -375,17 +394,22 @@ fn take_message(format: u8, kind: u8, bytes: &mut Bytes) -> Result<Message, Deco
         }
         5 => Message::AppendResponse { matched: index(bytes)? },
         6 => Message::AppendRejected { prev: index(bytes)?, hint: take_id(bytes)? },
-        7 => Message::Heartbeat { commit: index(bytes)?, round: round(bytes)? },
+        7 => {
+            let (commit, round) = (index(bytes)?, round(bytes)?);
+            Message::Heartbeat { commit, round, asks_promise: format >= 1 && take_bool(bytes)? }
+        }
         8 => {
             let (round, standing) = (round(bytes)?, take_standing(bytes)?);
             if format == 0 {
-                return Ok(Message::HeartbeatResponse { round, standing, wall_ms: 0, features: 0 });
+                let (wall_ms, features, promise_us) = (0, 0, 0);
+                return Ok(Message::HeartbeatResponse { round, standing, wall_ms, features, promise_us });
             }
             need(bytes, 10)?;
             let (wall_ms, features) = (bytes.get_u64_le(), bytes.get_u16_le());
-            Message::HeartbeatResponse { round, standing, wall_ms, features }
+            let promise_us = take_number(bytes, "a promise")?;
+            Message::HeartbeatResponse { round, standing, wall_ms, features, promise_us }
         }
-        9 => Message::TimeoutNow,
+        9 => Message::TimeoutNow { round: if format >= 1 { round(bytes)? } else { 0 } },
         10 => Message::SnapshotOffer { last: take_id(bytes)? },
         11 => {
             let state_is_lost = take_bool(bytes)?;
@@ -534,6 +558,19 @@ fn take_bool(bytes: &mut Bytes) -> Result<bool, DecodeError> {
         0 => Ok(false),
         1 => Ok(true),
         _ => Err(DecodeError::Invalid("a yes or no")),
+    }
+}
+
+/// Of format 0 it is not known whether it was the leader that asked: then it frees nobody of a promise.
+fn take_ground(format: u8, bytes: &mut Bytes) -> Result<Ground, DecodeError> {
+    let forced = take_bool(bytes)?;
+    let (handed_over, round) =
+        if format >= 1 { (take_bool(bytes)?, take_number(bytes, "a round")?) } else { (false, 0) };
+    match (forced, handed_over, round) {
+        (false, false, 0) => Ok(Ground::Silence),
+        (true, false, 0) => Ok(Ground::Operator),
+        (true, true, round) => Ok(Ground::Leader { round }),
+        _ => Err(DecodeError::Invalid("the ground of a candidacy")),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::lease::LeaseConfig;
 use crate::types::NodeId;
 
 /// The settings of one node's protocol. [`Config::validate`] says which combinations make sense.
@@ -39,6 +40,9 @@ pub struct Config {
     pub clock_skew_max_ms: u64,
     /// What this binary understands, told to the leader in each heartbeat answer. The protocol only carries the number.
     pub features: u16,
+    /// Leases, by which a leader answers reads without a heartbeat round (thesis 6.4.1). `None`: every read waits for a round, and this node
+    /// promises nobody anything.
+    pub lease: Option<LeaseConfig>,
 }
 
 /// Why a configuration makes no sense.
@@ -75,6 +79,7 @@ impl Config {
             priority: PRIORITY_MAX,
             clock_skew_max_ms: 1_000,
             features: 1,
+            lease: None,
         }
     }
 
@@ -105,6 +110,10 @@ impl Config {
             (self.reads_len_max >= 1, "reads_len_max must be at least 1"),
             (self.priority <= PRIORITY_MAX, "priority must be between 0 and 100"),
             (self.clock_skew_max_ms >= 1, "clock_skew_max_ms must be at least 1"),
+            (
+                self.lease.is_none_or(|lease| lease.is_sound()),
+                "a lease needs a bound on clock drift of 1 to 100 percent, and a promise of more than 2 ms and at most an hour",
+            ),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
             Some((_, reason)) => Err(ConfigError { reason }),

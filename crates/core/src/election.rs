@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use crate::changes::Changing;
 use crate::entry::{Entry, HardState, Membership, Payload};
-use crate::message::Message;
+use crate::lease::Lease;
+use crate::message::{Ground, Message};
 use crate::planted::{self, Bug};
 use crate::quorum::{self, PollResult};
 use crate::raft::Raft;
@@ -33,7 +34,10 @@ impl Raft {
             RoleState::PreCandidate(_) | RoleState::Candidate(_) => {}
         }
         self.election_elapsed_ticks = self.election_elapsed_ticks.saturating_add(elapsed);
-        if self.election_elapsed_ticks >= self.election_due_ticks {
+        // What this node promised by its monotonic clock may outlast the ticks that it has counted. It looks again with each tick.
+        if self.election_elapsed_ticks >= self.election_due_ticks
+            && !self.withholds_vote(self.hard_state.term.next(), Ground::Silence)
+        {
             self.on_election_timeout();
         }
     }
@@ -153,17 +157,18 @@ impl Raft {
     }
 
     /// Stands for election: a new term, a vote for itself, and requests that leave once both are durable.
-    fn campaign(&mut self, forced: bool) {
+    fn campaign(&mut self, ground: Ground) {
         assert!(!matches!(self.role, RoleState::Leader(_)), "a leader does not stand for election");
         assert!(self.may_campaign(), "only a voter stands for election");
         let term = self.hard_state.term.next();
+        assert!(!self.withholds_vote(term, ground), "nobody votes for itself against its own promise");
         self.set_hard_state(HardState { term, vote: Some(self.config.node) });
         self.restart_election_timer();
         self.role = RoleState::Candidate(Candidate::default());
         self.out.facts.push(Fact::Campaign(term));
         let last = self.log.last();
         for voter in self.other_voters() {
-            self.promise(voter, Message::VoteRequest { last, forced });
+            self.promise(voter, Message::VoteRequest { last, ground });
         }
         if planted::is(Bug::OwnVoteCountedUnsynced) {
             self.on_vote_response(self.config.node, true);
@@ -171,15 +176,20 @@ impl Raft {
     }
 
     /// Campaigns at once, without asking first, and is heard although a leader is alive. Ignored where it makes no sense: by a leader, by who has no vote, and by a
-    /// candidate whose own vote is not durable yet.
-    pub(crate) fn on_campaign(&mut self) {
+    /// candidate whose own vote is not durable yet; and by who has promised a leader not to.
+    pub(crate) fn on_campaign(&mut self, ground: Ground) {
         let waits = match &self.role {
             RoleState::Candidate(candidate) => !candidate.votes.contains_key(&self.config.node),
             RoleState::Leader(_) => true,
             RoleState::Follower(_) | RoleState::PreCandidate(_) => false,
         };
-        if !waits && self.may_campaign() && !self.is_paused() {
-            self.campaign(true);
+        if waits || !self.may_campaign() || self.is_paused() {
+            return;
+        }
+        if self.withholds_vote(self.hard_state.term.next(), ground) {
+            self.note_withheld(self.config.node);
+        } else {
+            self.campaign(ground);
         }
     }
 
@@ -187,7 +197,11 @@ impl Raft {
     /// term, and the asker adopts it if it is higher: without that, nodes of a lower term could never get out of it.
     pub(crate) fn on_pre_vote_request(&mut self, from: NodeId, term: Term, last: EntryId) {
         let hears_leader = self.hears_leader() && !planted::is(Bug::PreVoteWhileLeaderLives);
-        let granted = term > self.hard_state.term && last >= self.binding_last() && !hears_leader;
+        let may_win = term > self.hard_state.term && last >= self.binding_last() && !hears_leader;
+        let granted = may_win && !self.withholds_vote(term, Ground::Silence);
+        if may_win && !granted {
+            self.note_withheld(from);
+        }
         self.send(from, Message::PreVoteResponse { granted });
         if granted {
             let envelope = self.out.send.last_mut().expect("it was pushed just now");
@@ -220,7 +234,7 @@ impl Raft {
             unreachable!("only a pre-candidate counts pre-votes")
         };
         match quorum::poll_result(&self.membership(), |node| role.answers.get(&node).copied()) {
-            PollResult::Won => self.campaign(false),
+            PollResult::Won => self.campaign(Ground::Silence),
             PollResult::Lost => self.become_follower(None, "the pre-vote was lost"),
             PollResult::Pending => {}
         }
@@ -228,7 +242,12 @@ impl Raft {
 
     /// "Vote for me": at most one vote for each term, and only for a log that is at least as new as the own (thesis 3.6.1).
     /// Logs are compared by the term of the last entry first, then by its index.
-    pub(crate) fn on_vote_request(&mut self, from: NodeId, last: EntryId) {
+    pub(crate) fn on_vote_request(&mut self, from: NodeId, last: EntryId, ground: Ground) {
+        if self.withholds_vote(self.hard_state.term, ground) {
+            self.note_withheld(from);
+            let answer = self.vote_answer(false);
+            return self.send(from, answer);
+        }
         let free = match self.hard_state.vote {
             None => self.leader().is_none(),
             Some(voted_for) => voted_for == from,
@@ -294,6 +313,7 @@ impl Raft {
             changing: Changing::default(),
             watch: Watch::default(),
             clocks,
+            lease: Lease::default(),
         }));
         self.sync_peers();
         self.fitness.passed = 0;

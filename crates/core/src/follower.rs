@@ -134,15 +134,17 @@ impl Raft {
     }
 
     /// "I still lead." The commit index in it is capped at what this node acknowledged in this term, so all up to it is
-    /// equal to the leader's log. The answer leaves at once: it promises nothing but that no newer term is known here.
-    pub(crate) fn on_heartbeat(&mut self, from: NodeId, commit: Index, round: u64) {
+    /// equal to the leader's log. The answer leaves at once: it promises nothing that has to be on a disk. That no newer term is
+    /// known here is true now; and a vote that is promised away for a while is withheld for as long after a crash as well.
+    pub(crate) fn on_heartbeat(&mut self, from: NodeId, commit: Index, round: u64, asks_promise: bool) {
         self.hear_leader(from);
         if commit > self.log.last().index {
             self.ignore(from, "the heartbeat commits what this node never acknowledged");
         } else {
             self.commit_through(commit);
         }
-        let answer = self.heartbeat_answer(round);
+        let promise_us = if asks_promise { self.promise_leader(round) } else { 0 };
+        let answer = self.heartbeat_answer(round, promise_us);
         self.send(from, answer);
     }
 }

@@ -45,6 +45,10 @@ pub fn check(raft: &Raft) {
     for promise in &raft.out.promises {
         assert!(promise.term == raft.hard_state.term, "promises are made in the current term only");
     }
+    assert!(
+        raft.promise.term <= raft.hard_state.term,
+        "nobody promises anything to a leader of a later term"
+    );
     assert!(raft.election_due_ticks >= raft.config.election_timeout_ticks, "no election timer is too short");
     match &raft.role {
         RoleState::Leader(leader) => check_leader(raft, leader),
@@ -141,6 +145,12 @@ fn check_leader(raft: &Raft, leader: &Leader) {
         leader.peers.keys().all(|node| members.contains(node) != departing.contains_key(node)),
         "a leader knows nobody but members and those who are going"
     );
+    let noted = leader.lease.rounds();
+    assert!(
+        noted.iter().zip(noted.iter().skip(1)).all(|(a, b)| a.0 < b.0 && a.1 < b.1),
+        "noted rounds rise with the clock"
+    );
+    assert!(noted.back().is_none_or(|(round, _)| *round <= leader.round), "only rounds that began are noted");
     let rounds = leader.reads.rounds();
     assert!(rounds.iter().all(|read| read.round <= leader.round), "reads wait for rounds that began");
     assert!(
@@ -195,6 +205,9 @@ pub fn check_step(before: &Raft, after: &Raft) {
     }
     assert!(after.commit >= before.commit, "the commit index never falls");
     assert!(after.applied >= before.applied, "the applied index never falls");
+    assert!(after.clock_us >= before.clock_us, "the monotonic clock never falls");
+    assert!(after.promise.until_us >= before.promise.until_us, "no promise is taken back");
+    assert!(after.held_until_us >= before.held_until_us, "no promise of an earlier life is taken back");
     assert!(after.write_number >= before.write_number, "numbers of writes only rise");
     assert!(after.log.base().index >= before.log.base().index, "what was compacted does not come back");
     let kept = |start: &&EntryId| start.index <= before.commit && start.index > after.log.base().index;

@@ -41,7 +41,8 @@ impl Raft {
         self.out.refused.push((ticket, refusal));
     }
 
-    /// A linearizable read: it waits for a heartbeat round that begins at the end of this turn, after it came in.
+    /// A linearizable read: it waits for the end of this turn, and then for a heartbeat round that begins there, after it came in, unless a
+    /// lease holds.
     pub(crate) fn on_read_index(&mut self, ticket: u64) {
         let leader_known = self.leader();
         let RoleState::Leader(leader) = &mut self.role else {
@@ -55,8 +56,8 @@ impl Raft {
         }
     }
 
-    /// Begins a heartbeat round for the reads of this turn, once the commit index is known to be the newest of all: when
-    /// the no-op of this term is committed (thesis 6.4).
+    /// Serves the reads of this turn if a lease holds, and else begins a heartbeat round for them; both once the commit index is known to
+    /// be the newest of all: when the no-op of this term is committed (thesis 6.4).
     pub(crate) fn begin_read_round(&mut self) {
         let RoleState::Leader(leader) = &mut self.role else { return };
         let knows_commit = self.commit >= leader.term_first || planted::is(Bug::ReadBeforeOwnCommit);
@@ -64,6 +65,13 @@ impl Raft {
             return;
         }
         assert!(self.log.term_at(self.commit) == Some(self.hard_state.term), "reads open with an own entry");
+        if self.lease_until_us().is_some() {
+            let RoleState::Leader(leader) = &mut self.role else { unreachable!("only a leader has a lease") };
+            let held = leader.reads.take_held();
+            self.out.leased.extend(held.into_iter().map(|ticket| (ticket, self.commit)));
+            return;
+        }
+        let RoleState::Leader(leader) = &mut self.role else { unreachable!("only a leader has reads") };
         let round = leader.round + 1;
         leader.reads.begin_round(round, self.commit);
         self.broadcast_heartbeat();
@@ -142,11 +150,13 @@ impl Raft {
         let RoleState::Leader(leader) = &mut self.role else { unreachable!("only a leader has heartbeats") };
         leader.heartbeat_elapsed_ticks = 0;
         leader.round = leader.round.checked_add(1).expect("rounds are never 2^64");
+        let asks_promise = self.config.lease.is_some() && leader.transfer.is_none();
         for (to, peer) in &leader.peers {
             let held = if planted::is(Bug::HeartbeatCommitNotCapped) { commit } else { peer.matched() };
-            let message = Message::Heartbeat { commit: commit.min(held), round: leader.round };
+            let message = Message::Heartbeat { commit: commit.min(held), round: leader.round, asks_promise };
             self.out.send.push(Envelope { from, to: *to, term, message });
         }
+        self.note_round();
         self.urge_successor();
     }
 
@@ -189,6 +199,7 @@ impl Raft {
         round: u64,
         standing: Standing,
         wall_ms: u64,
+        promise_us: u64,
     ) {
         let RoleState::Leader(leader) = &self.role else { return };
         let newest_round = leader.round;
@@ -210,6 +221,7 @@ impl Raft {
             let prev = EntryId { term, index };
             self.send(from, Message::AppendRequest { prev, entries: Vec::new(), commit: self.commit });
         }
+        self.on_promised(from, round, promise_us);
         self.serve_reads();
     }
 

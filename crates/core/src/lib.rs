@@ -29,7 +29,8 @@
 //! heartbeats, up to what the peer has acknowledged.
 //!
 //! *Reads (6.4).* A read takes the commit index and waits for a heartbeat round that began after the read and that a quorum
-//! answered: then no newer leader had committed anything before it. It needs no entry and no disk.
+//! answered: then no newer leader had committed anything before it. It needs no entry and no disk. With
+//! leases (6.4.1) it waits for nothing while a quorum has promised to vote for nobody else.
 //!
 //! *Time.* Entries carry the leader's wall clock, held close to what a quorum's clocks show, and never falling. Nothing in the
 //! protocol hangs on it; what remembers for a while forgets by it.
@@ -93,6 +94,7 @@ mod fitness;
 
 mod read_index;
 
+pub mod lease;
 mod log_time;
 
 mod transfer;

@@ -96,9 +96,9 @@ impl Raft {
     }
 
     /// What this node answers to a heartbeat of `round`.
-    pub(crate) fn heartbeat_answer(&self, round: u64) -> Message {
+    pub(crate) fn heartbeat_answer(&self, round: u64, promise_us: u64) -> Message {
         let (standing, wall_ms, features) = (self.standing(), self.wall_ms, self.config.features);
-        Message::HeartbeatResponse { round, standing, wall_ms, features }
+        Message::HeartbeatResponse { round, standing, wall_ms, features, promise_us }
     }
 
     /// A peer says what its binary understands. One that does not say it, says nothing.

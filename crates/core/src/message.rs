@@ -53,9 +53,8 @@ pub enum Message {
     VoteRequest {
         /// The last entry of the candidate's log.
         last: EntryId,
-        /// Whether to hear it although a leader is alive: the election was asked for by an operator, or later by the leader
-        /// itself (thesis 3.10, 4.2.3). Otherwise a voter that hears a leader refuses and keeps its term.
-        forced: bool,
+        /// Why it stands, and so whether a voter that hears a leader hears it nevertheless.
+        ground: Ground,
     },
     /// Voter to candidate. A grant leaves only once the vote is durable.
     VoteResponse {
@@ -98,6 +97,9 @@ pub enum Message {
         commit: Index,
         /// The number of this round within the term; answers carry it back, so that a late answer confirms no later read.
         round: u64,
+        /// Whether the leader wants a lease: the peer is to vote for nobody else for a while (thesis 6.4.1). Not while it hands over: then the
+        /// others shall vote for its successor.
+        asks_promise: bool,
     },
     /// Peer to leader, at once.
     HeartbeatResponse {
@@ -109,6 +111,9 @@ pub enum Message {
         wall_ms: u64,
         /// What the peer's binary understands, a number that the protocol only carries; 0 when it does not say it. Not before version 1.
         features: u16,
+        /// For how many microseconds by its own clock, from when it heard the heartbeat on, the peer votes for nobody else, a crash in between
+        /// included (thesis 6.4.1). 0: it promises nothing.
+        promise_us: u64,
     },
     /// Damaged node to any peer, on a timer: "give me these entries, whose bytes my disk has lost". Means the same in every term: an id names one entry.
     RepairRequest {
@@ -125,5 +130,23 @@ pub enum Message {
         snapshot: EntryId,
     },
     /// Leader to the peer that shall lead in its place: "stand for election now" (thesis 3.10). The peer holds all that the leader does.
-    TimeoutNow,
+    TimeoutNow {
+        /// The newest heartbeat round when this was said: nobody is held any more by what was promised up to it. Whoever has heard a newer one
+        /// knows that the leader has gone on since.
+        round: u64,
+    },
+}
+
+/// Why a node stands for election.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Ground {
+    /// It has heard no leader for a while. A voter that hears one refuses and keeps its term (thesis 4.2.3).
+    Silence,
+    /// An operator asked for it. It is heard although a leader is alive, but by nobody who has promised that leader not to.
+    Operator,
+    /// The leader asked for it (thesis 3.10), in the term before the one that the candidate stands in.
+    Leader {
+        /// Promises up to this heartbeat round of that leader hold nobody any more.
+        round: u64,
+    },
 }

@@ -122,6 +122,20 @@ pub enum Bug {
     LocalClockInApply,
     /// A leader gives entries the time of its own wall clock, whatever those of the others show.
     LeaderTrustsItsClock,
+    /// A leader relies on a promise for as long as the peer keeps it, whatever the clocks do.
+    LeaseIgnoresDrift,
+    /// A lease is counted from the answer to a round instead of from its sending.
+    LeaseFromReceipt,
+    /// A peer that promises nothing is taken to promise as much as the leader would.
+    LeaseWithoutPromise,
+    /// Leases and promises are measured by the wall clock.
+    LeaseByWallClock,
+    /// A leader that hands over goes on answering by its lease.
+    TransferKeepsLease,
+    /// The word to lead in the leader's place frees voters also of what they promised afterwards.
+    OldWordFreesVoters,
+    /// A node votes at once after its start, whatever it may have promised before.
+    RestartedFollowerVotes,
 }
 
 /// Whether `bug` is planted.

@@ -28,6 +28,8 @@ pub(crate) struct Progress {
     pub(crate) confirmed_round: u64,
     /// The round that was under way when something that the peer must answer was last sent.
     sent_round: u64,
+    /// Until when the peer surely keeps its promise to vote for nobody else, by the leader's clock in microseconds.
+    pub(crate) promised_until_us: u64,
     /// The index from which entries are being read back for this peer.
     fetching: Option<Index>,
 }
@@ -69,6 +71,7 @@ impl Progress {
             standing: None,
             confirmed_round: 0,
             sent_round: 0,
+            promised_until_us: 0,
             fetching: None,
         }
     }

@@ -7,8 +7,9 @@ use crate::config::Config;
 use crate::entry::{Entry, HardState};
 use crate::fitness::{Fitness, slow_disk_ticks};
 use crate::invariants;
+use crate::lease::Promise;
 use crate::log::Log;
-use crate::message::{Envelope, Message};
+use crate::message::{Envelope, Ground, Message};
 use crate::pause::Pause;
 use crate::planted::{self, Bug};
 use crate::quorum;
@@ -59,6 +60,12 @@ pub struct Raft {
     pub(crate) election_due_ticks: u64,
     /// The wall clock as last told.
     pub(crate) wall_ms: u64,
+    /// The monotonic clock as last told. Invariant: never falls.
+    pub(crate) clock_us: Option<u64>,
+    /// Until when this node votes for nobody because it has just started.
+    pub(crate) held_until_us: u64,
+    /// What it promised to a leader since.
+    pub(crate) promise: Promise,
     /// The number of the last write that was handed out.
     pub(crate) write_number: WriteNumber,
     /// Whether the state machine waits for entries that are being read back.
@@ -80,6 +87,7 @@ pub(crate) struct Outbox {
     pub(crate) accepted: Vec<(u64, EntryId)>,
     pub(crate) refused: Vec<(u64, Refusal)>,
     pub(crate) reads: Vec<(u64, Index)>,
+    pub(crate) leased: Vec<(u64, Index)>,
     pub(crate) fetches: Vec<Fetch>,
     pub(crate) transfers: Vec<(u64, TransferEnd)>,
     pub(crate) changes: Vec<(u64, ChangeEnd)>,
@@ -136,6 +144,9 @@ impl Raft {
             election_elapsed_ticks: 0,
             election_due_ticks: config.election_timeout_ticks,
             wall_ms: 0,
+            clock_us: None,
+            held_until_us: 0,
+            promise: Promise::default(),
             write_number: WriteNumber(0),
             reading_back: false,
             members_told: Index(0),
@@ -161,6 +172,7 @@ impl Raft {
         let was_damaged = !self.log.damage().is_none();
         match input {
             Input::Tick { elapsed, wall_ms } => self.on_tick(elapsed, wall_ms),
+            Input::Clock { monotonic_us } => self.on_clock(monotonic_us),
             Input::Received(envelope) => self.on_envelope(envelope),
             Input::Propose { ticket, command, timestamp_ms } => {
                 self.on_propose(ticket, command, timestamp_ms)
@@ -176,7 +188,7 @@ impl Raft {
             Input::SnapshotReceived(meta) => self.on_snapshot_received(meta),
             Input::Compacted { base } => self.on_compacted(base),
             Input::Dropped { peer } => self.on_dropped(peer),
-            Input::Campaign => self.on_campaign(),
+            Input::Campaign => self.on_campaign(Ground::Operator),
             Input::Transfer { ticket, to } => self.on_transfer(ticket, to),
             Input::Change { ticket, change } => self.on_change(ticket, &change),
         }
@@ -205,6 +217,7 @@ impl Raft {
             accepted,
             refused,
             reads,
+            leased,
             fetches,
             offers,
             refused_snapshot,
@@ -230,6 +243,7 @@ impl Raft {
             accepted,
             refused,
             reads,
+            leased,
             apply_through: self.apply_through(),
             fetches,
             transfers,
@@ -343,11 +357,16 @@ impl Raft {
                 return self.on_repair_request(from, wanted, *state_behind);
             }
             Message::RepairResponse { .. } => {}
-            Message::VoteRequest { forced: false, .. }
-                if term > self.hard_state.term && self.hears_leader() =>
-            {
-                let answer = self.vote_answer(false);
-                return self.send(from, answer);
+            Message::VoteRequest { ground, .. } if term > self.hard_state.term => {
+                let hears_leader = *ground == Ground::Silence && self.hears_leader();
+                let withheld = !hears_leader && self.withholds_vote(term, *ground);
+                if withheld {
+                    self.note_withheld(from);
+                }
+                if hears_leader || withheld {
+                    let answer = self.vote_answer(false);
+                    return self.send(from, answer);
+                }
             }
             Message::PreVoteResponse { granted: false }
             | Message::VoteRequest { .. }
@@ -358,7 +377,7 @@ impl Raft {
             | Message::SnapshotOffer { .. }
             | Message::Heartbeat { .. }
             | Message::HeartbeatResponse { .. }
-            | Message::TimeoutNow => {}
+            | Message::TimeoutNow { .. } => {}
         }
         if let Message::RepairResponse { entries, snapshot } = message {
             return self.on_repair_response(from, entries, snapshot);
@@ -380,7 +399,7 @@ impl Raft {
                 unreachable!("pre-vote requests were taken out before terms are compared")
             }
             Message::PreVoteResponse { granted } => self.on_pre_vote_refused(from, granted),
-            Message::VoteRequest { last, forced: _ } => self.on_vote_request(from, last),
+            Message::VoteRequest { last, ground } => self.on_vote_request(from, last, ground),
             Message::VoteResponse { granted, wall_ms } => {
                 self.on_voters_clock(from, wall_ms);
                 self.on_vote_response(from, granted);
@@ -391,12 +410,14 @@ impl Raft {
             Message::AppendResponse { matched } => self.on_append_response(from, matched),
             Message::AppendRejected { prev, hint } => self.on_append_rejected(from, prev, hint),
             Message::SnapshotOffer { last } => self.on_snapshot_offer(from, last),
-            Message::Heartbeat { commit, round } => self.on_heartbeat(from, commit, round),
-            Message::HeartbeatResponse { round, standing, wall_ms, features } => {
-                self.on_heartbeat_response(from, round, standing, wall_ms);
+            Message::Heartbeat { commit, round, asks_promise } => {
+                self.on_heartbeat(from, commit, round, asks_promise);
+            }
+            Message::HeartbeatResponse { round, standing, wall_ms, features, promise_us } => {
+                self.on_heartbeat_response(from, round, standing, wall_ms, promise_us);
                 self.on_features(from, features);
             }
-            Message::TimeoutNow => self.on_timeout_now(from),
+            Message::TimeoutNow { round } => self.on_timeout_now(from, round),
             Message::RepairRequest { .. } | Message::RepairResponse { .. } => {
                 unreachable!("repairs were taken out before terms are compared")
             }
@@ -420,7 +441,7 @@ impl Raft {
             // Rounds begin anew in each term, and the sender may lead this term too. So the answer names no round: it would
             // confirm the one of the same number, which may not have begun yet.
             Message::Heartbeat { .. } => {
-                let answer = self.heartbeat_answer(0);
+                let answer = self.heartbeat_answer(0, 0);
                 self.send(from, answer);
             }
             Message::AppendResponse { matched } if planted::is(Bug::OldAcknowledgementCounted) => {
@@ -434,7 +455,7 @@ impl Raft {
             | Message::HeartbeatResponse { .. }
             | Message::RepairRequest { .. }
             | Message::RepairResponse { .. }
-            | Message::TimeoutNow => {}
+            | Message::TimeoutNow { .. } => {}
         }
     }
 
@@ -546,6 +567,7 @@ impl Raft {
             damaged_len: self.log.damage().len() as u64,
             state_lost: self.log.damage().is_state_lost(),
             peers: self.peer_statuses(),
+            lease_left_us: self.lease_left_us(),
         }
     }
 

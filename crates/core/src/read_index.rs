@@ -47,6 +47,13 @@ impl Reads {
         self.len += 1;
     }
 
+    /// The reads that have no round: they are served at once.
+    pub(crate) fn take_held(&mut self) -> Vec<u64> {
+        assert!(self.held.len() <= self.len, "no read is served twice");
+        self.len -= self.held.len();
+        std::mem::take(&mut self.held)
+    }
+
     /// Round `round` begins now, with this commit index: it serves all reads that have none yet.
     pub(crate) fn begin_round(&mut self, round: u64, index: Index) {
         assert!(self.rounds.back().is_none_or(|newest| newest.round < round), "rounds only rise");

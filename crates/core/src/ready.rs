@@ -21,6 +21,13 @@ pub enum Input {
         /// The wall clock in milliseconds, for the timestamp of entries that the core makes itself.
         wall_ms: u64,
     },
+    /// The monotonic clock in microseconds, from any start: it never falls, it goes on while the process or the machine sleeps, and it was
+    /// read after all other inputs of the turn had arrived. Comes first in each turn. Needed for leases only: without it none holds, and
+    /// a node that is to promise something votes for nobody.
+    Clock {
+        /// What it shows.
+        monotonic_us: u64,
+    },
     /// A message arrived from a peer.
     Received(Envelope),
     /// Append a command, if this node leads.
@@ -114,6 +121,8 @@ pub struct Ready {
     pub refused: Vec<(u64, Refusal)>,
     /// Reads that are linearizable once this index is applied.
     pub reads: Vec<(u64, Index)>,
+    /// The same, of reads that waited for no round: a lease held when the turn began.
+    pub leased: Vec<(u64, Index)>,
     /// All up to here may be applied: min(commit index, persisted index).
     pub apply_through: Index,
     /// Entries to read back from the log, each answered by [`Input::Fetched`] or [`Input::FetchedForRepair`].
@@ -339,6 +348,15 @@ pub enum Fact {
         to: NodeId,
         /// Why, in words.
         reason: &'static str,
+    },
+    /// The leader held a lease and gives it up, because it hands over.
+    LeaseGivenUp,
+    /// This node refused its vote, or stood for no election, because it may have promised a leader not to.
+    VoteWithheld {
+        /// Who asked.
+        from: NodeId,
+        /// Whether it is a promise that may have been given before the last start.
+        after_start: bool,
     },
     /// Nobody took over in time: the leader goes on.
     LeadsOn {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::changes::Changing;
+use crate::lease::Lease;
 use crate::log_time::Clocks;
 use crate::progress::Progress;
 use crate::read_index::Reads;
@@ -76,6 +77,8 @@ pub(crate) struct Leader {
     pub(crate) watch: Watch,
     /// What it knows of wall clocks.
     pub(crate) clocks: Clocks,
+    /// What it knows of its rounds, for its lease.
+    pub(crate) lease: Lease,
 }
 
 impl RoleState {

@@ -126,6 +126,9 @@ impl Raft {
             election_elapsed_ticks,
             election_due_ticks,
             wall_ms,
+            clock_us,
+            held_until_us,
+            promise,
             write_number,
             reading_back,
             members_told,
@@ -149,6 +152,9 @@ impl Raft {
             election_elapsed_ticks,
             election_due_ticks,
             wall_ms,
+            clock_us,
+            held_until_us,
+            promise,
             write_number,
             reading_back,
             members_told,
@@ -177,6 +183,11 @@ impl Raft {
             self.election_elapsed_ticks,
             self.election_due_ticks,
             self.wall_ms,
+            self.clock_us.map_or(0, |us| us.saturating_add(1)),
+            self.held_until_us,
+            self.promise.term.0,
+            self.promise.round,
+            self.promise.until_us,
             self.write_number.0,
         ] {
             out.put_u64_le(number);
@@ -271,15 +282,15 @@ impl Envelope {
             }
             Message::PreVoteRequest { last: _ }
             | Message::PreVoteResponse { granted: _ }
-            | Message::VoteRequest { last: _, forced: _ }
+            | Message::VoteRequest { last: _, ground: _ }
             | Message::VoteResponse { granted: _, wall_ms: _ }
             | Message::AppendResponse { matched: _ }
             | Message::AppendRejected { prev: _, hint: _ }
             | Message::SnapshotOffer { last: _ }
-            | Message::Heartbeat { commit: _, round: _ }
-            | Message::HeartbeatResponse { round: _, standing: _, wall_ms: _, features: _ }
+            | Message::Heartbeat { commit: _, round: _, asks_promise: _ }
+            | Message::HeartbeatResponse { round: _, standing: _, wall_ms: _, features: _, promise_us: _ }
             | Message::RepairRequest { wanted: _, state_behind: _ }
-            | Message::TimeoutNow => {}
+            | Message::TimeoutNow { round: _ } => {}
             Message::RepairResponse { entries, snapshot: _ } => {
                 entries.iter_mut().for_each(|entry| *entry = entry.renamed(name));
             }
@@ -290,7 +301,7 @@ impl Envelope {
 
 fn leader_renamed(leader: &Leader, name: Name<'_>) -> Leader {
     // Every field is named here, so that one which is new cannot be forgotten.
-    let Leader { peers, disk_silent_ticks, round, reads, transfer, changing, watch, clocks, .. } =
+    let Leader { peers, disk_silent_ticks, round, reads, transfer, changing, watch, clocks, lease, .. } =
         leader.clone();
     let Leader { heartbeat_elapsed_ticks, term_first, .. } = *leader;
     let Changing { asker, catching_up, departing } = changing;
@@ -315,6 +326,7 @@ fn leader_renamed(leader: &Leader, name: Name<'_>) -> Leader {
         changing,
         watch,
         clocks,
+        lease,
     }
 }
 
@@ -390,6 +402,11 @@ fn put_leader(out: &mut BytesMut, leader: &Leader) {
     ] {
         out.put_u64_le(number);
     }
+    put_len(out, leader.lease.rounds().len());
+    for (round, sent_us) in leader.lease.rounds() {
+        out.put_u64_le(*round);
+        out.put_u64_le(*sent_us);
+    }
     put_changing(out, &leader.changing);
     put_watch(out, &leader.watch);
     put_clocks(out, &leader.clocks);
@@ -464,6 +481,7 @@ fn put_progress(out: &mut BytesMut, progress: &Progress) {
         progress.stalled_ticks,
         progress.confirmed_round,
         progress.sent_round(),
+        progress.promised_until_us,
         // No fetch begins at index 0: nothing stands there.
         progress.fetching().map_or(0, |index| index.0),
     ] {

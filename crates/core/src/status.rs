@@ -67,6 +67,8 @@ pub struct Status {
     pub state_lost: bool,
     /// What it knows of each peer, in order of their ids. Empty unless it leads.
     pub peers: Vec<PeerStatus>,
+    /// For how many microseconds more it answers reads by its lease, as of its last turn; `None` without one.
+    pub lease_left_us: Option<u64>,
 }
 
 /// What a leader knows of a peer.

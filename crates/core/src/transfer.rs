@@ -4,7 +4,7 @@
 //! That candidate is heard although a leader is alive, because the leader itself has asked for it. One election timeout is all the
 //! time that there is: if the other has not taken over by then, the leader goes on as if nothing had been.
 
-use crate::message::Message;
+use crate::message::{Ground, Message};
 use crate::pause::DISK_FULL;
 use crate::planted::{self, Bug};
 use crate::progress::Progress;
@@ -30,6 +30,9 @@ impl Raft {
         match self.transfer_target(to) {
             Err(refusal) => self.out.transfers.push((ticket, TransferEnd::Refused(refusal))),
             Ok(to) => {
+                if self.lease_until_us().is_some() {
+                    self.out.facts.push(Fact::LeaseGivenUp);
+                }
                 let RoleState::Leader(leader) = &mut self.role else {
                     unreachable!("only a leader finds somebody to hand over to")
                 };
@@ -79,7 +82,9 @@ impl Raft {
         let Some(Transfer { to, .. }) = leader.transfer else { return };
         let holds_all = leader.peers.get(&to).is_some_and(|progress| progress.matched() == last);
         if holds_all || planted::is(Bug::TransferToLaggingNode) {
-            self.send(to, Message::TimeoutNow);
+            let round = leader.round;
+            self.void_promises();
+            self.send(to, Message::TimeoutNow { round });
             if !self.may_campaign() {
                 // Nobody asks a node that was removed for its vote, so it would not notice that it is replaced.
                 self.become_follower(None, "it was removed and has handed over");
@@ -116,12 +121,13 @@ impl Raft {
         }
     }
 
-    /// "Lead in my place." Only the leader that this node follows may say so. What is late changes nothing: it is of an older term.
-    pub(crate) fn on_timeout_now(&mut self, from: NodeId) {
+    /// "Lead in my place." Only the leader that this node follows may say so. What is late changes nothing: it is of an older term, or of an
+    /// older round than those in which this node has made promises since.
+    pub(crate) fn on_timeout_now(&mut self, from: NodeId, round: u64) {
         if matches!(self.role, RoleState::Leader(_)) || self.leader() != Some(from) {
             self.ignore(from, "only the leader that is followed may hand its leadership over");
         } else {
-            self.on_campaign();
+            self.on_campaign(Ground::Leader { round });
         }
     }
 }

@@ -347,6 +347,16 @@ impl Loop {
                     "gives way to a node that is fitter to lead"
                 );
             }
+            Fact::LeaseGivenUp => tracing::debug!(node, term, "gives up its lease: it hands over"),
+            Fact::VoteWithheld { from, after_start } => {
+                tracing::debug!(
+                    node,
+                    term,
+                    from = from.get(),
+                    after_start,
+                    "withholds its vote: it is promised"
+                );
+            }
             Fact::LeadsOn { to } => {
                 tracing::warn!(node, term, to = to.get(), "leads on: the other has not taken over");
             }

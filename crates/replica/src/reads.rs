@@ -104,16 +104,18 @@ impl Reads {
         std::mem::take(&mut self.peers_waiting)
     }
 
-    /// Question `number` has its answer: the peers to be told. Answers to questions that are no longer open change nothing.
-    pub(crate) fn on_answer(&mut self, number: u64, index: Index) -> Vec<(NodeId, Ticket)> {
+    /// Question `number` has its answer: how many local reads it was for, and the peers to be told. Answers to questions that are no
+    /// longer open change nothing.
+    pub(crate) fn on_answer(&mut self, number: u64, index: Index) -> (usize, Vec<(NodeId, Ticket)>) {
         let Some(question) = self.questions.remove(&number) else {
-            return Vec::new();
+            return (0, Vec::new());
         };
+        let local_len = question.reads.len();
         if !question.reads.is_empty() {
             self.confirmed.entry(index).or_default().extend(question.reads);
         }
         self.peers_len -= question.peers.len();
-        question.peers
+        (local_len, question.peers)
     }
 
     /// Question `number` was refused: its reads wait for another one, not before `not_before`. The peers to be told.

@@ -112,6 +112,7 @@ impl Replica {
         assert!(now.monotonic_us >= self.now.monotonic_us, "the monotonic clock never falls");
         self.now = now;
         self.raft.tell_wall(now.wall_ms);
+        self.raft.step(ready::Input::Clock { monotonic_us: now.monotonic_us });
     }
 
     /// Takes one input. `StatusRequest` and `StatusReply` are the switchboard's own: it answers them before they get here,
@@ -210,6 +211,11 @@ impl Replica {
         }
     }
 
+    /// What was counted since the start.
+    pub fn metrics(&self) -> &ReplicaMetrics {
+        &self.metrics
+    }
+
     /// The next number for something that will be answered by it.
     pub(crate) fn next_number(&mut self) -> u64 {
         self.number += 1;
@@ -285,7 +291,9 @@ impl Replica {
                     return;
                 }
                 match index {
-                    Some(index) => self.on_read_index(ticket.0, index),
+                    Some(index) => {
+                        self.on_read_index(ticket.0, index);
+                    }
                     None => self.on_question_refused(ticket.0),
                 }
             }
@@ -376,11 +384,14 @@ impl Replica {
         }
     }
 
-    /// A question has its index: local reads wait for the applier, peers are told.
-    fn on_read_index(&mut self, number: u64, index: Index) {
-        for (peer, ticket) in self.reads.on_answer(number, index) {
+    /// A question has its index: local reads wait for the applier, peers are told. How many it stood for.
+    fn on_read_index(&mut self, number: u64, index: Index) -> u64 {
+        let (local_len, peers) = self.reads.on_answer(number, index);
+        let len = (local_len + peers.len()) as u64;
+        for (peer, ticket) in peers {
             self.send(peer, PeerMessage::ForwardReadReply { ticket, index: Some(index) });
         }
+        len
     }
 
     fn on_question_refused(&mut self, number: u64) {
@@ -432,7 +443,10 @@ impl Replica {
             }
         }
         for (number, index) in ready.reads {
-            self.on_read_index(number, index);
+            self.metrics.reads_by_round += self.on_read_index(number, index);
+        }
+        for (number, index) in ready.leased {
+            self.metrics.reads_by_lease += self.on_read_index(number, index);
         }
         for (number, end) in ready.transfers {
             self.on_transfer_end(number, end);

@@ -57,6 +57,10 @@ pub struct ReplicaMetrics {
     pub forwards_received: u64,
     /// Reads served.
     pub reads_served: u64,
+    /// Reads, and questions of peers, that this node confirmed as the leader by its lease.
+    pub reads_by_lease: u64,
+    /// Reads, and questions of peers, that this node confirmed as the leader by a heartbeat round.
+    pub reads_by_round: u64,
     /// Reads refused.
     pub reads_refused: u64,
     /// Entries handed to the applier.

@@ -126,7 +126,7 @@ impl Faults {
             | Class::KindLost
             | Class::LargeLost
             | Class::LargeLostOfLeader => self.act_on_links(scene, class, anyone, target),
-            Class::Pause | Class::DiskStall | Class::SlowDisk => {
+            Class::Pause | Class::Suspend | Class::DiskStall | Class::SlowDisk => {
                 // A leader that wakes up among the answers of before is the one that can deceive itself.
                 let node = if self.rng.chance(500) { target } else { anyone };
                 self.delay(scene, members, class, node)
@@ -151,7 +151,12 @@ impl Faults {
                 let to = if self.rng.chance(500) { Some(self.pick(scene)) } else { None };
                 let asked = if self.rng.chance(500) { target } else { anyone };
                 let Some(member) = members.get_mut(&asked) else { return false };
-                member.on_cluster(scene, ClusterRequest::Transfer { to })
+                let struck = member.on_cluster(scene, ClusterRequest::Transfer { to });
+                // A leader that cannot hear who took over would answer by its lease, if it kept it.
+                if scene.profile.limits.leases.drift_percent > 0 && self.rng.chance(500) {
+                    isolate(scene, asked, false, true);
+                }
+                struck
             }
         }
     }
@@ -194,7 +199,9 @@ impl Faults {
         let drift = scene.profile.faults.clock_rate_per_mille;
         let clock_per_mille = self.rng.between(1000 - drift, 1000 + drift);
         let disk = SimDisk::new(Rng::new(self.rng.next_u64()));
-        members.insert(node, Member::new(node, disk, clock_per_mille));
+        let leases = scene.profile.limits.leases;
+        let steady = (leases.drift_percent > 0).then(|| leases.draw_clock(&mut self.rng));
+        members.insert(node, Member::new(node, disk, clock_per_mille).with_steady_clock(steady));
         scene.nodes.push(node);
         scene.after(self.rng.below(SECOND_US), Event::Restart(node));
         node
@@ -322,6 +329,10 @@ impl Faults {
         let Some(member) = members.get_mut(&node).filter(|member| member.is_running()) else { return false };
         match class {
             Class::Pause => member.pause(until_us),
+            Class::Suspend => {
+                member.pause(until_us);
+                member.set_clock(scene, until_us, member.clock_per_mille());
+            }
             Class::DiskStall => member.stall_disk(until_us),
             Class::SlowDiskOfLeader => {
                 scene.slow_disks.insert(node, until_us + self.rng.between(2, 10) * SECOND_US);
@@ -348,7 +359,13 @@ impl Faults {
                 let reach_ms = *self.rng.pick(&WALL_JUMPS_MS).expect("there are jumps of several sizes");
                 member.set_wall(WALL_START_MS - reach_ms + self.rng.below(2 * reach_ms));
             }
-            Class::ClockRate => member.set_clock(scene, now_us, self.rng.between(500, 1500)),
+            Class::ClockRate => {
+                member.set_clock(scene, now_us, self.rng.between(500, 1500));
+                let leases = scene.profile.limits.leases;
+                if leases.drift_percent > 0 {
+                    member.set_steady_clock(now_us, leases.draw_clock(&mut self.rng));
+                }
+            }
             Class::ClockFreeze => {
                 let until_us = now_us + 1 + self.rng.exponential(SECOND_US / 2);
                 member.set_clock(scene, until_us, member.clock_per_mille());

@@ -46,7 +46,7 @@ const DISK_FAULTS: [(Fault, &str); 9] = [
 ];
 
 /// What faults that last for a run, or that wait for their moment, must have caused.
-const CONSEQUENCES: [&str; 50] = [
+const CONSEQUENCES: [&str; 55] = [
     "client gave up a request",
     "client repeated a request",
     "clock: fits again",
@@ -71,6 +71,11 @@ const CONSEQUENCES: [&str; 50] = [
     "left broken: frozen",
     "left broken: hears nothing",
     "left broken: is not heard",
+    "lease: given up for a transfer",
+    "lease: none, read by a round",
+    "lease: read",
+    "lease: vote withheld after a start",
+    "lease: vote withheld",
     "log compacted",
     "members: changed",
     "members: joint",

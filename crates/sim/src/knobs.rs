@@ -50,7 +50,7 @@ fn plain(profile: &Profile) -> Profile {
 }
 
 /// All knobs.
-pub const KNOBS: [Knob; 21] = [
+pub const KNOBS: [Knob; 22] = [
     Knob {
         name: "timing",
         take: |to, from| {
@@ -127,6 +127,11 @@ pub const KNOBS: [Knob; 21] = [
         name: "priorities",
         take: |to, from| to.priorities.clone_from(&from.priorities),
         same: |a, b| a.priorities == b.priorities,
+    },
+    Knob {
+        name: "leases",
+        take: |to, from| to.limits.leases = from.limits.leases,
+        same: |a, b| a.limits.leases == b.limits.leases,
     },
     Knob {
         name: "loss",

@@ -37,6 +37,8 @@ pub struct Member {
     starts: u64,
     running: Option<Running>,
     clock: Clock,
+    /// The monotonic clock of a node with leases: it runs at a rate of its own, and stands still for nobody.
+    steady: Option<Clock>,
     /// What its data folder has gone through.
     store: Store,
     /// What its wall clock shows at the start of the run, in milliseconds since 1970.
@@ -74,12 +76,27 @@ impl Member {
             starts: 0,
             running: None,
             clock: Clock::new(clock_per_mille),
+            steady: None,
             store: Store::Sound,
             wall_offset_ms: WALL_START_MS,
             paused_until_us: 0,
             stalled_until_us: 0,
             disk_lied: false,
             retired: false,
+        }
+    }
+
+    /// The same node, with leases, by a monotonic clock that runs at this rate.
+    #[must_use]
+    pub fn with_steady_clock(mut self, per_mille: Option<u64>) -> Member {
+        self.steady = per_mille.map(Clock::new);
+        self
+    }
+
+    /// The monotonic clock runs at another rate from now on.
+    pub fn set_steady_clock(&mut self, now_us: u64, per_mille: u64) {
+        if let Some(steady) = &mut self.steady {
+            steady.set(now_us, now_us, per_mille);
         }
     }
 
@@ -178,6 +195,7 @@ impl Member {
             until("its disk stands still", self.stalled_until_us),
             until("its clock stands still", self.clock.since_us),
             (rate != 1000).then(|| format!("its clock runs at {rate} of 1000")),
+            self.steady.map(|steady| format!("its monotonic clock runs at {} of 1000", steady.per_mille)),
             (self.wall_offset_ms != WALL_START_MS).then(|| {
                 let by_ms = self.wall_offset_ms.abs_diff(WALL_START_MS);
                 let way = if self.wall_offset_ms > WALL_START_MS { "ahead" } else { "behind" };
@@ -388,8 +406,9 @@ impl Member {
     }
 
     fn now(&self, scene: &Scene) -> Now {
-        let monotonic_us = self.clock.shows(scene.now_us);
-        Now { monotonic_us, wall_ms: self.wall_offset_ms + monotonic_us / 1000 }
+        let shown_us = self.clock.shows(scene.now_us);
+        let monotonic_us = self.steady.map_or(shown_us, |steady| steady.shows(scene.now_us));
+        Now { monotonic_us, wall_ms: self.wall_offset_ms + shown_us / 1000 }
     }
 }
 

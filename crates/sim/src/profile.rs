@@ -64,6 +64,17 @@ pub struct Limits {
     pub client_burst_len: u64,
     /// How long a client waits before it asks again, in microseconds.
     pub client_timeout_us: u64,
+    /// Leases.
+    pub leases: Leases,
+}
+
+/// Whether leaders answer reads by leases, and what the clocks do then that these rest on. They are not those that ticks are made by.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Leases {
+    /// The bound on clock drift, in percent; 0: no leases. The monotonic clocks of no two nodes differ by more.
+    pub drift_percent: u64,
+    /// The node that has no leases nevertheless; 0: none.
+    pub without: u64,
 }
 
 /// The classes of fault, each off (0) or on with a strength.
@@ -100,13 +111,17 @@ impl Profile {
         let mut rng = Rng::stream(seed, "profile");
         let nodes = [1, 2, 3, 3, 3, 4, 5, 5];
         let faulty_us = rng.between(FAULTY_S_MIN, FAULTY_S_MAX) * SECOND_US;
+        let nodes = *rng.pick(&nodes).expect("the list is not empty");
         Profile {
-            nodes: *rng.pick(&nodes).expect("the list is not empty"),
+            nodes,
             clients: u32::try_from(rng.between(1, 8)).expect("at most eight clients"),
             faulty_us,
             healing_us_max: 60 * SECOND_US,
             operations_max: u64::MAX,
-            limits: Limits::draw(&mut rng, &mut Rng::stream(seed, "snapshots")),
+            limits: Limits {
+                leases: Leases::draw(&mut Rng::stream(seed, "leases"), nodes),
+                ..Limits::draw(&mut rng, &mut Rng::stream(seed, "snapshots"))
+            },
             priorities: draw_priorities(&mut Rng::stream(seed, "priorities")),
             faults: Faults::draw(&mut rng, faulty_us),
         }
@@ -160,7 +175,7 @@ impl Profile {
 type Drawn = (&'static str, fn(&Profile) -> bool);
 
 /// What a seed may draw: over many runs all of it must come.
-pub const DRAWN: [Drawn; 32] = [
+pub const DRAWN: [Drawn; 35] = [
     ("cluster of 1", |profile| profile.nodes == 1),
     ("cluster of 2", |profile| profile.nodes == 2),
     ("cluster of 3", |profile| profile.nodes == 3),
@@ -194,6 +209,9 @@ pub const DRAWN: [Drawn; 32] = [
     ("limit: one waiting read", |profile| profile.limits.reads_len_max == 1),
     ("limit: a snapshot of every entry", |profile| profile.limits.snapshot_log_bytes_min == 1),
     ("limit: no snapshot", |profile| profile.limits.snapshot_log_bytes_min == 1 << 40),
+    ("leases", |profile| profile.limits.leases.drift_percent > 0),
+    ("leases: clocks that differ twofold", |profile| profile.limits.leases.drift_percent == 100),
+    ("leases: not at every node", |profile| profile.limits.leases.without > 0),
     ("limit: pieces of 64 bytes", |profile| profile.limits.piece_bytes == PIECE_BYTES_MIN),
 ];
 
@@ -217,6 +235,7 @@ impl Limits {
             client_pause_us: 30_000,
             client_burst_len: 1,
             client_timeout_us: 200_000,
+            leases: Leases::default(),
         }
     }
 
@@ -241,6 +260,28 @@ impl Limits {
             client_pause_us: client_burst_len * CLIENT_PAUSE_US,
             client_burst_len,
             client_timeout_us: if rng.chance(300) { TIMEOUT_US_SHORT } else { SECOND_US },
+            leases: Leases::default(),
+        }
+    }
+}
+
+impl Leases {
+    fn draw(rng: &mut Rng, nodes: u64) -> Leases {
+        let drift_percent = *rng.pick(&DRIFTS_PERCENT).expect("the list is not empty");
+        if rng.chance(500) {
+            return Leases::default();
+        }
+        Leases { drift_percent, without: if rng.chance(250) { rng.between(1, nodes) } else { 0 } }
+    }
+
+    /// At how many thousandths of true time a monotonic clock runs; often as slow or as fast as the bound allows.
+    pub(crate) fn draw_clock(self, rng: &mut Rng) -> u64 {
+        let slowest = 1_000_000 / (1_000 + 5 * self.drift_percent);
+        let fastest = slowest * (100 + self.drift_percent) / 100;
+        match rng.below(4) {
+            0 => slowest,
+            1 => fastest,
+            _ => rng.between(slowest, fastest),
         }
     }
 }
@@ -290,6 +331,9 @@ const SEGMENTS_BYTES: [u64; 5] = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 256 <<
 
 /// After how many bytes of entries snapshots are due: from one after each entry to none at all.
 const SNAPSHOTS_BYTES: [u64; 6] = [1, 1, 1 << 10, 4 << 10, 16 << 10, 1 << 40];
+
+/// The bounds on clock drift with leases.
+const DRIFTS_PERCENT: [u64; 6] = [1, 10, 10, 25, 50, 100];
 
 /// The shortest piece of a snapshot: a small state has many.
 const PIECE_BYTES_MIN: usize = 64;

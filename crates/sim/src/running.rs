@@ -62,6 +62,8 @@ pub(crate) struct Running {
     /// Operators that wait.
     cluster_tickets: BTreeSet<Ticket>,
     ticket_last: u64,
+    /// How many reads have been counted: by the lease, and by rounds.
+    reads_counted: (u64, u64),
     status_line: String,
 }
 
@@ -139,6 +141,7 @@ impl Running {
             requests: BTreeMap::new(),
             cluster_tickets: BTreeSet::new(),
             ticket_last: 0,
+            reads_counted: (0, 0),
             status_line: String::new(),
         };
         running.start_from_snapshot(scene)?;
@@ -256,6 +259,7 @@ impl Running {
             paused: raft.is_paused(),
         };
         scene.checks.on_turn(seen, write)?;
+        self.count_reads(scene);
         self.trace_turn(scene);
         for effect in effects {
             self.carry_out(scene, effect)?;
@@ -266,6 +270,19 @@ impl Running {
         }
         self.timer.set_deadline(scene, self.replica.next_deadline_ticks());
         Ok(Stopped::No)
+    }
+
+    /// Counts how reads were confirmed, where there are leases.
+    fn count_reads(&mut self, scene: &mut Scene) {
+        let metrics = self.replica.metrics();
+        let reads = (metrics.reads_by_lease, metrics.reads_by_round);
+        if reads == self.reads_counted || scene.profile.limits.leases.drift_percent == 0 {
+            return;
+        }
+        let name =
+            if reads.0 > self.reads_counted.0 { "lease: read" } else { "lease: none, read by a round" };
+        scene.count(name);
+        self.reads_counted = reads;
     }
 
     /// Adds a line when the node's own line has changed.
@@ -580,7 +597,7 @@ fn kind_of(message: &PeerMessage) -> MessageKind {
             Message::AppendResponse { .. } | Message::AppendRejected { .. } => MessageKind::AppendAnswer,
             Message::SnapshotOffer { .. } => MessageKind::Snapshot,
             Message::RepairRequest { .. } | Message::RepairResponse { .. } => MessageKind::Snapshot,
-            Message::Heartbeat { .. } | Message::HeartbeatResponse { .. } | Message::TimeoutNow => {
+            Message::Heartbeat { .. } | Message::HeartbeatResponse { .. } | Message::TimeoutNow { .. } => {
                 MessageKind::Heartbeat
             }
         },
@@ -616,6 +633,10 @@ fn count_fact(scene: &mut Scene, fact: &Fact) {
         scene.count("damage: entries came back from a peer");
     } else if matches!(fact, Fact::Whole) {
         scene.count("damage: node whole again");
+    } else if matches!(fact, Fact::LeaseGivenUp) {
+        scene.count("lease: given up for a transfer");
+    } else if let Fact::VoteWithheld { after_start, .. } = fact {
+        scene.count(if *after_start { "lease: vote withheld after a start" } else { "lease: vote withheld" });
     } else if matches!(fact, Fact::Members { members, .. } if members.is_joint()) {
         scene.count("members: joint");
     } else if *fact == Fact::Paused {

@@ -4,7 +4,8 @@ use quorate_core::config::Config;
 use quorate_replica::config::ReplicaConfig;
 use quorate_replica::session::SessionLimits;
 
-use crate::profile::Profile;
+use crate::clock::TICK_US;
+use crate::profile::{Leases, Profile};
 use crate::rng::{HASH_START, hash_word};
 use crate::scene::Life;
 
@@ -22,6 +23,12 @@ pub(crate) fn core_config(life: Life, profile: &Profile) -> Config {
         reads_len_max: limits.reads_len_max,
         priority: profile.priority(life.node),
         ..Config::new(life.node)
+    };
+    let Leases { drift_percent, without } = limits.leases;
+    let config = if drift_percent > 0 && life.node.get() != without {
+        config.with_lease(limits.election_timeout_ticks * TICK_US, drift_percent)
+    } else {
+        config
     };
     config.validate().expect("a profile draws limits that fit together");
     config

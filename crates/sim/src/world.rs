@@ -79,6 +79,8 @@ impl World {
         let network = Network::new(network_options(&profile), Rng::stream(seed, "network"));
         let scene = Scene::new(seed, profile, network, Trace::new(trace));
         let mut clocks = Rng::stream(seed, "clocks");
+        let mut steady_clocks = Rng::stream(seed, "steady clocks");
+        let leases = scene.profile.limits.leases;
         let members = scene
             .voters
             .iter()
@@ -86,7 +88,8 @@ impl World {
                 let disk = SimDisk::new(Rng::stream(seed, &format!("disk {node}")));
                 let drift = scene.profile.faults.clock_rate_per_mille;
                 let clock_per_mille = clocks.between(1000 - drift, 1000 + drift);
-                (*node, Member::new(*node, disk, clock_per_mille))
+                let steady = (leases.drift_percent > 0).then(|| leases.draw_clock(&mut steady_clocks));
+                (*node, Member::new(*node, disk, clock_per_mille).with_steady_clock(steady))
             })
             .collect();
         let clients = (1..=scene.profile.clients).map(|id| Client::new(seed, ClientId(id))).collect();

@@ -92,6 +92,7 @@ pub(crate) struct Node {
     pub(crate) accepted: Vec<(u64, EntryId)>,
     pub(crate) refused: Vec<(u64, Refusal)>,
     pub(crate) reads: Vec<(u64, Index)>,
+    pub(crate) leased: Vec<(u64, Index)>,
     pub(crate) transfers: Vec<(u64, TransferEnd)>,
     pub(crate) changes: Vec<(u64, ChangeEnd)>,
     pub(crate) facts: Vec<Fact>,
@@ -116,6 +117,8 @@ pub(crate) struct Cluster {
     pub(crate) applied: BTreeMap<Index, Entry>,
     /// Whom each node voted for in each term, as far as it told.
     votes: BTreeMap<(NodeId, Term), NodeId>,
+    /// The last ticket that [`Cluster::next_ticket`] gave.
+    tickets: u64,
     /// For each read that waits: what was committed anywhere when it came in.
     read_floors: BTreeMap<u64, Index>,
 }
@@ -152,6 +155,7 @@ impl Cluster {
                 accepted: Vec::new(),
                 refused: Vec::new(),
                 reads: Vec::new(),
+                leased: Vec::new(),
                 transfers: Vec::new(),
                 changes: Vec::new(),
                 facts: Vec::new(),
@@ -168,6 +172,7 @@ impl Cluster {
             leaders: BTreeMap::new(),
             applied: BTreeMap::new(),
             votes: BTreeMap::new(),
+            tickets: 1_000,
             read_floors: BTreeMap::new(),
         }
     }
@@ -259,7 +264,7 @@ impl Cluster {
                 }
             }
         }
-        for (ticket, index) in &ready.reads {
+        for (ticket, index) in ready.reads.iter().chain(&ready.leased) {
             let floor = self.read_floors.remove(ticket).expect("a read is served once");
             assert!(
                 *index >= floor,
@@ -269,6 +274,7 @@ impl Cluster {
         node.accepted.extend(ready.accepted);
         node.refused.extend(ready.refused);
         node.reads.extend(ready.reads);
+        node.leased.extend(ready.leased);
         node.transfers.extend(ready.transfers);
         node.changes.extend(ready.changes);
         node.facts.extend(ready.facts);
@@ -374,6 +380,12 @@ impl Cluster {
         if let Some(last) = last {
             self.step(number, Input::Persisted(last));
         }
+    }
+
+    /// A ticket that was not given before.
+    pub(crate) fn next_ticket(&mut self) -> u64 {
+        self.tickets += 1;
+        self.tickets
     }
 
     /// Delivers the oldest message. Returns whether there was one.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use quorate_core::codec::DecodeError;
 use quorate_core::entry::{Entry, HardState, Membership, Payload};
-use quorate_core::message::{Envelope, Message, Standing};
+use quorate_core::message::{Envelope, Ground, Message, Standing};
 use quorate_core::types::{EntryId, Index, Term};
 
 use crate::chance::Chance;
@@ -34,20 +34,21 @@ fn envelopes() -> Vec<Envelope> {
     let messages = vec![
         Message::PreVoteRequest { last },
         Message::PreVoteResponse { granted: true },
-        Message::VoteRequest { last, forced: true },
+        Message::VoteRequest { last, ground: Ground::Leader { round: 6 } },
         Message::VoteResponse { granted: false, wall_ms: 1_790_000_000_000 },
         Message::AppendRequest { prev: last, entries: entries.clone(), commit: Index(4) },
         Message::AppendRequest { prev: EntryId::ZERO, entries: vec![], commit: Index(0) },
         Message::AppendResponse { matched: Index(1 << 62) },
         Message::AppendRejected { prev: Index(9), hint: last },
-        Message::Heartbeat { commit: Index(4), round: 8 },
+        Message::Heartbeat { commit: Index(4), round: 8, asks_promise: true },
         Message::HeartbeatResponse {
             round: 8,
             standing: Standing::default(),
             wall_ms: u64::MAX,
             features: 3,
+            promise_us: 0,
         },
-        Message::TimeoutNow,
+        Message::TimeoutNow { round: 1 },
         Message::RepairRequest { wanted: vec![last, EntryId::new(4, 6)], state_behind: None },
         Message::RepairRequest { wanted: vec![], state_behind: Some(last) },
         Message::RepairResponse { entries, snapshot: EntryId::ZERO },
@@ -145,6 +146,7 @@ fn values_that_cannot_be_are_refused_by_name() {
     check(18, &[255; 8], "a term");
     check(34, &[255; 8], "an index");
     check(42, &[2], "a yes or no");
+    check(43, &[0], "the ground of a candidacy");
     let voters: [&[u8]; 4] = [
         &[0, 0, 0, 0, 0, 0],
         &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
@@ -197,9 +199,16 @@ fn an_older_format_leaves_out_what_it_has_no_place_for() {
         envelope.encode_for(1, &mut new);
         let message = match envelope.message.clone() {
             Message::HeartbeatResponse { round, standing, .. } => {
-                Message::HeartbeatResponse { round, standing, wall_ms: 0, features: 0 }
+                Message::HeartbeatResponse { round, standing, wall_ms: 0, features: 0, promise_us: 0 }
             }
             Message::VoteResponse { granted, .. } => Message::VoteResponse { granted, wall_ms: 0 },
+            Message::VoteRequest { last, ground: Ground::Leader { .. } } => {
+                Message::VoteRequest { last, ground: Ground::Operator }
+            }
+            Message::Heartbeat { commit, round, .. } => {
+                Message::Heartbeat { commit, round, asks_promise: false }
+            }
+            Message::TimeoutNow { .. } => Message::TimeoutNow { round: 0 },
             other => other,
         };
         let (mut old, mut new) = (old.freeze(), new.freeze());

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use quorate_core::config::Config;
 use quorate_core::entry::{Entry, HardState, Membership, Payload};
-use quorate_core::message::{Envelope, Message};
+use quorate_core::message::{Envelope, Ground, Message};
 use quorate_core::raft::Raft;
 use quorate_core::ready::{Fact, Fetch, FetchFor, Input, Ready};
 use quorate_core::status::Role;
@@ -114,7 +114,7 @@ fn a_damaged_node_votes_by_the_ids_of_its_log_and_never_stands() {
     assert_eq!(cluster.raft(2).role(), Role::Follower, "not even when it is told to");
     let term = cluster.raft(2).term().0;
     assert_eq!(term, 1);
-    let vote = |last| Message::VoteRequest { last, forced: true };
+    let vote = |last| Message::VoteRequest { last, ground: Ground::Operator };
     let answer = |cluster: &mut Cluster, last, term| {
         cluster.heal();
         let sent = cluster.ask(1, 2, term, vote(last));

@@ -142,7 +142,7 @@ fn a_heartbeat_never_commits_a_suffix_of_a_deposed_leader() {
 #[test]
 fn a_heartbeat_that_commits_beyond_the_log_commits_nothing() {
     let mut cluster = Cluster::new(3);
-    cluster.ask(1, 3, 1, Message::Heartbeat { commit: Index(99), round: 1 });
+    cluster.ask(1, 3, 1, Message::Heartbeat { commit: Index(99), round: 1, asks_promise: false });
     assert_eq!(cluster.raft(3).commit_index(), Index(0));
     assert!(matches!(cluster.node(3).facts.last(), Some(Fact::Ignored { .. })));
 }
@@ -334,7 +334,13 @@ fn entries_read_back_are_checked_against_the_log_of_now() {
         2,
         1,
         9,
-        Message::HeartbeatResponse { round: 0, standing: Standing::default(), wall_ms: 0, features: 0 },
+        Message::HeartbeatResponse {
+            round: 0,
+            standing: Standing::default(),
+            wall_ms: 0,
+            features: 0,
+            promise_us: 0,
+        },
     );
     cluster.step(1, fetched(entries));
     assert!(cluster.sent().is_empty());

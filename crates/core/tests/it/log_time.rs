@@ -27,7 +27,13 @@ fn show(cluster: &mut Cluster, peer: u64, round: u64, wall_ms: u64) {
         peer,
         1,
         1,
-        Message::HeartbeatResponse { round, standing: Standing::default(), wall_ms, features: 0 },
+        Message::HeartbeatResponse {
+            round,
+            standing: Standing::default(),
+            wall_ms,
+            features: 0,
+            promise_us: 0,
+        },
     );
 }
 

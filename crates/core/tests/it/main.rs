@@ -7,6 +7,7 @@ mod damage;
 mod fitness;
 mod golden;
 mod late_messages;
+mod lease;
 mod limits;
 mod log_time;
 mod members;

@@ -3,7 +3,7 @@
 
 use quorate_core::entry::Membership;
 use quorate_core::membership::{Change, ChangeRefusal, MEMBERS_COUNT_MAX};
-use quorate_core::message::Message;
+use quorate_core::message::{Ground, Message};
 use quorate_core::ready::{ChangeEnd, Fact, Input};
 use quorate_core::status::Role;
 use quorate_core::types::{EntryId, Index, NodeId, Term};
@@ -257,7 +257,7 @@ fn s4_a_node_that_knows_of_no_members_votes() {
     let mut cluster = Cluster::new(3);
     cluster.join(4);
     let last = EntryId::new(0, 1);
-    let sent = cluster.ask(1, 4, 1, Message::VoteRequest { last, forced: false });
+    let sent = cluster.ask(1, 4, 1, Message::VoteRequest { last, ground: Ground::Silence });
     assert_eq!(sent.len(), 1);
     assert_eq!(sent[0].message, Message::VoteResponse { granted: true, wall_ms: 0 });
     cluster.tick(50);

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use quorate_core::entry::{Entry, Payload};
-use quorate_core::message::{Message, Standing};
+use quorate_core::message::{Ground, Message, Standing};
 use quorate_core::ready::{Fact, Input};
 use quorate_core::status::Role;
 use quorate_core::types::{EntryId, Index, Term};
@@ -26,7 +26,13 @@ fn s3_3_a_newer_term_is_adopted_and_a_leader_steps_down_for_it() {
         2,
         1,
         7,
-        Message::HeartbeatResponse { round: 0, standing: Standing::default(), wall_ms: 0, features: 0 },
+        Message::HeartbeatResponse {
+            round: 0,
+            standing: Standing::default(),
+            wall_ms: 0,
+            features: 0,
+            promise_us: 0,
+        },
     );
     assert_eq!((cluster.raft(1).role(), cluster.raft(1).term()), (Role::Follower, Term(7)));
     assert_eq!(cluster.node(1).disk.hard_state.term, Term(7));
@@ -39,10 +45,10 @@ fn s3_3_a_request_of_an_older_term_is_refused_with_the_newer_one_and_changes_not
     cluster.elect(2);
     let before = cluster.raft(3).status();
     for message in [
-        Message::VoteRequest { last: EntryId::new(1, 99), forced: true },
+        Message::VoteRequest { last: EntryId::new(1, 99), ground: Ground::Operator },
         Message::PreVoteRequest { last: EntryId::new(1, 99) },
         Message::AppendRequest { prev: EntryId::new(0, 1), entries: vec![entry(1, 2)], commit: Index(2) },
-        Message::Heartbeat { commit: Index(9), round: 1 },
+        Message::Heartbeat { commit: Index(9), round: 1, asks_promise: false },
     ] {
         let answers = cluster.ask(1, 3, 1, message.clone());
         assert_eq!(answers.len(), 1, "{message:?}");
@@ -63,7 +69,13 @@ fn s3_3_an_answer_of_an_older_term_is_dropped() {
         Message::PreVoteResponse { granted: false },
         Message::AppendResponse { matched: Index(99) },
         Message::AppendRejected { prev: Index(2), hint: EntryId::ZERO },
-        Message::HeartbeatResponse { round: 99, standing: Standing::default(), wall_ms: 0, features: 0 },
+        Message::HeartbeatResponse {
+            round: 99,
+            standing: Standing::default(),
+            wall_ms: 0,
+            features: 0,
+            promise_us: 0,
+        },
     ] {
         assert!(cluster.ask(3, 1, 2, message).is_empty());
         assert_eq!(cluster.raft(1).status(), before);
@@ -128,12 +140,8 @@ fn s3_4_a_candidate_raises_its_term_votes_for_itself_and_asks_all_voters() {
     assert_eq!((status.role, status.term, status.vote), (Role::Candidate, Term(1), Some(id(1))));
     let requests = cluster.sent();
     assert_eq!(requests.iter().map(|envelope| envelope.to).collect::<Vec<_>>(), [id(2), id(3)]);
-    assert!(
-        requests
-            .iter()
-            .all(|envelope| envelope.message
-                == Message::VoteRequest { last: EntryId::new(0, 1), forced: true })
-    );
+    assert!(requests.iter().all(|envelope| envelope.message
+        == Message::VoteRequest { last: EntryId::new(0, 1), ground: Ground::Operator }));
 }
 
 #[test]
@@ -141,7 +149,7 @@ fn s3_4_a_vote_is_given_to_the_first_candidate_of_a_term_only_also_after_a_resta
     let mut cluster = Cluster::new(3);
     let last = EntryId::new(0, 1);
     let granted = |cluster: &mut Cluster, candidate: u64, term: u64| {
-        let answers = cluster.ask(candidate, 3, term, Message::VoteRequest { last, forced: false });
+        let answers = cluster.ask(candidate, 3, term, Message::VoteRequest { last, ground: Ground::Silence });
         matches!(answers[0].message, Message::VoteResponse { granted: true, wall_ms: 0 })
     };
     assert!(granted(&mut cluster, 1, 1));
@@ -182,7 +190,7 @@ fn s3_4_a_candidate_that_a_majority_refused_gives_up() {
 #[test]
 fn s3_4_a_candidate_yields_to_a_leader_of_its_own_term() {
     for message in [
-        Message::Heartbeat { commit: Index(0), round: 1 },
+        Message::Heartbeat { commit: Index(0), round: 1, asks_promise: false },
         Message::AppendRequest { prev: EntryId::new(0, 1), entries: vec![entry(1, 2)], commit: Index(0) },
         Message::AppendRequest { prev: EntryId::new(1, 9), entries: vec![], commit: Index(0) },
     ] {
@@ -215,7 +223,7 @@ fn s3_4_a_split_vote_ends_in_a_later_term() {
 fn s3_4_a_second_leader_of_a_term_stops_the_node() {
     let mut cluster = Cluster::new(3);
     cluster.elect(1);
-    cluster.ask(2, 3, 1, Message::Heartbeat { commit: Index(0), round: 1 });
+    cluster.ask(2, 3, 1, Message::Heartbeat { commit: Index(0), round: 1, asks_promise: false });
 }
 
 #[test]
@@ -348,7 +356,7 @@ fn s3_6_1_a_vote_goes_only_to_a_log_that_is_at_least_as_new() {
             let request = if pre_vote {
                 Message::PreVoteRequest { last }
             } else {
-                Message::VoteRequest { last, forced: false }
+                Message::VoteRequest { last, ground: Ground::Silence }
             };
             let answers = cluster.ask(1, 2, 9, request);
             let expected = if pre_vote {
@@ -454,7 +462,7 @@ fn s3_8_a_vote_and_an_acknowledgement_wait_for_the_disk() {
     let mut cluster = Cluster::new(3);
     cluster.slow_disks = [id(3)].into();
     let last = EntryId::new(0, 1);
-    assert!(cluster.ask(1, 3, 1, Message::VoteRequest { last, forced: false }).is_empty());
+    assert!(cluster.ask(1, 3, 1, Message::VoteRequest { last, ground: Ground::Silence }).is_empty());
     cluster.persist(3, 1);
     assert_eq!(cluster.sent()[0].message, Message::VoteResponse { granted: true, wall_ms: 0 });
 
@@ -473,13 +481,20 @@ fn s3_8_a_refusal_and_a_heartbeats_answer_do_not_wait() {
     let mut cluster = Cluster::new(3);
     cluster.slow_disks = [id(3)].into();
     assert!(
-        cluster.ask(1, 3, 1, Message::VoteRequest { last: EntryId::new(0, 1), forced: false }).is_empty()
+        cluster
+            .ask(1, 3, 1, Message::VoteRequest { last: EntryId::new(0, 1), ground: Ground::Silence })
+            .is_empty()
     );
     assert_eq!(
-        cluster.ask(2, 3, 1, Message::VoteRequest { last: EntryId::new(0, 1), forced: false }).len(),
+        cluster
+            .ask(2, 3, 1, Message::VoteRequest { last: EntryId::new(0, 1), ground: Ground::Silence })
+            .len(),
         1
     );
-    assert_eq!(cluster.ask(1, 3, 1, Message::Heartbeat { commit: Index(0), round: 1 }).len(), 1);
+    assert_eq!(
+        cluster.ask(1, 3, 1, Message::Heartbeat { commit: Index(0), round: 1, asks_promise: false }).len(),
+        1
+    );
 }
 
 #[test]

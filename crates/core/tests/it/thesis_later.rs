@@ -2,7 +2,7 @@
 //! the normal case (10.2).
 
 use bytes::Bytes;
-use quorate_core::message::{Message, Standing};
+use quorate_core::message::{Ground, Message, Standing};
 use quorate_core::ready::{Fact, Input, Refusal};
 use quorate_core::status::Role;
 use quorate_core::types::{EntryId, Index, Term};
@@ -84,7 +84,9 @@ fn s6_2_votes_are_refused_while_a_leader_is_heard() {
     cluster.elect(1);
     for receiver in [1, 3] {
         let last = EntryId::new(1, 2);
-        for message in [Message::PreVoteRequest { last }, Message::VoteRequest { last, forced: false }] {
+        for message in
+            [Message::PreVoteRequest { last }, Message::VoteRequest { last, ground: Ground::Silence }]
+        {
             let answers = cluster.ask(2, receiver, 2, message);
             assert!(matches!(
                 answers[0].message,
@@ -97,7 +99,7 @@ fn s6_2_votes_are_refused_while_a_leader_is_heard() {
     // Silence for one election timeout opens the ears again.
     cluster.step(3, Input::Tick { elapsed: 10, wall_ms: 0 });
     let last = EntryId::new(1, 2);
-    let answers = cluster.ask(2, 3, 2, Message::VoteRequest { last, forced: false });
+    let answers = cluster.ask(2, 3, 2, Message::VoteRequest { last, ground: Ground::Silence });
     assert_eq!(
         (answers[0].term, answers[0].message.clone()),
         (Term(2), Message::VoteResponse { granted: true, wall_ms: 0 })
@@ -177,6 +179,7 @@ fn s6_4_only_a_round_that_began_after_the_read_confirms_it() {
                 standing: Standing::default(),
                 wall_ms: 0,
                 features: 0,
+                promise_us: 0,
             },
         );
         cluster.ask(
@@ -188,6 +191,7 @@ fn s6_4_only_a_round_that_began_after_the_read_confirms_it() {
                 standing: Standing::default(),
                 wall_ms: 0,
                 features: 0,
+                promise_us: 0,
             },
         );
     }
@@ -201,6 +205,7 @@ fn s6_4_only_a_round_that_began_after_the_read_confirms_it() {
             standing: Standing::default(),
             wall_ms: 0,
             features: 0,
+            promise_us: 0,
         },
     );
     assert_eq!(cluster.node(1).reads.len(), 1, "a round that never began confirms nothing");
@@ -208,7 +213,13 @@ fn s6_4_only_a_round_that_began_after_the_read_confirms_it() {
         2,
         1,
         1,
-        Message::HeartbeatResponse { round: second, standing: Standing::default(), wall_ms: 0, features: 0 },
+        Message::HeartbeatResponse {
+            round: second,
+            standing: Standing::default(),
+            wall_ms: 0,
+            features: 0,
+            promise_us: 0,
+        },
     );
     assert_eq!(cluster.node(1).reads, [(1, Index(2)), (2, Index(2))]);
 }
@@ -405,7 +416,13 @@ fn s6_3_timestamps_never_fall_along_the_log() {
             other,
             number,
             term,
-            Message::HeartbeatResponse { round: 0, standing: Standing::default(), wall_ms, features: 0 },
+            Message::HeartbeatResponse {
+                round: 0,
+                standing: Standing::default(),
+                wall_ms,
+                features: 0,
+                promise_us: 0,
+            },
         );
         cluster.step(number, Input::Propose { ticket: 0, command: Bytes::new(), timestamp_ms });
         cluster.settle();

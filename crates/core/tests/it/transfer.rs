@@ -50,7 +50,7 @@ fn s3_10_the_successor_is_brought_up_to_date_before_it_is_told() {
     transfer(&mut cluster, 1, Some(3));
     let told = |cluster: &mut Cluster| {
         let sent = cluster.sent();
-        let count = sent.iter().filter(|sent| sent.message == Message::TimeoutNow).count();
+        let count = sent.iter().filter(|sent| matches!(sent.message, Message::TimeoutNow { .. })).count();
         cluster.network.extend(sent);
         count
     };
@@ -121,9 +121,9 @@ fn s3_10_a_successor_is_chosen_among_those_that_are_heard() {
 #[test]
 fn s3_10_only_the_leader_that_is_followed_can_ask_for_an_election() {
     let mut cluster = led_by_one();
-    assert_eq!(cluster.ask(3, 2, 1, Message::TimeoutNow), []);
-    assert_eq!(cluster.ask(2, 1, 1, Message::TimeoutNow), []);
-    assert_eq!(cluster.ask(1, 2, 0, Message::TimeoutNow), []);
+    assert_eq!(cluster.ask(3, 2, 1, Message::TimeoutNow { round: 1 }), []);
+    assert_eq!(cluster.ask(2, 1, 1, Message::TimeoutNow { round: 1 }), []);
+    assert_eq!(cluster.ask(1, 2, 0, Message::TimeoutNow { round: 1 }), []);
     assert_eq!(cluster.leaders(), [1]);
     assert_eq!(cluster.raft(2).role(), Role::Follower);
     // One that comes twice: the first moved the node to another term, in which the second means nothing.

@@ -88,7 +88,7 @@ fn messages() -> Vec<PeerMessage> {
             from: NodeId::new(1),
             to: NodeId::new(2),
             term: Term(3),
-            message: Message::Heartbeat { commit: Index(4), round: 5 },
+            message: Message::Heartbeat { commit: Index(4), round: 5, asks_promise: false },
         }),
         PeerMessage::Forward { proposals },
         PeerMessage::ForwardReply {

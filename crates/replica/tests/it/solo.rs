@@ -110,7 +110,11 @@ impl Solo {
     /// One of three voters, which follows node 2 in term 1.
     pub(crate) fn follower(change: impl FnOnce(&mut ReplicaConfig)) -> Solo {
         let mut solo = Solo::new(3, change);
-        solo.turn(vec![raft(PEER, 1, Message::Heartbeat { commit: Index(1), round: 1 })]);
+        solo.turn(vec![raft(
+            PEER,
+            1,
+            Message::Heartbeat { commit: Index(1), round: 1, asks_promise: false },
+        )]);
         solo.sent.clear();
         solo
     }
@@ -270,7 +274,7 @@ fn a_proposal_waits_for_a_leader_and_goes_to_it_once_it_is_known() {
     let mut solo = Solo::new(3, |_| {});
     solo.turn(vec![propose(1, key(), 5, false)]);
     assert_eq!(solo.forwarded(), []);
-    solo.turn(vec![raft(PEER, 1, Message::Heartbeat { commit: Index(0), round: 1 })]);
+    solo.turn(vec![raft(PEER, 1, Message::Heartbeat { commit: Index(0), round: 1, asks_promise: false })]);
     let sent = solo.forwarded();
     assert_eq!((sent.len(), sent[0].0), (1, PEER));
     solo.turn(vec![answer(PEER, sent[0].1, answered(5))]);
@@ -301,11 +305,11 @@ fn a_proposal_is_sent_again_as_it_was_until_it_is_answered() {
     solo.tick(1);
     assert_eq!(solo.forwarded(), std::slice::from_ref(&first), "no answer is as good as a refusal");
     // The same leader in a later term may have lost it: at once.
-    solo.turn(vec![raft(PEER, 2, Message::Heartbeat { commit: Index(0), round: 1 })]);
+    solo.turn(vec![raft(PEER, 2, Message::Heartbeat { commit: Index(0), round: 1, asks_promise: false })]);
     assert_eq!(solo.forwarded(), std::slice::from_ref(&first));
     // Another leader: at once. Its predecessor's late refusal changes nothing.
     let other = NodeId::new(3);
-    solo.turn(vec![raft(other, 3, Message::Heartbeat { commit: Index(0), round: 1 })]);
+    solo.turn(vec![raft(other, 3, Message::Heartbeat { commit: Index(0), round: 1, asks_promise: false })]);
     assert_eq!(solo.forwarded(), [(other, first.1, first.2.clone())]);
     solo.turn(vec![answer(PEER, first.1, ForwardAnswer::NotLeader { leader: Some(other) })]);
     solo.tick(40);
@@ -419,7 +423,7 @@ fn who_forwarded_is_told_at_once_that_the_leadership_is_lost() {
     assert_eq!(solo.replica.status().forwarded_len, 1);
     solo.sent.clear();
     let other = NodeId::new(3);
-    solo.turn(vec![raft(other, 2, Message::Heartbeat { commit: Index(0), round: 1 })]);
+    solo.turn(vec![raft(other, 2, Message::Heartbeat { commit: Index(0), round: 1, asks_promise: false })]);
     let lost = PeerMessage::ForwardReply { answers: vec![(Ticket(8), ForwardAnswer::LeadershipLost)] };
     assert!(solo.sent.contains(&(PEER, lost)), "{:?}", solo.sent);
     assert_eq!(solo.replica.status().forwarded_len, 0);
@@ -503,6 +507,7 @@ fn a_leader_that_cannot_read_back_what_it_has_yet_to_apply_gives_way() {
                     standing: Standing::default(),
                     wall_ms: 0,
                     features: 0,
+                    promise_us: 0,
                 },
             )
         };
@@ -564,7 +569,7 @@ fn only_the_answer_to_an_open_question_serves_a_read() {
     restarted.turn(vec![Input::Read { ticket: Ticket(1) }]);
     assert_ne!(question(&mut restarted).1, first);
     let other = NodeId::new(3);
-    solo.turn(vec![raft(other, 2, Message::Heartbeat { commit: Index(0), round: 1 })]);
+    solo.turn(vec![raft(other, 2, Message::Heartbeat { commit: Index(0), round: 1, asks_promise: false })]);
     let (to, second) = question(&mut solo);
     assert_eq!(to, other, "the new leader is asked");
     assert_ne!(first, second);
@@ -591,7 +596,7 @@ fn reads_are_bounded_and_end_by_time() {
     for round in 2..=11 {
         solo.turn(vec![
             Input::Tick { elapsed: 100 },
-            raft(PEER, 1, Message::Heartbeat { commit: Index(0), round }),
+            raft(PEER, 1, Message::Heartbeat { commit: Index(0), round, asks_promise: false }),
         ]);
     }
     assert_eq!(solo.reads, [(Ticket(1), Err(ReadError::TimedOut))]);
@@ -639,7 +644,7 @@ fn an_envelope_in_the_name_of_another_node_is_dropped() {
         from: NodeId::new(3),
         to: ME,
         term: Term(9),
-        message: Message::Heartbeat { commit: Index(0), round: 1 },
+        message: Message::Heartbeat { commit: Index(0), round: 1, asks_promise: false },
     };
     solo.turn(vec![Input::Received { from: PEER, message: PeerMessage::Raft(envelope) }]);
     assert_eq!((solo.replica.raft().term(), solo.replica.raft().leader()), (Term(1), Some(PEER)));

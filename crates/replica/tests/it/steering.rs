@@ -1,7 +1,7 @@
 //! What operators ask of the cluster: who carries it out, and that each is answered exactly once.
 
 use quorate_core::membership::{Change, ChangeRefusal};
-use quorate_core::message::{Message, Standing};
+use quorate_core::message::{Ground, Message, Standing};
 use quorate_core::types::{EntryId, Index, NodeId};
 use quorate_replica::cluster::{ClusterDone, ClusterError, ClusterRefusal, ClusterRequest};
 use quorate_replica::input::{Input, Ticket};
@@ -58,7 +58,11 @@ fn a_node_that_leads_no_more_is_asked_no_further_and_the_next_leader_is() {
     solo.turn(vec![ask(1, None)]);
     let sent = requests(&mut solo);
     solo.turn(vec![reply(PEER, sent[0].1, Err(ClusterError::NoLeader { leader: None }))]);
-    solo.turn(vec![raft(NodeId::new(3), 2, Message::Heartbeat { commit: Index(1), round: 1 })]);
+    solo.turn(vec![raft(
+        NodeId::new(3),
+        2,
+        Message::Heartbeat { commit: Index(1), round: 1, asks_promise: false },
+    )]);
     solo.tick(100);
     let again = requests(&mut solo);
     assert_eq!(again, [(NodeId::new(3), sent[0].1)]);
@@ -84,12 +88,12 @@ fn a_request_without_an_answer_has_an_unknown_outcome_and_one_that_never_left_ha
 fn a_leader_that_hands_over_answers_with_who_leads_then() {
     let mut solo = leader_of_three();
     solo.turn(vec![ask(1, Some(2))]);
-    let is_word = |(_, message): &&(NodeId, PeerMessage)| matches!(message, PeerMessage::Raft(envelope) if envelope.message == Message::TimeoutNow);
+    let is_word = |(_, message): &&(NodeId, PeerMessage)| matches!(message, PeerMessage::Raft(envelope) if matches!(envelope.message, Message::TimeoutNow { .. }));
     assert_eq!(solo.sent.iter().filter(is_word).count(), 1);
     let last = EntryId::new(1, 2);
-    solo.turn(vec![raft(PEER, 2, Message::VoteRequest { last, forced: true })]);
+    solo.turn(vec![raft(PEER, 2, Message::VoteRequest { last, ground: Ground::Operator })]);
     assert_eq!(solo.cluster_answers, [], "nobody leads yet");
-    solo.turn(vec![raft(PEER, 2, Message::Heartbeat { commit: Index(1), round: 1 })]);
+    solo.turn(vec![raft(PEER, 2, Message::Heartbeat { commit: Index(1), round: 1, asks_promise: false })]);
     assert_eq!(solo.cluster_answers, [(Ticket(1), Ok(ClusterDone::Leads(PEER)))]);
 }
 
@@ -108,7 +112,13 @@ fn what_the_leader_refuses_is_told_with_the_reason() {
         solo.turn(vec![raft(
             PEER,
             1,
-            Message::HeartbeatResponse { round: 1, standing: Standing::default(), wall_ms: 0, features: 0 },
+            Message::HeartbeatResponse {
+                round: 1,
+                standing: Standing::default(),
+                wall_ms: 0,
+                features: 0,
+                promise_us: 0,
+            },
         )]);
         solo.tick(100);
     }
@@ -177,7 +187,13 @@ fn a_change_of_the_members_waits_its_turn() {
         solo.turn(vec![raft(
             PEER,
             1,
-            Message::HeartbeatResponse { round: 1, standing: Standing::default(), wall_ms: 0, features: 0 },
+            Message::HeartbeatResponse {
+                round: 1,
+                standing: Standing::default(),
+                wall_ms: 0,
+                features: 0,
+                promise_us: 0,
+            },
         )]);
         solo.tick(100);
     }
@@ -195,6 +211,6 @@ fn a_change_of_the_members_whose_leader_is_lost_has_an_unknown_outcome() {
     let change = Change::Add { node: None, address: "n4:1".into(), voter: false, replaces: None };
     solo.turn(vec![Input::Cluster { ticket: Ticket(1), request: ClusterRequest::Change(change) }]);
     assert_eq!(solo.cluster_answers, []);
-    solo.turn(vec![raft(PEER, 2, Message::Heartbeat { commit: Index(0), round: 1 })]);
+    solo.turn(vec![raft(PEER, 2, Message::Heartbeat { commit: Index(0), round: 1, asks_promise: false })]);
     assert_eq!(solo.cluster_answers, [(Ticket(1), Err(ClusterError::TimedOut))]);
 }

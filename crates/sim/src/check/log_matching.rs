@@ -221,7 +221,7 @@ impl Logs {
             | Message::HeartbeatResponse { .. }
             | Message::RepairRequest { .. }
             | Message::RepairResponse { .. }
-            | Message::TimeoutNow => true,
+            | Message::TimeoutNow { .. } => true,
         };
         if durable {
             return Ok(());

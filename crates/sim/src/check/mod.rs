@@ -220,7 +220,7 @@ impl Checks {
             | Message::HeartbeatResponse { .. }
             | Message::RepairRequest { .. }
             | Message::RepairResponse { .. }
-            | Message::TimeoutNow => Ok(()),
+            | Message::TimeoutNow { .. } => Ok(()),
         }
     }
 

@@ -73,7 +73,7 @@ impl Address {
                 | Message::PreVoteResponse { .. }
                 | Message::RepairRequest { .. }
                 | Message::RepairResponse { .. }
-                | Message::TimeoutNow => Kind::Other,
+                | Message::TimeoutNow { .. } => Kind::Other,
             },
         }
     }

@@ -56,10 +56,12 @@ fn message_line(envelope: &Envelope) -> String {
         Message::VoteResponse { granted: false, .. } => "vote refused".into(),
         Message::AppendResponse { matched } => format!("holds all up to {matched}"),
         Message::AppendRejected { prev, hint } => format!("lacks {prev}, perhaps from {hint}"),
-        Message::Heartbeat { commit, round } => format!("heartbeat {round}, commit {commit}"),
+        Message::Heartbeat { commit, round, asks_promise: _ } => {
+            format!("heartbeat {round}, commit {commit}")
+        }
         Message::HeartbeatResponse { round, .. } => format!("heartbeat {round} answered"),
         Message::SnapshotOffer { last } => format!("has a snapshot up to {last}"),
-        Message::TimeoutNow => "lead in my place".into(),
+        Message::TimeoutNow { .. } => "lead in my place".into(),
         Message::RepairRequest { wanted, .. } => format!("has lost {} entries", wanted.len()),
         Message::RepairResponse { entries, .. } => format!("gives {} lost entries back", entries.len()),
         Message::PreVoteRequest { last } => format!("would you vote for me, last {last}"),

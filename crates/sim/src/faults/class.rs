@@ -48,6 +48,8 @@ pub enum Class {
     LargeLostOfLeader,
     /// One process stops for a while, and finds its inbox full when it goes on.
     Pause,
+    /// One machine sleeps for a while: the process stops and its ticks stand still, while its monotonic clock goes on.
+    Suspend,
     /// One disk stops for a while.
     DiskStall,
     /// One disk is slow for a while.
@@ -91,7 +93,7 @@ pub enum Class {
 }
 
 /// All scheduled classes.
-pub const CLASSES: [Class; 42] = [
+pub const CLASSES: [Class; 43] = [
     Class::PowerLoss,
     Class::Kill,
     Class::PowerLossOfLeader,
@@ -114,6 +116,7 @@ pub const CLASSES: [Class; 42] = [
     Class::LargeLost,
     Class::LargeLostOfLeader,
     Class::Pause,
+    Class::Suspend,
     Class::DiskStall,
     Class::SlowDisk,
     Class::SlowDiskOfLeader,
@@ -162,6 +165,7 @@ impl Class {
             Class::LargeLost => "large messages lost",
             Class::LargeLostOfLeader => "large messages of the leader lost",
             Class::Pause => "pause",
+            Class::Suspend => "suspended",
             Class::DiskStall => "disk stall",
             Class::SlowDisk => "disk becomes slow",
             Class::SlowDiskOfLeader => "disk of the leader becomes slow",

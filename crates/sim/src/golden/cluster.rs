@@ -45,6 +45,8 @@ pub(super) struct Node {
     stalled: bool,
     /// What its wall clock showed at the beginning, in milliseconds since 1970.
     wall_ms: u64,
+    /// Its monotonic clock, which also goes on while the node is down.
+    clock_us: u64,
     /// What happened since the last line.
     notes: Vec<String>,
     /// The last line.
@@ -109,6 +111,7 @@ impl Cluster {
             running: None,
             stalled: false,
             wall_ms: WALL_START_MS,
+            clock_us: 0,
             notes: Vec::new(),
             line: String::new(),
         };
@@ -133,6 +136,12 @@ impl Cluster {
     /// All nodes that run.
     pub(super) fn running(&self) -> Vec<NodeId> {
         self.nodes.iter().filter(|(_, node)| node.running.is_some()).map(|(id, _)| *id).collect()
+    }
+
+    /// The monotonic clock of a node moves on.
+    pub(super) fn pass_time(&mut self, id: NodeId, us: u64) -> Result<(), String> {
+        self.node(id)?.clock_us += us;
+        Ok(())
     }
 
     /// The name of the next who waits.
@@ -170,7 +179,9 @@ impl Cluster {
 
     /// Gives inputs to a node and carries out all that comes of them, its own disk's answers included.
     pub(super) fn turn(&mut self, id: NodeId, inputs: Vec<Input>) -> Result<(), String> {
+        let monotonic_us = self.node(id)?.clock_us;
         let running = self.node(id)?.running.as_mut().ok_or("the node is down")?;
+        running.raft.step(Input::Clock { monotonic_us });
         for input in inputs {
             running.raft.step(input);
         }
@@ -236,6 +247,9 @@ impl Cluster {
         }
         for (ticket, index) in ready.reads {
             self.note(id, format!("ticket {ticket} may read at {index}"));
+        }
+        for (ticket, index) in ready.leased {
+            self.note(id, format!("ticket {ticket} may read at {index} by the lease"));
         }
         for (ticket, end) in ready.transfers {
             self.note(id, format!("ticket {ticket}: {}", describe_transfer(end)));
@@ -456,6 +470,7 @@ fn is_empty(ready: &Ready, applied: Index) -> bool {
         && ready.accepted.is_empty()
         && ready.refused.is_empty()
         && ready.reads.is_empty()
+        && ready.leased.is_empty()
         && ready.apply_through <= applied
         && ready.fetches.is_empty()
         && ready.offers.is_empty()
@@ -476,6 +491,13 @@ fn describe_fact(fact: &Fact) -> String {
         Fact::Members { members, .. } => describe_members(members),
         Fact::HandsOver { to } => format!("hands over to {to}"),
         Fact::GivesWay { to, reason } => format!("gives way to {to}: {reason}"),
+        Fact::LeaseGivenUp => "gives up its lease".into(),
+        Fact::VoteWithheld { from, after_start: true } => {
+            format!("withholds its vote from {from}: it may have promised it before it started")
+        }
+        Fact::VoteWithheld { from, after_start: false } => {
+            format!("withholds its vote from {from}: it has promised it to a leader")
+        }
         Fact::LeadsOn { to } => format!("leads on: {to} has not taken over"),
         Fact::Installed { last } => format!("begins its log anew behind the snapshot up to {last}"),
         Fact::Clock { node, is_off: true, .. } => format!("finds the clock of {node} far from a quorum's"),

@@ -39,6 +39,7 @@ pub(super) fn execute(cluster: &mut Cluster, line: &str) -> Result<(), String> {
         }
         ("tick", [who]) => tick(cluster, who, 1),
         ("tick", [who, count]) => tick(cluster, who, number(count)?),
+        ("clock", [who, ms]) => pass_time(cluster, who, number(ms)?),
         ("run", [count]) => {
             for _ in 0..number(count)? {
                 tick(cluster, "all", 1)?;
@@ -126,7 +127,7 @@ fn ask(cluster: &mut Cluster, at: NodeId, change: Change) -> Result<(), String> 
 
 fn start(cluster: &mut Cluster, count: &str, options: &[&str]) -> Result<(), String> {
     let mut config = Config { election_timeout_ticks: 10, heartbeat_ticks: 2, ..Config::new(NodeId::new(1)) };
-    let mut leader = None;
+    let (mut leader, mut drift) = (None, None);
     for option in options {
         let (name, value) = option.split_once('=').ok_or("an option is name=value")?;
         let value = number(value)?;
@@ -140,6 +141,7 @@ fn start(cluster: &mut Cluster, count: &str, options: &[&str]) -> Result<(), Str
             "window-bytes" => config.window_bytes_max = size,
             "uncommitted-bytes" => config.uncommitted_bytes_max = size,
             "reads" => config.reads_len_max = size,
+            "drift" => drift = Some(value),
             "segment-bytes" => cluster.segment_bytes = value,
             // `priority2=0` is the priority of node 2.
             name if name.starts_with("priority") => {
@@ -149,8 +151,15 @@ fn start(cluster: &mut Cluster, count: &str, options: &[&str]) -> Result<(), Str
             _ => return Err(format!("no option {name}")),
         }
     }
+    if let Some(drift) = drift {
+        config = config.clone().with_lease(config.election_timeout_ticks * TICK_US, drift);
+    }
     cluster.start(number(count)?, &config)?;
     if let Some(leader) = leader {
+        for node in cluster.nodes() {
+            // Nobody votes who may have promised something before it started.
+            cluster.pass_time(node, config.election_timeout_ticks * TICK_US)?;
+        }
         cluster.turn(leader, vec![Input::Campaign])?;
         cluster.settle()?;
         // Two heartbeats bring the commit index everywhere.
@@ -188,11 +197,18 @@ fn tick(cluster: &mut Cluster, who: &str, count: u64) -> Result<(), String> {
     let nodes = if who == "all" { cluster.running() } else { vec![node(who)?] };
     for _ in 0..count {
         for node in &nodes {
+            cluster.pass_time(*node, TICK_US)?;
             let wall_ms = cluster.wall_ms(*node)?;
             cluster.turn(*node, vec![Input::Tick { elapsed: 1, wall_ms }])?;
         }
     }
     Ok(())
+}
+
+/// The monotonic clock of a node moves on, and nothing is told to anybody.
+fn pass_time(cluster: &mut Cluster, who: &str, ms: u64) -> Result<(), String> {
+    let nodes = if who == "all" { cluster.nodes() } else { vec![node(who)?] };
+    nodes.into_iter().try_for_each(|node| cluster.pass_time(node, ms * 1_000))
 }
 
 fn cut(cluster: &mut Cluster, verb: &str, words: &[&str]) -> Result<(), String> {
@@ -262,3 +278,6 @@ fn node(name: &str) -> Result<NodeId, String> {
 fn number(word: &str) -> Result<u64, String> {
     word.parse().map_err(|_| format!("{word} is no number"))
 }
+
+/// By how much the monotonic clock of a node moves with each of its ticks.
+const TICK_US: u64 = 10_000;

@@ -6,13 +6,14 @@
 //!
 //! | command | what it does |
 //! |---|---|
-//! | `cluster N [leader=K] [election=T] [heartbeat=T] [append-bytes=B] [inflight=C] [window-bytes=B]` | starts N nodes; K is elected |
+//! | `cluster N [leader=K] [election=T] [heartbeat=T] [append-bytes=B] [inflight=C] [window-bytes=B] [drift=P]` | starts N nodes; K is elected; with a bound on clock drift of P percent they have leases |
 //! | `campaign N` / `elect N` | N stands for election; `elect` also delivers until nothing moves |
 //! | `propose N text` / `burst N COUNT text` / `read N` | a command, COUNT of them with numbers, a linearizable read, at N |
 //! | `join M` | starts node M, which is no member and knows nobody |
 //! | `add N M`, `learner N M`, `promote N M`, `remove N M`, `replace N OLD NEW` | N is asked for this change of the members |
 //! | `transfer N [M]` | N shall hand its leadership over, to M or to whom it likes |
 //! | `tick N [T]` / `tick all [T]` | time passes at N or everywhere, nothing is delivered |
+//! | `clock N MS` / `clock all MS` | the monotonic clock moves on, and nothing is told to anybody; each tick moves it by 10 ms |
 //! | `run T` | T times: one tick everywhere, then deliver until nothing moves |
 //! | `deliver [KIND] [LINK]` | what is under way now arrives (of this kind, on this link) |
 //! | `settle` | delivers until nothing moves |

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use quorate_core::entry::{Entry, Payload};
-use quorate_core::message::{Envelope, Message};
+use quorate_core::message::{Envelope, Ground, Message};
 use quorate_core::types::{EntryId, NodeId};
 
 /// All messages under way.
@@ -138,7 +138,7 @@ pub fn kind(message: &Message) -> &'static str {
         Message::Heartbeat { .. } => "heartbeat",
         Message::HeartbeatResponse { .. } => "heartbeat-response",
         Message::SnapshotOffer { .. } => "snapshot-offer",
-        Message::TimeoutNow => "timeout-now",
+        Message::TimeoutNow { .. } => "timeout-now",
         Message::RepairRequest { .. } => "repair",
         Message::RepairResponse { .. } => "repair-response",
     }
@@ -154,10 +154,12 @@ pub fn describe(envelope: &Envelope) -> String {
 /// What a message says beside its kind, with its entries in the caller's words.
 pub fn details(message: &Message, entries_in_words: impl Fn(&[Entry]) -> String) -> String {
     match message {
-        Message::VoteRequest { last, forced: true } => format!("last {last} forced"),
+        Message::VoteRequest { last, ground: Ground::Operator | Ground::Leader { .. } } => {
+            format!("last {last} forced")
+        }
         Message::PreVoteRequest { last }
         | Message::SnapshotOffer { last }
-        | Message::VoteRequest { last, forced: false } => {
+        | Message::VoteRequest { last, ground: Ground::Silence } => {
             format!("last {last}")
         }
         Message::PreVoteResponse { granted } | Message::VoteResponse { granted, .. } => {
@@ -172,9 +174,9 @@ pub fn details(message: &Message, entries_in_words: impl Fn(&[Entry]) -> String)
         }
         Message::AppendResponse { matched } => format!("matched {matched}"),
         Message::AppendRejected { prev, hint } => format!("prev {prev} hint {hint}"),
-        Message::Heartbeat { commit, round } => format!("commit {commit} round {round}"),
+        Message::Heartbeat { commit, round, asks_promise: _ } => format!("commit {commit} round {round}"),
         Message::HeartbeatResponse { round, .. } => format!("round {round}"),
-        Message::TimeoutNow => String::new(),
+        Message::TimeoutNow { .. } => String::new(),
         Message::RepairRequest { wanted, state_behind: None } => describe_ids(wanted),
         Message::RepairRequest { wanted, state_behind: Some(behind) } => {
             format!("{} and the state up to {behind}", describe_ids(wanted))

@@ -40,11 +40,17 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts three nodes below `dir`, and warms the path of a proposal: the first one opens the node's session.
     pub(crate) fn start(dir: &Path) -> Result<Cluster> {
+        Cluster::start_with(dir, &[])
+    }
+
+    /// The same, with more arguments for each node.
+    pub(crate) fn start_with(dir: &Path, arguments: &[&str]) -> Result<Cluster> {
         let peers = free_addresses(3)?.join(",");
         let mut nodes = Vec::new();
         for id in 1..=3 {
             let mut command = Command::new(std::env::current_exe()?);
-            command.args(["node", "--id", &id.to_string(), "--peers", &peers, "--dir"]);
+            command.args(["node", "--id", &id.to_string(), "--peers", &peers]);
+            command.args(arguments).arg("--dir");
             nodes.push(Process::start(command.arg(dir.join(format!("n{id}"))))?);
         }
         let roles = nodes.iter_mut().map(Process::line).collect::<Result<Vec<_>>>()?;
@@ -57,6 +63,14 @@ impl Cluster {
     /// Asks the node that led at the start.
     pub(crate) fn ask_leader(&mut self, line: &str) -> Result<String> {
         self.nodes[self.leader].ask(line)
+    }
+
+    /// Asks the node that led at the start, and for how many microseconds all processes were at work meanwhile.
+    pub(crate) fn measure(&mut self, line: &str) -> Result<(String, u64)> {
+        let cpu_us = |cluster: &Cluster| cluster.nodes.iter().map(Process::cpu_us).sum::<Result<u64>>();
+        let before = cpu_us(self)?;
+        let answer = self.ask_leader(line)?;
+        Ok((answer, cpu_us(self)? - before))
     }
 
     /// The places of the other nodes.

@@ -6,6 +6,7 @@ mod floor;
 mod node;
 mod pressure;
 mod processes;
+mod reads;
 mod report;
 mod server;
 
@@ -29,6 +30,7 @@ const EXAMPLES: &str = "Examples:
   quorate-bench embedded --sweep
   quorate-bench server --window 64 --json
   quorate-bench slow-follower --window 64 --seconds 2
+  quorate-bench reads --seconds 5
   quorate-bench overload --window 1000 --bytes 1000000 --seconds 10";
 
 #[derive(Subcommand)]
@@ -42,6 +44,8 @@ enum What {
     SlowFollower(Load),
     /// What callers are told who ask for more than the nodes can take, how soon, and what it costs in memory.
     Overload(Load),
+    /// What a lease saves: linearizable reads by rounds and by a lease, of 1 and of 1,000 readers.
+    Reads(Load),
     /// The physical limit alone: no consensus, only bytes, sockets and fsyncs.
     Floor(Load),
     #[command(hide = true)]
@@ -90,6 +94,7 @@ fn main() -> Result<()> {
             measure(&load, "floor", |load, window, dir| floor::run(window, load.bytes, load.seconds, dir))
         }
         What::SlowFollower(load) => in_fresh_dir(&load, pressure::slow_follower),
+        What::Reads(load) => in_fresh_dir(&load, reads::measure),
         What::Overload(load) => in_fresh_dir(&load, pressure::overload),
         What::Node(args) => node::run(args),
         What::FloorFollower { leader, path } => floor::follower(&leader, &path),

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use quorate::{Context, Node, ProposeError, Snapshot, StateMachine};
+use quorate::{Config, Context, Node, ProposeError, Reads, Snapshot, StateMachine};
 
 use crate::pressure::Overloaded;
 use crate::report::Measured;
@@ -22,6 +22,9 @@ pub(crate) struct NodeArgs {
     /// The peer addresses of nodes 1, 2, 3.
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
+    /// How reads are confirmed: `round` or `lease`.
+    #[arg(long, default_value = "round")]
+    reads: String,
 }
 
 /// The state machine of the measurement: counts commands and the bytes in them.
@@ -62,6 +65,10 @@ pub(crate) fn run(args: NodeArgs) -> Result<()> {
             .id(args.id)
             .cluster("bench")
             .peers(members)
+            .config(Config {
+                reads: if args.reads == "lease" { Reads::Lease } else { Reads::Round },
+                ..Config::default()
+            })
             .start(Tally { commands: 0, bytes: 0 })
             .await?;
         node.ready().await?;
@@ -72,6 +79,10 @@ pub(crate) fn run(args: NodeArgs) -> Result<()> {
                 ["run", window, bytes, seconds] => {
                     let measured =
                         closed_loop(&node, window.parse()?, bytes.parse()?, seconds.parse()?).await?;
+                    println!("{}", serde_json::to_string(&measured)?);
+                }
+                ["read", window, seconds] => {
+                    let measured = closed_loop_of_reads(&node, window.parse()?, seconds.parse()?).await?;
                     println!("{}", serde_json::to_string(&measured)?);
                 }
                 ["overload", callers, bytes, seconds] => {
@@ -163,4 +174,31 @@ async fn closed_loop(node: &Node<Tally>, window: usize, bytes: usize, seconds: f
         latencies.extend(task.await.context("a client of the measurement panicked")??);
     }
     Ok(Measured::new(window, bytes, latencies.len() as u64, begin.elapsed(), latencies))
+}
+
+/// Keeps `window` linearizable reads in flight for `seconds`.
+async fn closed_loop_of_reads(node: &Node<Tally>, window: usize, seconds: f64) -> Result<Measured> {
+    let begin = Instant::now();
+    let end = begin + Duration::from_secs_f64(seconds);
+    let tasks: Vec<_> = (0..window)
+        .map(|_| {
+            let node = node.clone();
+            tokio::spawn(async move {
+                let mut latencies = Vec::new();
+                let mut since = Instant::now();
+                while since < end {
+                    node.read(|tally: &Tally| tally.commands).await?;
+                    let now = Instant::now();
+                    latencies.push(u32::try_from((now - since).as_micros()).unwrap_or(u32::MAX));
+                    since = now;
+                }
+                Ok::<_, quorate::ReadError>(latencies)
+            })
+        })
+        .collect();
+    let mut latencies = Vec::new();
+    for task in tasks {
+        latencies.extend(task.await.context("a client of the measurement panicked")??);
+    }
+    Ok(Measured::new(window, 0, latencies.len() as u64, begin.elapsed(), latencies))
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use quorate_core::config::PRIORITY_MAX;
+use quorate_core::lease::LeaseConfig;
 use quorate_transport::WIRE_VERSION_MAX;
 
 /// The settings of a node. The defaults suit nodes in one data centre; all limits are for one node.
@@ -21,6 +22,12 @@ pub struct Config {
     pub proposal_timeout: Duration,
     /// After this time a read that no quorum confirmed ends as `TimedOut`.
     pub read_timeout: Duration,
+    /// How it is made sure that a linearizable read misses nothing.
+    pub reads: Reads,
+    /// With [`Reads::Lease`]: by how many percent the clock of one node may run faster than that of another, from 1 to 100. Of the time for
+    /// which the others have promised to vote for nobody else, the leader relies on `election_timeout / (1 + this)`, less a millisecond. If a
+    /// clock runs faster than that beside another one, a read may miss the newest writes; nothing else goes wrong.
+    pub clock_drift_max_percent: u64,
     /// How many inputs may wait for the loop. Beyond it callers get `Overloaded` and peers are read more slowly.
     pub inbox_len_max: usize,
     /// How many bytes of commands may wait for the loop. Beyond it callers get `Overloaded` at once.
@@ -62,6 +69,19 @@ pub struct Config {
     pub wire_version_max: u16,
 }
 
+/// How it is made sure that a linearizable read misses nothing.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum Reads {
+    /// The leader asks a quorum whether it still leads, once for all reads that wait. Trusts no clock.
+    #[default]
+    Round,
+    /// While a quorum has promised to vote for nobody else, the leader answers at once; else it asks, as without leases. Trusts that clocks
+    /// run alike, within [`Config::clock_drift_max_percent`]. A node that starts votes for nobody for an election timeout, since it may
+    /// have promised so. On every node the same, or the others' promises are missing; a node on which it is switched off, or whose
+    /// `election_timeout` is made shorter, must first have been down for the old election timeout.
+    Lease,
+}
+
 impl Default for Config {
     fn default() -> Config {
         Config {
@@ -71,6 +91,8 @@ impl Default for Config {
             priority: PRIORITY_MAX,
             proposal_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(5),
+            reads: Reads::Round,
+            clock_drift_max_percent: 10,
             inbox_len_max: 16 * 1024,
             inbox_bytes_max: 64 << 20,
             turn_len_max: 4 * 1024,
@@ -155,7 +177,7 @@ impl Config {
     }
 
     /// What must hold of times and versions, each with what is wrong when it does not.
-    fn rules_of_time(&self) -> [(bool, &'static str); 8] {
+    fn rules_of_time(&self) -> [(bool, &'static str); 10] {
         [
             (self.tick >= Duration::from_millis(1), "tick must be at least 1 ms"),
             (self.heartbeat >= self.tick, "heartbeat must be at least one tick"),
@@ -180,7 +202,26 @@ impl Config {
                 self.wire_version_max <= WIRE_VERSION_MAX,
                 "wire_version_max must be one that this release knows",
             ),
+            (
+                (1..=100).contains(&self.clock_drift_max_percent),
+                "clock_drift_max_percent must be between 1 and 100: no two clocks run alike",
+            ),
+            (
+                self.lease().is_none_or(|lease| {
+                    self.heartbeat < Duration::from_micros(lease.lease_us(lease.promise_us))
+                }),
+                "heartbeat must be shorter than a lease, which is election_timeout / (1 + clock_drift_max_percent / 100) less 1 ms: else \
+                 each ends before the next one begins",
+            ),
         ]
+    }
+
+    /// The settings of leases, if they are wanted. A promise lasts as long as the shortest election timeout, so it holds no election up.
+    pub(crate) fn lease(&self) -> Option<LeaseConfig> {
+        let promise = self.duration_of(self.ticks(self.election_timeout));
+        let promise_us = u64::try_from(promise.as_micros()).unwrap_or(u64::MAX);
+        let clock_drift_max_percent = self.clock_drift_max_percent;
+        (self.reads == Reads::Lease).then_some(LeaseConfig { promise_us, clock_drift_max_percent })
     }
 
     /// Ticks as a duration.
@@ -254,6 +295,20 @@ mod tests {
         assert!(slow.validate().expect_err("heartbeat equals election timeout").contains("election_timeout"));
         let small = Config { segment_bytes: 4096, ..Config::default() };
         assert!(small.validate().expect_err("a segment smaller than a command").contains("segment_bytes"));
+        let drift = Config { clock_drift_max_percent: 0, ..Config::default() };
+        assert!(drift.validate().expect_err("no two clocks run alike").contains("clock_drift_max_percent"));
+        let short = Config {
+            reads: super::Reads::Lease,
+            clock_drift_max_percent: 100,
+            election_timeout: Duration::from_millis(30),
+            heartbeat: Duration::from_millis(10),
+            tick: Duration::from_millis(10),
+            ..Config::default()
+        };
+        assert_eq!(short.validate(), Ok(()), "14 ms are longer than 10 ms");
+        let short = Config { tick: Duration::from_millis(1), heartbeat: Duration::from_millis(1), ..short };
+        let short = Config { election_timeout: Duration::from_millis(3), ..short };
+        assert!(short.validate().expect_err("nothing is left").contains("lease"));
         let queue = Config { peer_queue_len_max: 8, ..Config::default() };
         assert!(queue.validate().expect_err("queue below window").contains("peer_queue_len_max"));
         let skew = Config { clock_skew_max: Duration::from_millis(200), ..Config::default() };

@@ -53,7 +53,7 @@ mod tickets;
 mod watch;
 mod workers;
 
-pub use config::Config;
+pub use config::{Config, Reads};
 pub use error::{NodeError, StartError, StatusError};
 pub use metrics::{Metrics, SharedHistogram};
 pub use node::{Node, NodeBuilder, Proposal, Proposed, Stale};

@@ -155,6 +155,16 @@ mod export {
                 ("quorate_forwards_sent", "proposals sent to a leader", replica.forwards_sent),
                 ("quorate_forwards_received", "proposals of peers taken in", replica.forwards_received),
                 ("quorate_reads_served", "linearizable reads served", replica.reads_served),
+                (
+                    "quorate_reads_by_lease",
+                    "reads, and questions of peers, that the leader confirmed by its lease",
+                    replica.reads_by_lease,
+                ),
+                (
+                    "quorate_reads_by_round",
+                    "reads, and questions of peers, that the leader confirmed by a heartbeat round",
+                    replica.reads_by_round,
+                ),
                 ("quorate_reads_refused", "linearizable reads refused", replica.reads_refused),
                 ("quorate_entries_applied", "entries handed to the state machine", replica.entries_handed),
             ];
@@ -257,6 +267,7 @@ mod export {
                 "whether the disk is full: 1 while the node pauses",
                 status.disk_full.into(),
             ),
+            ("quorate_lease_ms", "milliseconds that are left of the lease, 0 without one", status.lease_ms),
             ("quorate_pending_proposals", "proposals that wait for an answer here", status.pending),
         ];
         for (name, help, value) in gauges {

@@ -432,6 +432,7 @@ fn replica(
         command_bytes_max: config.command_bytes_max + ENVELOPE_BYTES_MAX,
         window_bytes_max: config.window_bytes_max,
         clock_skew_max_ms: u64::try_from(config.clock_skew_max.as_millis()).unwrap_or(u64::MAX),
+        lease: config.lease(),
         ..RaftConfig::new(plan.node)
     };
     raft.validate().map_err(|error| StartError::Config(error.to_string()))?;

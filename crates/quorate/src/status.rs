@@ -71,6 +71,8 @@ pub struct NodeStatus {
     pub base_index: u64,
     /// The last entry that its newest snapshot covers; 0 for none.
     pub snapshot_index: u64,
+    /// For how many milliseconds more it answers reads by its lease; 0 without one.
+    pub lease_ms: u64,
     /// Proposals that wait for an answer here.
     pub pending: u64,
     /// Median of its fsyncs since the start, in microseconds (upper bound of the bucket).
@@ -126,6 +128,8 @@ pub struct MemberStatus {
 const VERSION: u8 = 1;
 /// The longest text in a status, in bytes.
 const TEXT_BYTES_MAX: usize = 1024;
+/// What is shown of a lease at most: that of a single voter never ends.
+const LEASE_MS_SHOWN_MAX: u64 = 3_600_000;
 /// The most peers in a status.
 const PEERS_LEN_MAX: u64 = 64;
 
@@ -150,6 +154,7 @@ impl NodeStatus {
             applied_index: replica.applied_through.0,
             base_index: replica.raft.base.index.0,
             snapshot_index: replica.raft.snapshot.index.0,
+            lease_ms: replica.raft.lease_left_us.map_or(0, |us| (us / 1_000).min(LEASE_MS_SHOWN_MAX)),
             pending: replica.pending_len as u64,
             fsync_p50_us: percentile_us(fsync, 50),
             fsync_p99_us: percentile_us(fsync, 99),
@@ -192,7 +197,7 @@ impl NodeStatus {
         out.freeze()
     }
 
-    fn numbers(&self) -> [u64; 16] {
+    fn numbers(&self) -> [u64; 17] {
         [
             self.node,
             role_number(self.role),
@@ -205,6 +210,7 @@ impl NodeStatus {
             self.applied_index,
             self.base_index,
             self.snapshot_index,
+            self.lease_ms,
             self.pending,
             self.fsync_p50_us,
             self.fsync_p99_us,
@@ -221,13 +227,14 @@ impl NodeStatus {
         }
         let [version, peer_address, api_address] =
             [take_text(&mut bytes)?, take_text(&mut bytes)?, take_text(&mut bytes)?];
-        let mut n = [0; 16];
+        let mut n = [0; 17];
         for number in &mut n {
             *number = take(&mut bytes)?;
         }
         let [node, role, voter, term, leader, last_index, persisted_index, commit_index, applied_index, ..] =
             n;
-        let [.., base_index, snapshot_index, pending, fsync_p50_us, fsync_p99_us, priority, rests] = n;
+        let [.., base_index, snapshot_index, lease_ms, pending, fsync_p50_us, fsync_p99_us, priority, rests] =
+            n;
         let role = role_from_number(role).ok_or("an unknown role")?;
         let count = take(&mut bytes)?;
         if count > PEERS_LEN_MAX {
@@ -259,6 +266,7 @@ impl NodeStatus {
             applied_index,
             base_index,
             snapshot_index,
+            lease_ms,
             pending,
             fsync_p50_us,
             fsync_p99_us,
@@ -338,6 +346,7 @@ mod tests {
             applied_index: 97,
             base_index: 3,
             snapshot_index: 5,
+            lease_ms: 800,
             pending: 3,
             fsync_p50_us: 64,
             fsync_p99_us: 512,

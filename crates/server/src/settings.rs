@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use quorate::Reads;
+
 use crate::config::{MemberSettings, ServerConfig};
 
 /// One setting.
@@ -184,6 +186,18 @@ pub(crate) const SETTINGS: &[Setting] = &[
         get: |config| show_duration(config.replication.clock_skew_max),
     },
     Setting {
+        key: "reads.by",
+        about: "how a leader makes sure that a read misses nothing: round asks a quorum, lease trusts clocks",
+        set: |config, text| put(&mut config.replication.reads, reads(text)),
+        get: |config| show_reads(config.replication.reads).to_owned(),
+    },
+    Setting {
+        key: "reads.clock_drift_max_percent",
+        about: "with reads.by = lease: how much faster one node's clock may run than another's",
+        set: |config, text| put(&mut config.replication.clock_drift_max_percent, number(text)),
+        get: |config| config.replication.clock_drift_max_percent.to_string(),
+    },
+    Setting {
         key: "timeouts.header",
         about: "for the head of a request, and between two requests on one connection",
         set: |config, text| put(&mut config.timeouts.header, duration(text)),
@@ -241,6 +255,20 @@ fn at_least_one<T: std::str::FromStr + Default + PartialEq>(text: &str) -> Resul
     match number::<T>(text)? {
         zero if zero == T::default() => Err("it must be at least 1".to_owned()),
         number => Ok(number),
+    }
+}
+
+fn reads(text: &str) -> Result<Reads, String> {
+    [Reads::Round, Reads::Lease]
+        .into_iter()
+        .find(|reads| show_reads(*reads) == text.trim())
+        .ok_or_else(|| format!("`{text}` is no way to confirm reads; write round or lease"))
+}
+
+fn show_reads(reads: Reads) -> &'static str {
+    match reads {
+        Reads::Round => "round",
+        Reads::Lease => "lease",
     }
 }
 

@@ -28,7 +28,6 @@ async fn what_a_later_version_brings_is_named_and_never_answered_as_if_it_were()
         ("POST", "/v1/transactions", "transactions"),
         ("GET", "/v1/watch", "watching"),
         ("GET", "/openapi.json", "OpenAPI"),
-        ("GET", "/v1/machines/lifecycle/count?consistency=lease", "lease"),
         ("GET", "/v1/machines/lifecycle/instances?label=x", "label"),
     ] {
         let (status, problem) = cluster.check(get(path).method(method)).await;

@@ -262,16 +262,7 @@ impl Envelope {
             Message::PreVoteRequest { last } | Message::SnapshotOffer { last } => put_id(out, *last),
             Message::VoteRequest { last, ground } => {
                 put_id(out, *last);
-                let (forced, handed_over, round) = match ground {
-                    Ground::Silence => (false, false, 0),
-                    Ground::Operator => (true, false, 0),
-                    Ground::Leader { round } => (true, true, *round),
-                };
-                out.put_u8(u8::from(forced));
-                if format >= 1 {
-                    out.put_u8(u8::from(handed_over));
-                    out.put_u64_le(round);
-                }
+                put_ground(format, out, *ground);
             }
             Message::PreVoteResponse { granted } => out.put_u8(u8::from(*granted)),
             Message::VoteResponse { granted, wall_ms } => {
@@ -558,6 +549,19 @@ fn take_bool(bytes: &mut Bytes) -> Result<bool, DecodeError> {
         0 => Ok(false),
         1 => Ok(true),
         _ => Err(DecodeError::Invalid("a yes or no")),
+    }
+}
+
+fn put_ground(format: u8, out: &mut BytesMut, ground: Ground) {
+    let (forced, handed_over, round) = match ground {
+        Ground::Silence => (false, false, 0),
+        Ground::Operator => (true, false, 0),
+        Ground::Leader { round } => (true, true, round),
+    };
+    out.put_u8(u8::from(forced));
+    if format >= 1 {
+        out.put_u8(u8::from(handed_over));
+        out.put_u64_le(round);
     }
 }
 

@@ -46,7 +46,7 @@ pub fn check(raft: &Raft) {
         assert!(promise.term == raft.hard_state.term, "promises are made in the current term only");
     }
     assert!(
-        raft.promise.term <= raft.hard_state.term,
+        raft.promised.leader.term <= raft.hard_state.term,
         "nobody promises anything to a leader of a later term"
     );
     assert!(raft.election_due_ticks >= raft.config.election_timeout_ticks, "no election timer is too short");
@@ -205,9 +205,12 @@ pub fn check_step(before: &Raft, after: &Raft) {
     }
     assert!(after.commit >= before.commit, "the commit index never falls");
     assert!(after.applied >= before.applied, "the applied index never falls");
-    assert!(after.clock_us >= before.clock_us, "the monotonic clock never falls");
-    assert!(after.promise.until_us >= before.promise.until_us, "no promise is taken back");
-    assert!(after.held_until_us >= before.held_until_us, "no promise of an earlier life is taken back");
+    assert!(after.promised.clock_us >= before.promised.clock_us, "the monotonic clock never falls");
+    assert!(after.promised.leader.until_us >= before.promised.leader.until_us, "no promise is taken back");
+    assert!(
+        after.promised.held_until_us >= before.promised.held_until_us,
+        "no promise of an earlier life is taken back"
+    );
     assert!(after.write_number >= before.write_number, "numbers of writes only rise");
     assert!(after.log.base().index >= before.log.base().index, "what was compacted does not come back");
     let kept = |start: &&EntryId| start.index <= before.commit && start.index > after.log.base().index;

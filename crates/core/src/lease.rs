@@ -34,6 +34,17 @@ pub(crate) struct Promise {
     pub(crate) until_us: u64,
 }
 
+/// What this node must keep to when it is asked for its vote.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Promised {
+    /// The monotonic clock as last told. Invariant: never falls.
+    pub(crate) clock_us: Option<u64>,
+    /// Until when it votes for nobody because it has just started.
+    pub(crate) held_until_us: u64,
+    /// What it promised to a leader since.
+    pub(crate) leader: Promise,
+}
+
 /// What a leader knows of its rounds. What came of them stands with each peer.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Lease {
@@ -70,14 +81,14 @@ impl Raft {
     /// The monotonic clock, at the beginning of a turn.
     pub(crate) fn on_clock(&mut self, monotonic_us: u64) {
         assert!(
-            self.clock_us.is_none_or(|before_us| before_us <= monotonic_us),
+            self.promised.clock_us.is_none_or(|before_us| before_us <= monotonic_us),
             "the monotonic clock never falls"
         );
-        if self.clock_us.is_none() {
+        if self.promised.clock_us.is_none() {
             // What this node promised in an earlier life is not known any more, but how long it can have been.
-            self.held_until_us = monotonic_us.saturating_add(self.promise_us());
+            self.promised.held_until_us = monotonic_us.saturating_add(self.promise_us());
         }
-        self.clock_us = Some(monotonic_us);
+        self.promised.clock_us = Some(monotonic_us);
     }
 
     /// What the clock shows to whoever asks for a lease.
@@ -85,7 +96,7 @@ impl Raft {
         if planted::is(Bug::LeaseByWallClock) {
             return Some(self.wall_ms.saturating_mul(1_000));
         }
-        self.clock_us
+        self.promised.clock_us
     }
 
     /// For how long this node promises, when it hears a heartbeat; 0 without leases.
@@ -97,9 +108,10 @@ impl Raft {
     pub(crate) fn promise_leader(&mut self, round: u64) -> u64 {
         let (Some(now_us), promise_us) = (self.lease_clock_us(), self.promise_us()) else { return 0 };
         let term = self.hard_state.term;
-        assert!(self.promise.term <= term, "nobody promises anything to a leader of a later term");
-        let newest = if self.promise.term == term { self.promise.round.max(round) } else { round };
-        self.promise = Promise { term, round: newest, until_us: now_us.saturating_add(promise_us) };
+        assert!(self.promised.leader.term <= term, "nobody promises anything to a leader of a later term");
+        let newest =
+            if self.promised.leader.term == term { self.promised.leader.round.max(round) } else { round };
+        self.promised.leader = Promise { term, round: newest, until_us: now_us.saturating_add(promise_us) };
         promise_us
     }
 
@@ -109,24 +121,24 @@ impl Raft {
             return false;
         }
         let Some(now_us) = self.lease_clock_us() else { return true };
-        if now_us < self.held_until_us && !planted::is(Bug::RestartedFollowerVotes) {
+        if now_us < self.promised.held_until_us && !planted::is(Bug::RestartedFollowerVotes) {
             return true;
         }
         let is_void = match ground {
             Ground::Silence | Ground::Operator => false,
             // A leader who was elected after the one that was promised was elected in spite of that promise: it held nobody any more.
             Ground::Leader { round } => {
-                let (of, promised) = (Term(term.0.saturating_sub(1)), self.promise.term);
-                let is_newest = self.promise.round <= round || planted::is(Bug::OldWordFreesVoters);
+                let (of, promised) = (Term(term.0.saturating_sub(1)), self.promised.leader.term);
+                let is_newest = self.promised.leader.round <= round || planted::is(Bug::OldWordFreesVoters);
                 promised < of || (promised == of && is_newest)
             }
         };
-        now_us < self.promise.until_us && !is_void
+        now_us < self.promised.leader.until_us && !is_void
     }
 
     /// Notes that somebody asked for a vote that was promised away.
     pub(crate) fn note_withheld(&mut self, from: NodeId) {
-        let after_start = self.clock_us.is_none_or(|now_us| now_us < self.held_until_us);
+        let after_start = self.promised.clock_us.is_none_or(|now_us| now_us < self.promised.held_until_us);
         self.out.facts.push(Fact::VoteWithheld { from, after_start });
     }
 

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::entry::{Entry, HardState};
 use crate::fitness::{Fitness, slow_disk_ticks};
 use crate::invariants;
-use crate::lease::Promise;
+use crate::lease::Promised;
 use crate::log::Log;
 use crate::message::{Envelope, Ground, Message};
 use crate::pause::Pause;
@@ -60,12 +60,8 @@ pub struct Raft {
     pub(crate) election_due_ticks: u64,
     /// The wall clock as last told.
     pub(crate) wall_ms: u64,
-    /// The monotonic clock as last told. Invariant: never falls.
-    pub(crate) clock_us: Option<u64>,
-    /// Until when this node votes for nobody because it has just started.
-    pub(crate) held_until_us: u64,
-    /// What it promised to a leader since.
-    pub(crate) promise: Promise,
+    /// What it has promised, and by which time.
+    pub(crate) promised: Promised,
     /// The number of the last write that was handed out.
     pub(crate) write_number: WriteNumber,
     /// Whether the state machine waits for entries that are being read back.
@@ -144,9 +140,7 @@ impl Raft {
             election_elapsed_ticks: 0,
             election_due_ticks: config.election_timeout_ticks,
             wall_ms: 0,
-            clock_us: None,
-            held_until_us: 0,
-            promise: Promise::default(),
+            promised: Promised::default(),
             write_number: WriteNumber(0),
             reading_back: false,
             members_told: Index(0),

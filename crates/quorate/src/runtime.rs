@@ -329,14 +329,7 @@ impl Loop {
             Fact::Follows { term, leader } => {
                 tracing::info!(node, term = term.0, leader = leader.get(), "follows")
             }
-            Fact::Members { index, members } => {
-                let names = |nodes: &std::collections::BTreeSet<NodeId>| -> Vec<u64> {
-                    nodes.iter().map(|node| node.get()).collect()
-                };
-                let (voters, learners) = (names(&members.voters), names(&members.learners));
-                let leaving = names(&members.voters_outgoing);
-                tracing::info!(node, term, index = index.0, ?voters, ?leaving, ?learners, "members");
-            }
+            Fact::Members { index, members } => tell_members(node, index.0, members),
             Fact::HandsOver { to } => tracing::info!(node, term, to = to.get(), "hands its leadership over"),
             Fact::GivesWay { to, reason } => {
                 tracing::warn!(
@@ -348,15 +341,7 @@ impl Loop {
                 );
             }
             Fact::LeaseGivenUp => tracing::debug!(node, term, "gives up its lease: it hands over"),
-            Fact::VoteWithheld { from, after_start } => {
-                tracing::debug!(
-                    node,
-                    term,
-                    from = from.get(),
-                    after_start,
-                    "withholds its vote: it is promised"
-                );
-            }
+            Fact::VoteWithheld { from, after_start } => tell_withheld(node, *from, *after_start),
             Fact::LeadsOn { to } => {
                 tracing::warn!(node, term, to = to.get(), "leads on: the other has not taken over");
             }
@@ -453,6 +438,19 @@ impl Loop {
             clock_skew_ms: progress.and_then(|progress| progress.clock_skew_ms),
         }
     }
+}
+
+fn tell_members(node: u64, index: u64, members: &Membership) {
+    let names = |nodes: &std::collections::BTreeSet<NodeId>| -> Vec<u64> {
+        nodes.iter().map(|node| node.get()).collect()
+    };
+    let (voters, learners) = (names(&members.voters), names(&members.learners));
+    let leaving = names(&members.voters_outgoing);
+    tracing::info!(node, index, ?voters, ?leaving, ?learners, "members");
+}
+
+fn tell_withheld(node: u64, from: NodeId, after_start: bool) {
+    tracing::debug!(node, from = from.get(), after_start, "withholds its vote: it is promised");
 }
 
 /// The status of an idle node is made known this often.

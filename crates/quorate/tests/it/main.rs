@@ -3,6 +3,7 @@
 mod cluster;
 mod failures;
 mod leadership;
+mod leases;
 mod members;
 mod proposals;
 mod snapshots;

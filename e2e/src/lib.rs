@@ -325,6 +325,14 @@ impl Cluster {
         self.net.iter().try_for_each(Net::heal)
     }
 
+    /// What a node has written to its log so far.
+    ///
+    /// # Errors
+    /// When it was never started.
+    pub fn said(&self, node: usize) -> Result<String> {
+        Ok(std::fs::read_to_string(self.log(node))?)
+    }
+
     /// Waits until a node has written this to its log.
     ///
     /// # Errors

@@ -242,7 +242,11 @@ impl<S: StateMachine> ApplierWorker<S> {
             match job {
                 ApplierJob::Apply { batch, callers } => self.complete(batch, callers),
                 ApplierJob::TakeSnapshot { term } => {
+                    let begin = Instant::now();
                     let (meta, write) = self.applier.snapshot(term);
+                    // Commands wait for as long as this takes.
+                    let stood_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+                    tracing::info!(last = %meta.last, stood_us, "takes a snapshot");
                     let sent = self.writer.try_send(WriteJob { meta, write });
                     sent.map_err(|_| NodeError::Ended { part: "snapshots" })?;
                 }

@@ -14,4 +14,5 @@ mod operations;
 mod proxy;
 mod random;
 mod shared;
+mod slow_link;
 mod stale;

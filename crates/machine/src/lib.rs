@@ -28,6 +28,7 @@ mod parse;
 mod query;
 mod registry;
 mod reply;
+mod shared_map;
 mod snapshot;
 mod suggest;
 mod toml_tree;

@@ -1,6 +1,5 @@
 //! What can be asked of the registry, and the answers.
 
-use std::ops::Bound;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -299,10 +298,9 @@ impl Registry {
         if let Some(state) = state {
             found.check_state(state)?;
         }
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut page = InstancePage { instances: Vec::new(), next: None };
         let mut last_looked_at: Option<&Arc<str>> = None;
-        let range = found.instances.range::<str, _>((start, Bound::Unbounded));
+        let range = found.instances.after(after);
         for (looked_at, (id, instance)) in range.enumerate() {
             if page.instances.len() >= limit || looked_at >= LIST_SCAN_MAX {
                 // With a limit of zero nothing was looked at: the answer is the place that was asked for.

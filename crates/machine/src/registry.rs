@@ -14,6 +14,7 @@ use crate::hash::Hash;
 use crate::instance::{Instance, Stamp};
 use crate::outcome::{Committed, Ignored, Outcome, Rejected, Standing};
 use crate::reply::{Created, DefineOutcome, Defined, Reply};
+use crate::shared_map::SharedMap;
 use crate::snapshot;
 use crate::suggest::did_you_mean;
 use crate::why::Why;
@@ -65,7 +66,7 @@ pub(crate) struct Machine {
     /// Invariant: never empty.
     pub(crate) versions: BTreeMap<u64, Arc<Definition>>,
     /// Shared with snapshots: what is changed after one is copied first.
-    pub(crate) instances: BTreeMap<Arc<str>, Arc<Instance>>,
+    pub(crate) instances: SharedMap<Arc<Instance>>,
     /// How many instances stand in each state, by version. Invariant: what counting `instances` would give.
     pub(crate) counts: BTreeMap<u64, Vec<u64>>,
 }
@@ -304,8 +305,8 @@ impl StateMachine for Registry {
         }
     }
 
-    /// Copies the maps, not what they hold: two reference counts for each instance, about 0.1 s for a million. An instance that
-    /// moves while the copy lives is copied once with its history.
+    /// Copies references to chunks of instances, a few thousand for a million. A chunk in which an instance moves while the copy lives is
+    /// copied once, and the instance with its history.
     fn snapshot(&self) -> Snapshot {
         let copy = self.clone();
         Box::new(move |out| snapshot::write(&copy, out))

@@ -52,7 +52,7 @@ pub(crate) fn write(registry: &Registry, out: &mut dyn Write) -> io::Result<()> 
         record(out, &mut buffer, KIND_MACHINE, |writer| {
             writer.text(1, name);
         })?;
-        for (id, instance) in &machine.instances {
+        for (id, instance) in machine.instances.iter() {
             record(out, &mut buffer, KIND_INSTANCE, |writer| put_instance(writer, id, instance))?;
             instances += 1;
         }

@@ -49,7 +49,9 @@ pub fn encode(message: &PeerMessage) -> (u8, Bytes) {
 
 /// The same for a peer with which this version of the wire format was agreed on: what that has no place for is left out.
 pub fn encode_for(version: u16, message: &PeerMessage) -> (u8, Bytes) {
-    let mut out = BytesMut::new();
+    // An envelope knows its length; of all else most is short, and what is long grows a few times less.
+    let capacity = if matches!(message, PeerMessage::Raft(_)) { 0 } else { BODY_BYTES_ORDINARY };
+    let mut out = BytesMut::with_capacity(capacity);
     let kind = match message {
         PeerMessage::Raft(envelope) => {
             envelope.encode_for(format_of(version), &mut out);
@@ -503,4 +505,6 @@ const INTRODUCED_BYTES_MIN: usize = 12;
 /// What an answer takes at least.
 const ANSWER_BYTES_MIN: usize = 9;
 /// How many steps a trace holds at most.
+/// For how many bytes of a body memory is taken at first.
+const BODY_BYTES_ORDINARY: usize = 192;
 const TRACE_LEN_MAX: u16 = 256;

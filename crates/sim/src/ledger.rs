@@ -168,11 +168,18 @@ impl StateMachine for Ledger {
             }
             let values: usize = lists.values().map(|list| list.values.len()).sum();
             out.write_all(&(values as u64).to_le_bytes())?;
+            let mut block = Vec::with_capacity(24 * VALUES_AT_ONCE);
             for (client, list) in &lists {
-                for (value, time_ms) in list.values.iter().zip(&list.times_ms) {
-                    for word in [u64::from(*client), *value, *time_ms] {
-                        out.write_all(&word.to_le_bytes())?;
+                for (values, times_ms) in
+                    list.values.chunks(VALUES_AT_ONCE).zip(list.times_ms.chunks(VALUES_AT_ONCE))
+                {
+                    block.clear();
+                    for (value, time_ms) in values.iter().zip(times_ms) {
+                        block.extend(
+                            [u64::from(*client), *value, *time_ms].into_iter().flat_map(u64::to_le_bytes),
+                        );
                     }
+                    out.write_all(&block)?;
                 }
             }
             registry(out)
@@ -330,7 +337,7 @@ fn words<const N: usize>(bytes: &Bytes) -> Result<([u64; N], Bytes), DecodeError
     Ok((words, bytes.slice(8 * N..)))
 }
 
-/// How many values are read back at a time.
+/// How many values are written and read back at a time.
 const VALUES_AT_ONCE: usize = 64;
 
 /// How long a key is remembered at most, in milliseconds of log time. Written down here again and not asked of the parts under test: it

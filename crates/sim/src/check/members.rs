@@ -19,8 +19,10 @@ pub struct Members {
     logs: ByNode<Vec<(EntryId, Arc<Membership>)>>,
     /// Every membership entry that was ever written.
     known: BTreeMap<EntryId, Arc<Membership>>,
-    /// What was in force in the course of the turn at the node whose turn it is, if it wrote entries. Else it is the newest of its log.
-    in_turn: Option<Vec<Arc<Membership>>>,
+    /// Whether the node whose turn it is wrote entries in it.
+    wrote: bool,
+    /// What was in force there in the course of the turn, if it did. Else it is the newest of its log.
+    in_turn: Vec<Arc<Membership>>,
 }
 
 impl Members {
@@ -53,17 +55,18 @@ impl Members {
         write: Option<&Write>,
         log: &[EntryId],
     ) -> Result<(), Violation> {
-        self.in_turn = None;
+        self.wrote = false;
         let Some(first) = write.and_then(|write| write.entries.first()) else { return Ok(()) };
         let own = self.logs.of(seen.node);
-        let in_turn = self.in_turn.insert(Vec::new());
-        in_turn.extend(own.last().map(|(_, last)| Arc::clone(last)));
+        self.wrote = true;
+        self.in_turn.clear();
+        self.in_turn.extend(own.last().map(|(_, last)| Arc::clone(last)));
         own.retain(|(id, _)| id.index < first.id.index);
         for (id, membership) in memberships(&write.expect("it has entries").entries) {
             if seen.leads && id.term == seen.term {
                 check_change(seen, id, own.last(), &membership, log)?;
             }
-            in_turn.push(Arc::clone(&membership));
+            self.in_turn.push(Arc::clone(&membership));
             self.known.insert(id, Arc::clone(&membership));
             own.push((id, membership));
         }
@@ -73,8 +76,9 @@ impl Members {
     /// The memberships that were in force at this node, whose turn it is, in the course of the turn.
     pub(super) fn in_force(&self, node: NodeId) -> impl Iterator<Item = &Membership> {
         let newest = || self.logs.get(&node).and_then(|log| log.last()).map(|(_, newest)| newest);
-        let newest = if self.in_turn.is_none() { newest() } else { None };
-        self.in_turn.iter().flatten().chain(newest).map(AsRef::as_ref)
+        let (in_turn, newest) =
+            if self.wrote { (self.in_turn.as_slice(), None) } else { (&[][..], newest()) };
+        in_turn.iter().chain(newest).map(AsRef::as_ref)
     }
 
     /// The rule that a new leader, whose turn it is, was elected by a quorum of a membership that was in force at it.

@@ -22,7 +22,7 @@ use crate::read::{ENTRY_OVERHEAD_BYTES, entry_bytes, entry_of, read_chunk};
 use crate::record::{Head, Kind, SECTOR, Seed, is_zero};
 use crate::scan::{Batch, Case, Item, Scanned, SegmentBytes};
 use crate::segment::{Position, SEGMENT_DIR, SegmentHeader, segment_name};
-use crate::tail::{self, Proven};
+use crate::tail::{self, Proven, Suspect};
 
 /// Whose log is read, and how much of its end is wanted.
 #[derive(Copy, Clone, Debug)]
@@ -77,6 +77,8 @@ pub(crate) struct Replay {
     durable: Position,
     closed: Option<Closing>,
     damage_kept: bool,
+    /// The batches that are damaged.
+    suspects: Vec<Suspect>,
     window: Window,
 }
 
@@ -208,6 +210,7 @@ impl Replay {
         Replay {
             index: LogIndex::new(expected.base),
             notes: Vec::new(),
+            suspects: Vec::new(),
             closed: expected.closed,
             damage_kept: expected.damage_kept,
             hard_state: HardState::default(),
@@ -277,7 +280,10 @@ impl Replay {
                 Scanned::Broken(broken) => {
                     let damage = if is_last {
                         match tail::judge(segment, at, &broken, Proven::of(self.closed)) {
-                            Ok(cut) => return Ok(SegmentEnd { at, sealed: false, cut }),
+                            Ok(cut) => {
+                                tail::refuse_misplaced(segment, at, &self.suspects)?;
+                                return Ok(SegmentEnd { at, sealed: false, cut });
+                            }
                             Err(damage) => damage,
                         }
                     } else {
@@ -288,6 +294,8 @@ impl Replay {
                         return Ok(SegmentEnd { at, sealed: false, cut });
                     };
                     self.apply(segment, at, &batch)?;
+                    let bytes = Bytes::copy_from_slice(&segment.bytes[at..batch.end]);
+                    self.suspects.push(Suspect { file: segment.file.to_owned(), at, bytes });
                     at = batch.end;
                 }
             }

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use quorate_core::planted::{self, Bug};
 
 use crate::batch::BatchHead;
@@ -81,4 +82,30 @@ fn stands_elsewhere(segment: &SegmentBytes<'_>, at: usize, end: usize, broken: &
         at != place && segment.batch_head_at(at, place).is_some_and(|(kind, _)| kind == wanted)
     };
     is(Kind::Start, end) || (broken.case == Case::NoFooter && is(Kind::Footer, broken.at))
+}
+
+/// A damaged batch as it stands in its file.
+pub(crate) struct Suspect {
+    pub(crate) file: String,
+    pub(crate) at: usize,
+    pub(crate) bytes: Bytes,
+}
+
+/// D12 once more: what is damaged elsewhere may be so because a write went there that belongs at the end of the last segment.
+pub(crate) fn refuse_misplaced(
+    segment: &SegmentBytes<'_>,
+    end: usize,
+    suspects: &[Suspect],
+) -> Result<(), LogError> {
+    for suspect in suspects {
+        let there = SegmentBytes { bytes: &suspect.bytes, ..*segment };
+        let mut sectors = (0..suspect.bytes.len()).step_by(SECTOR);
+        let is_start =
+            |at: &usize| there.batch_head_at(*at, end).is_some_and(|(kind, _)| kind == Kind::Start);
+        if let Some(at) = sectors.find(is_start).filter(|_| !planted::is(Bug::MisdirectedBatchCut)) {
+            let what = format!("the batch that belongs at byte {end} of {} stands here", segment.file);
+            return Err(LogError::corrupt(&suspect.file, (suspect.at + at) as u64, what));
+        }
+    }
+    Ok(())
 }

@@ -183,6 +183,55 @@ fn what_stands_behind_the_end_of_a_log_that_was_closed_means_nothing() {
     }
 }
 
+/// T83: damage in front of the end may be the last write, which went elsewhere.
+#[test]
+fn a_write_that_went_elsewhere_in_its_segment_is_never_lost_silently() {
+    let (mut ended, mut behind) = (BTreeMap::new(), 0);
+    for seed in 0..300 {
+        let disk = SimDisk::new(Rng::new(seed));
+        let wanted = Wanted { cluster: CLUSTER, node: NodeId::new(1) };
+        let dir = DataDir::open(disk.clone()).unwrap();
+        Identity::open_or_create(&dir, wanted, INCARNATION).unwrap();
+        drop(dir);
+        let (mut log, _) = open(&disk, 32 << 10).unwrap();
+        let (one, other) = (vec![command(1, 2, 9000), command(1, 3, 200)], commands(1, 4..=9));
+        persist(&mut log, 1, Some(vote(1, 1)), &one).unwrap();
+        disk.inject(quorate_sim::disk::Fault::Misdirect, 0);
+        persist(&mut log, 2, Some(vote(2, 1)), &other).unwrap();
+        drop(log);
+        disk.crash_losing_all();
+        let entries = [vec![Entry::bootstrap(members())], one, other].concat();
+        let truth = Truth { hard_state: vote(2, 1), entries, peers: BTreeMap::new(), state_len: |_| 0 };
+        let outcome = truth.check(&disk, 32 << 10).unwrap_or_else(|what| panic!("seed {seed}: {what}"));
+        *ended.entry(outcome).or_insert(0) += 1;
+        let refused = open_damaged(&disk, 32 << 10).err().map(|error| error.to_string());
+        behind += u64::from(refused.is_some_and(|words| words.contains("stands here")));
+    }
+    assert!(ended[&Outcome::Refused] > 250 && behind > 100, "{ended:?} {behind}");
+}
+
+#[test]
+fn the_last_write_is_found_out_when_it_went_into_another_segment() {
+    let (disk, truth) = sound(false);
+    let (last_file, start) = place(&disk, "batch 8");
+    let (file, at) = place(&disk, "command 2:9");
+    let (mut from, mut to) = (disk.contents(&last_file).unwrap(), disk.contents(&file).unwrap());
+    let into = at.next_multiple_of(SECTOR);
+    let written = from[start..start + SECTOR].to_vec();
+    to[into..into + SECTOR].copy_from_slice(&written);
+    disk.plant(&file, &to);
+    check(&disk, &truth, &[(2, 9)]);
+    from[start..].fill(0);
+    disk.plant(&last_file, &from);
+    assert_ne!(file, last_file);
+    let error = open_damaged(&disk, SEGMENT_BYTES).map(|_| ()).unwrap_err();
+    assert!(
+        matches!(&error, LogError::Corrupt { file: named, what, .. }
+        if *named == file && what.contains("stands here")),
+        "{error}"
+    );
+}
+
 #[test]
 fn a_repaired_entry_is_served_and_stays_repaired_and_its_record_may_be_damaged_again() {
     let (disk, truth) = sound(false);

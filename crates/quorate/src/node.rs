@@ -284,8 +284,8 @@ impl<S: StateMachine> Node<S> {
             ..CommandEnvelope::default()
         };
         let answered = self.send_proposal(command, explain, patience).await?;
-        let reply =
-            S::Reply::decode(&answered.0).map_err(|error| ProposeError::ReplyMalformed(error.to_string()))?;
+        let reply = S::Reply::decode(&answered.0)
+            .map_err(|error| ProposeError::ReplyMalformed(format!("it does not decode: {error}")))?;
         Ok(Proposed { reply, steps: answered.1 })
     }
 

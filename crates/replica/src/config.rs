@@ -26,6 +26,9 @@ pub struct ReplicaConfig {
     pub pending_bytes_max: usize,
     /// Upper bound of one `Forward` or `ForwardReply` message in bytes of commands or replies; one is always sent.
     pub forward_bytes_max: usize,
+    /// The largest reply that is sent to the node that asked, in bytes; the caller there is told that a larger one was applied and cannot be
+    /// brought. Together with `forward_bytes_max` it fits a frame.
+    pub reply_bytes_max: usize,
     /// How many proposals of peers may wait at this leader; more are answered `Overloaded`.
     pub forwarded_len_max: usize,
     /// How many local reads may wait, and how many questions of peers; more are refused as `Overloaded`.
@@ -74,6 +77,7 @@ impl ReplicaConfig {
             pending_len_max: 65_536,
             pending_bytes_max: 64 << 20,
             forward_bytes_max: 1 << 20,
+            reply_bytes_max: 8 << 20,
             forwarded_len_max: 131_072,
             reads_len_max: 65_536,
             apply_batch_bytes_max: 1 << 20,
@@ -107,6 +111,7 @@ impl ReplicaConfig {
             ("pending_len_max", self.pending_len_max > 0),
             ("pending_bytes_max", self.pending_bytes_max > 0),
             ("forward_bytes_max", self.forward_bytes_max > 0),
+            ("reply_bytes_max", self.reply_bytes_max > 0),
             ("forwarded_len_max", self.forwarded_len_max > 0),
             ("reads_len_max", self.reads_len_max > 0),
             ("apply_batch_bytes_max", self.apply_batch_bytes_max > 0),

@@ -55,9 +55,10 @@ pub enum ProposeError {
     /// replicated state.
     #[error("the command does not decode: {0}")]
     Malformed(String),
-    /// The command was applied, and its reply does not decode on this node: the nodes run different versions. Do not retry
+    /// The command was applied, and its reply cannot be given on this node: it does not decode, because the nodes run different versions, or it is too
+    /// large to be brought here from the leader. Do not retry
     /// without a request id.
-    #[error("the proposal was applied, but its reply does not decode on this node: {0}")]
+    #[error("the proposal was applied, but its reply cannot be given on this node: {0}")]
     ReplyMalformed(String),
     /// The node is stopping or has failed.
     #[error("the node has stopped{}", if *.sent { ": the outcome is unknown" } else { "" })]

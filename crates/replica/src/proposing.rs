@@ -337,7 +337,19 @@ impl Replica {
             return;
         };
         let trace = proposal.trace.map(|trace| trace.finish(self.now.monotonic_us));
+        let outcome = self.portable(outcome);
         self.reply(proposal.peer, proposal.ticket, ForwardAnswer::Answered(Answered { outcome, trace }));
+    }
+
+    /// An outcome as it can travel. A reply that no frame holds would be dropped without a word, and asked for again and again.
+    fn portable(&self, outcome: Outcome) -> Outcome {
+        let (bytes, bytes_max) = (outcome.as_ref().map_or(0, Bytes::len), self.config.reply_bytes_max);
+        if bytes <= bytes_max {
+            return outcome;
+        }
+        Err(ProposeError::ReplyMalformed(format!(
+            "it has {bytes} bytes, and {bytes_max} can be brought from the node that leads"
+        )))
     }
 
     /// Gives up the proposals whose time is over.

@@ -71,9 +71,10 @@ impl Failure {
                 "open the session with POST /v1/sessions; if it was open, read before you send again",
             ),
             ProposeError::KeyReused => (ProblemCode::KeyReused, "use a new key for each different request"),
-            ProposeError::Malformed(_) | ProposeError::ReplyMalformed(_) => {
-                (ProblemCode::Internal, "the nodes of the cluster may run different versions")
-            }
+            ProposeError::Malformed(_) | ProposeError::ReplyMalformed(_) => (
+                ProblemCode::Internal,
+                "the nodes of the cluster may run different versions, or a reply is too large",
+            ),
             ProposeError::Stopped { sent: false } => (ProblemCode::Stopping, "ask another node"),
             ProposeError::Stopped { sent: true } => (ProblemCode::TimedOut, RETRY_SAME_ID),
         };

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -134,6 +134,19 @@ fn refused(survivor: &str, new: &str, old: &str) {
     quorate(&["recover", survivor, "--into", survivor, "--give-up", old]).check(1, &["err:is there already"]);
     quorate(&["recover", survivor, survivor]).check(1, &["err:in use"]);
     quorate(&["recover", survivor, "/does/not/exist"]).check(1, &["err:no such directory"]);
+    let copy = format!("{survivor}-copy");
+    let copied = Command::new("cp").args(["-r", survivor, &copy]).status().expect("cp runs");
+    assert!(copied.success(), "the folder was not copied");
+    quorate(&["recover", survivor, &copy]).check(1, &["err:two of the folders are of node 1"]);
+    // A flipped bit in an entry: what this node held is not known any more.
+    let segment = format!("{copy}/wal/0000000000000001.seg");
+    let mut bytes = std::fs::read(&segment).expect("the segment is there");
+    let word = b"lifecycle";
+    let at =
+        bytes.windows(word.len()).rposition(|window| window == word).expect("a command names its machine");
+    bytes[at] ^= 1;
+    std::fs::write(&segment, bytes).expect("it can be written");
+    quorate(&["recover", &copy]).check(1, &["err:damaged entries: 1", "err:leave it out", "out:damaged"]);
     assert!(!Path::new(new).exists(), "nothing was made");
 }
 

@@ -60,7 +60,7 @@ impl Found {
             return Some(format!("its snapshot is lost, with all up to {covered}"));
         }
         let (first, last) = (self.stored.damaged.first()?, self.stored.damaged.last()?);
-        Some(format!("{} entries are damaged, from {first} to {last}", self.stored.damaged.len()))
+        Some(format!("damaged entries: {}, from {first} to {last}", self.stored.damaged.len()))
     }
 }
 
@@ -124,7 +124,8 @@ fn look(directory: &Path) -> Result<Found, LogError> {
     let overlay = Overlay::new(disk.clone());
     let dir = DataDir::open(overlay)?;
     let given_up = GivenUp::read(&disk)?;
-    let (log, stored) = Log::open(dir, LogOptions::new(owner.cluster, None))?;
+    let options = LogOptions { opens_damaged: true, ..LogOptions::new(owner.cluster, None) };
+    let (log, stored) = Log::open(dir, options)?;
     let newest = stored.memberships.last();
     let membership = newest.map_or_else(Arc::default, |(_, membership)| Arc::clone(membership));
     let timestamp_ms = timestamp_of(&log, &stored)?;

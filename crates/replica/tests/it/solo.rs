@@ -13,7 +13,7 @@ use quorate_replica::applier::Applier;
 use quorate_replica::cluster::{ClusterDone, ClusterError};
 use quorate_replica::config::ReplicaConfig;
 use quorate_replica::effect::{Answered, ApplyBatch, Effect, FetchPurpose, Step, StepKind};
-use quorate_replica::error::{ProposeError, ReadError};
+use quorate_replica::error::{Fate, ProposeError, ReadError};
 use quorate_replica::input::{Input, Now, Ticket};
 use quorate_replica::peer_message::{ForwardAnswer, PeerMessage};
 use quorate_replica::replica::Replica;
@@ -427,6 +427,30 @@ fn who_forwarded_is_told_at_once_that_the_leadership_is_lost() {
     let lost = PeerMessage::ForwardReply { answers: vec![(Ticket(8), ForwardAnswer::LeadershipLost)] };
     assert!(solo.sent.contains(&(PEER, lost)), "{:?}", solo.sent);
     assert_eq!(solo.replica.status().forwarded_len, 0);
+}
+
+/// It would fit no frame: dropped at the link, and asked for again until the caller's time is over, with an outcome that is known.
+#[test]
+fn a_reply_that_is_too_large_to_travel_is_told_as_applied() {
+    let mut solo = Solo::leader(|config| config.reply_bytes_max = 7);
+    let proposals = vec![(Ticket(8), envelope(key(), 5).encode().unwrap(), false)];
+    solo.turn(vec![Input::Received { from: PEER, message: PeerMessage::Forward { proposals } }]);
+    solo.apply();
+    let told = solo.sent.drain(..).find_map(|(_, message)| match message {
+        PeerMessage::ForwardReply { mut answers } => answers.pop(),
+        _ => None,
+    });
+    let Some((Ticket(8), ForwardAnswer::Answered(Answered { outcome: Err(error), .. }))) = told else {
+        panic!("{told:?}");
+    };
+    assert_eq!(error.fate(), Fate::Applied);
+    assert!(error.to_string().contains("it has 8 bytes, and 7 can be brought"), "{error}");
+    // A caller at the leader itself gets it.
+    solo.turn(vec![propose(1, None, 5, false)]);
+    solo.apply();
+    solo.turn(Vec::new());
+    solo.apply();
+    assert!(matches!(solo.outcomes()[..], [(1, Ok(_))]));
 }
 
 /// A peer sends a proposal again when no answer comes in time. If each copy got a place in the log, a leader that is slow

@@ -11,6 +11,7 @@ mod applier;
 mod cluster;
 mod codec;
 mod divergence;
+mod full_disk;
 mod harness;
 mod sessions;
 mod snapshots;

@@ -219,7 +219,7 @@ fn answered(amount: u64) -> ForwardAnswer {
     ForwardAnswer::Answered(Answered { outcome, trace: None })
 }
 
-fn key() -> Option<RequestId> {
+pub(crate) fn key() -> Option<RequestId> {
     Some(RequestId::Key(Bytes::from_static(b"key")))
 }
 

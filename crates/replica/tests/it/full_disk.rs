@@ -1,0 +1,101 @@
+//! What callers are told while the disk of their node is full: at once that nothing happened, and from when on the node takes proposals again.
+
+use quorate_core::config::Config;
+use quorate_core::entry::{Entry, Membership, Payload};
+use quorate_core::message::Message;
+use quorate_core::raft::Raft;
+use quorate_core::ready::{Fact, Write};
+use quorate_core::stored::Stored;
+use quorate_core::types::{EntryId, Index, NodeId, WriteNumber};
+use quorate_replica::config::ReplicaConfig;
+use quorate_replica::effect::Effect;
+use quorate_replica::error::{Fate, ProposeError};
+use quorate_replica::input::{Input, Now, Ticket};
+use quorate_replica::peer_message::PeerMessage;
+use quorate_replica::replica::Replica;
+
+use crate::solo::{ME, PEER, key, propose, raft};
+
+/// One of three voters whose writes are carried out by nobody but the test.
+struct Node {
+    replica: Replica,
+    now_us: u64,
+}
+
+impl Node {
+    fn new() -> Node {
+        let stored = Stored::bootstrap(Membership::of_voters((1..=3).map(NodeId::new)));
+        let raft = Raft::new(Config::new(ME), stored);
+        Node { replica: Replica::new(ReplicaConfig::new(77, 1), raft), now_us: 0 }
+    }
+
+    fn turn(&mut self, inputs: Vec<Input>) -> Vec<Effect> {
+        self.now_us += 1_000;
+        self.replica.begin_turn(Now { monotonic_us: self.now_us, wall_ms: 1 });
+        inputs.into_iter().for_each(|input| self.replica.step(input));
+        self.replica.drain()
+    }
+
+    /// It follows node 2 and is given an entry; the number of the write that carries it.
+    fn take_entry(&mut self) -> WriteNumber {
+        let entry = Entry { id: EntryId::new(1, 2), timestamp_ms: 1, payload: Payload::Noop };
+        let append =
+            Message::AppendRequest { prev: EntryId::new(0, 1), entries: vec![entry], commit: Index(0) };
+        writes(&self.turn(vec![raft(PEER, 1, append)])).next().expect("it is to be written").number
+    }
+}
+
+fn writes(effects: &[Effect]) -> impl Iterator<Item = &Write> {
+    effects.iter().filter_map(|effect| if let Effect::Persist(write) = effect { Some(write) } else { None })
+}
+
+fn refusals(effects: &[Effect]) -> Vec<(Ticket, ProposeError)> {
+    let refusal = |effect: &Effect| match effect {
+        Effect::RefuseProposal { ticket, error } => Some((*ticket, error.clone())),
+        _ => None,
+    };
+    effects.iter().filter_map(refusal).collect()
+}
+
+fn says(effects: &[Effect], fact: &Fact) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::Fact(said) if said == fact))
+}
+
+#[test]
+fn a_node_whose_disk_is_full_refuses_at_once_and_goes_on_when_there_is_room() {
+    let mut node = Node::new();
+    let from = node.take_entry();
+    let effects = node.turn(vec![Input::NoRoom { from }]);
+    assert!(says(&effects, &Fact::Paused));
+    let again = writes(&effects).next().expect("term and vote are written alone");
+    assert!(again.after_refusal && again.hard_state.is_some() && again.entries.is_empty(), "{again:?}");
+
+    let effects = node.turn(vec![propose(1, key(), 1, false)]);
+    assert_eq!(refusals(&effects), [(Ticket(1), ProposeError::DiskFull)]);
+    assert_eq!(ProposeError::DiskFull.fate(), Fate::NotAccepted);
+    assert_eq!(node.replica.status().metrics.refused_disk_full, 1);
+
+    let effects = node.turn(vec![Input::Tick { elapsed: 100 }]);
+    let trial = writes(&effects).next().expect("after a heartbeat interval the disk is tried again");
+    assert_eq!((trial.entries.len(), trial.after_refusal), (1, false));
+    let effects = node.turn(vec![Input::Persisted(trial.number)]);
+    assert!(says(&effects, &Fact::Resumed));
+    let effects = node.turn(vec![propose(2, key(), 2, false)]);
+    assert_eq!(refusals(&effects), []);
+    let forwards =
+        |effect: &Effect| matches!(effect, Effect::Send { to: PEER, message: PeerMessage::Forward { .. } });
+    assert!(effects.iter().any(forwards), "it goes to the leader");
+}
+
+/// Without a leader proposals wait. A node whose disk is full will not become one: whoever waits and was never sent anywhere is told.
+#[test]
+fn proposals_that_wait_for_a_leader_are_refused_when_the_disk_becomes_full() {
+    let mut node = Node::new();
+    let from = node.take_entry();
+    // A newer term is seen, and nobody leads it yet.
+    node.turn(vec![raft(PEER, 2, Message::VoteResponse { granted: false, wall_ms: 0 })]);
+    let effects = node.turn(vec![propose(1, key(), 1, false)]);
+    assert_eq!(refusals(&effects), []);
+    let effects = node.turn(vec![Input::NoRoom { from }]);
+    assert_eq!(refusals(&effects), [(Ticket(1), ProposeError::DiskFull)]);
+}

@@ -102,7 +102,7 @@ pub(crate) fn refuse_misplaced(
         let mut sectors = (0..suspect.bytes.len()).step_by(SECTOR);
         let is_start =
             |at: &usize| there.batch_head_at(*at, end).is_some_and(|(kind, _)| kind == Kind::Start);
-        if let Some(at) = sectors.find(is_start).filter(|_| !planted::is(Bug::MisdirectedBatchCut)) {
+        if let Some(at) = sectors.find(is_start) {
             let what = format!("the batch that belongs at byte {end} of {} stands here", segment.file);
             return Err(LogError::corrupt(&suspect.file, (suspect.at + at) as u64, what));
         }

@@ -41,6 +41,12 @@ pub struct Member {
     /// Whether its disk is full, so that it takes no proposals; absent if not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub disk_full: bool,
+    /// Entries that its disk has lost and that it is getting back from its peers; 0 for nearly all nodes at nearly all times.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub damaged: u64,
+    /// Whether its disk has lost the state from which its log goes on, which a peer must give back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub state_lost: bool,
     /// Its term.
     pub term: u64,
     /// The last index of its log.
@@ -166,4 +172,9 @@ pub struct HealthCheck {
     pub ok: bool,
     /// What was seen.
     pub detail: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // The shape that serde wants.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

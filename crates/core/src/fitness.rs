@@ -128,7 +128,8 @@ impl Raft {
             priority: self.config.priority,
             disk_ticks: u32::try_from(disk_ticks).unwrap_or(u32::MAX),
             rests: self.fitness.rest.lasts(),
-            full: self.takes_nothing(),
+            // What a damaged node takes in counts only once it is whole, however well entries reach it.
+            full: self.takes_nothing() || !self.log.damage().is_none(),
         }
     }
 

@@ -155,8 +155,11 @@ impl Log {
             return false;
         }
         if let Payload::Membership(membership) = &entry.payload {
+            // It is here already if the disk had no room for it the first time.
             let place = self.memberships.partition_point(|(index, _)| *index < entry.id.index);
-            self.memberships.insert(place, (entry.id.index, Arc::clone(membership)));
+            if self.memberships.get(place).is_none_or(|(index, _)| *index > entry.id.index) {
+                self.memberships.insert(place, (entry.id.index, Arc::clone(membership)));
+            }
         }
         if entry.id == self.last {
             self.last_timestamp_ms = entry.timestamp_ms;

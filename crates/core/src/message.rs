@@ -25,7 +25,7 @@ pub struct Standing {
     pub disk_ticks: u32,
     /// Whether it gave way as unfit a short time ago.
     pub rests: bool,
-    /// Whether it has no room for more entries for now.
+    /// Whether it can acknowledge no more entries for now: it has no room for them, or its disk has lost some before them.
     pub full: bool,
 }
 

@@ -343,6 +343,7 @@ impl Raft {
             self.ignore(from, "the addresses do not fit this node");
             return;
         }
+        self.hear_for_repair(from);
         match &message {
             Message::PreVoteRequest { last } => return self.on_pre_vote_request(from, term, *last),
             Message::PreVoteResponse { granted: true } => return self.on_pre_vote_granted(from, term),

@@ -30,6 +30,8 @@ pub(crate) struct Repair {
     progressed: bool,
     /// Questions begin with the first missing entry from here on, so that many which nobody has do not keep others from being asked for.
     cursor: Index,
+    /// Who was heard since the start: the members may stand in what is damaged.
+    heard: BTreeSet<NodeId>,
     /// Whom entries are being read back for.
     reading_for: Option<NodeId>,
 }
@@ -47,6 +49,13 @@ impl Raft {
             }
         } else if self.repair.elapsed_ticks >= self.repair.pause_ticks {
             self.begin_round();
+        }
+    }
+
+    /// A damaged node remembers who speaks to it: it may have forgotten the members.
+    pub(crate) fn hear_for_repair(&mut self, from: NodeId) {
+        if !self.log.damage().is_none() && self.repair.heard.len() < HEARD_LEN_MAX {
+            self.repair.heard.insert(from);
         }
     }
 
@@ -78,7 +87,7 @@ impl Raft {
     fn begin_round(&mut self) {
         let mut peers: BTreeSet<NodeId> = self.membership().members();
         peers.extend(self.config.addresses.keys());
-        peers.extend(self.leader());
+        peers.extend(&self.repair.heard);
         peers.remove(&self.config.node);
         // The leader is spared where others can help: it has the most to do.
         let leader = self.leader();
@@ -218,13 +227,16 @@ impl Raft {
         {
             self.out.offers.push((from, snapshot));
         }
-        if self.repair.asked == Some(from) {
-            if taken > 0 && self.wants_repair() {
-                self.repair.elapsed_ticks = 0;
-                self.ask(from);
-            } else {
-                self.ask_next();
-            }
+        if self.repair.asked != Some(from) {
+            return;
+        }
+        if !self.wants_repair() {
+            self.repair.asked = None;
+        } else if taken > 0 {
+            self.repair.elapsed_ticks = 0;
+            self.ask(from);
+        } else {
+            self.ask_next();
         }
     }
 
@@ -257,5 +269,7 @@ impl Raft {
 
 /// For how many entries one question asks at most.
 pub(crate) const REPAIR_IDS_MAX: usize = 256;
+/// How many others a damaged node remembers to have heard.
+const HEARD_LEN_MAX: usize = 32;
 /// The longest pause between two rounds of questions that bring nothing, in election timeouts.
 const REPAIR_PAUSE_TIMEOUTS_MAX: u64 = 8;

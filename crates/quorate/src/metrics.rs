@@ -268,6 +268,16 @@ mod export {
                 status.disk_full.into(),
             ),
             ("quorate_lease_ms", "milliseconds that are left of the lease, 0 without one", status.lease_ms),
+            (
+                "quorate_damaged_entries",
+                "entries that the disk has lost and peers have not given back yet",
+                status.damaged_entries,
+            ),
+            (
+                "quorate_state_lost",
+                "1 while the state that the disk has lost is not back from a peer",
+                u64::from(status.state_lost),
+            ),
             ("quorate_pending_proposals", "proposals that wait for an answer here", status.pending),
         ];
         for (name, help, value) in gauges {

@@ -352,16 +352,9 @@ impl Loop {
             Fact::Truncated { from } => {
                 tracing::warn!(node, term, from = from.0, "entries were replaced by the leader's");
             }
-            Fact::Damaged { entries, first, last } => {
-                tracing::error!(node, term, entries, first = %first, last = %last, "the disk has lost entries: asks its peers for them");
+            Fact::Damaged { .. } | Fact::StateLost { .. } | Fact::Repaired { .. } | Fact::Whole => {
+                tell_damage(node, term, fact);
             }
-            Fact::StateLost { behind } => {
-                tracing::error!(node, term, behind = %behind, "the disk has lost the snapshot: asks its peers for one");
-            }
-            Fact::Repaired { entries, from } => {
-                tracing::info!(node, term, entries, from = from.get(), "lost entries came back");
-            }
-            Fact::Whole => tracing::warn!(node, term, "all that the disk had lost is repaired"),
             Fact::Clock { node: whose, by_ms, is_off: true } => tracing::warn!(
                 node,
                 whose = whose.get(),
@@ -480,5 +473,27 @@ fn behind<T>(part: &'static str, error: &mpsc::error::TrySendError<T>) -> NodeEr
 impl Clock {
     fn now(&self) -> Now {
         Now { monotonic_us: self.monotonic_us(), wall_ms: Clock::wall_ms() }
+    }
+}
+
+/// What the disk has lost, and what came back of it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "only facts of this kind come here")]
+fn tell_damage(node: u64, term: u64, fact: &Fact) {
+    match fact {
+        Fact::Damaged { entries, first, last } => {
+            let what =
+                "the disk has lost entries: this node asks its peers for them, and does not lead before";
+            tracing::error!(node, term, entries, first = %first, last = %last, "{what}");
+        }
+        Fact::StateLost { behind } => {
+            let what =
+                "the disk has lost the snapshot: this node asks its peers for one, and does not lead before";
+            tracing::error!(node, term, behind = %behind, "{what}");
+        }
+        Fact::Repaired { entries, from } => {
+            tracing::info!(node, term, entries, from = from.get(), "lost entries came back");
+        }
+        Fact::Whole => tracing::warn!(node, term, "all that the disk had lost is back"),
+        _ => {}
     }
 }

@@ -332,6 +332,7 @@ fn open(directory: &Path, plan: &Plan, config: &Config) -> Result<Opened, StartE
     let options = LogOptions {
         segment_bytes: config.segment_bytes,
         window_bytes_max: config.window_bytes_max,
+        opens_damaged: true,
         ..LogOptions::new(plan.cluster, bootstrap)
     };
     let incarnation = random_u128()?;

@@ -73,6 +73,10 @@ pub struct NodeStatus {
     pub snapshot_index: u64,
     /// For how many milliseconds more it answers reads by its lease; 0 without one.
     pub lease_ms: u64,
+    /// Entries that its disk has lost and that it is getting back from its peers. Until then it neither leads nor acknowledges what is behind.
+    pub damaged_entries: u64,
+    /// Whether its disk has lost the state from which its log goes on, which a peer must give back.
+    pub state_lost: bool,
     /// Proposals that wait for an answer here.
     pub pending: u64,
     /// Median of its fsyncs since the start, in microseconds (upper bound of the bucket).
@@ -155,6 +159,8 @@ impl NodeStatus {
             base_index: replica.raft.base.index.0,
             snapshot_index: replica.raft.snapshot.index.0,
             lease_ms: replica.raft.lease_left_us.map_or(0, |us| (us / 1_000).min(LEASE_MS_SHOWN_MAX)),
+            damaged_entries: replica.raft.damaged_len,
+            state_lost: replica.raft.state_lost,
             pending: replica.pending_len as u64,
             fsync_p50_us: percentile_us(fsync, 50),
             fsync_p99_us: percentile_us(fsync, 99),
@@ -197,7 +203,7 @@ impl NodeStatus {
         out.freeze()
     }
 
-    fn numbers(&self) -> [u64; 17] {
+    fn numbers(&self) -> [u64; 19] {
         [
             self.node,
             role_number(self.role),
@@ -216,6 +222,8 @@ impl NodeStatus {
             self.fsync_p99_us,
             self.priority,
             u64::from(self.rests),
+            self.damaged_entries,
+            u64::from(self.state_lost),
         ]
     }
 
@@ -227,14 +235,14 @@ impl NodeStatus {
         }
         let [version, peer_address, api_address] =
             [take_text(&mut bytes)?, take_text(&mut bytes)?, take_text(&mut bytes)?];
-        let mut n = [0; 17];
+        let mut n = [0; 19];
         for number in &mut n {
             *number = take(&mut bytes)?;
         }
         let [node, role, voter, term, leader, last_index, persisted_index, commit_index, applied_index, ..] =
             n;
-        let [.., base_index, snapshot_index, lease_ms, pending, fsync_p50_us, fsync_p99_us, priority, rests] =
-            n;
+        let [.., base_index, snapshot_index, lease_ms, pending, fsync_p50_us, fsync_p99_us, _, _, _, _] = n;
+        let [.., priority, rests, damaged_entries, state_lost] = n;
         let role = role_from_number(role).ok_or("an unknown role")?;
         let count = take(&mut bytes)?;
         if count > PEERS_LEN_MAX {
@@ -272,6 +280,8 @@ impl NodeStatus {
             fsync_p99_us,
             priority,
             rests: rests != 0,
+            damaged_entries,
+            state_lost: state_lost != 0,
             peers,
         })
     }
@@ -352,6 +362,8 @@ mod tests {
             fsync_p99_us: 512,
             priority: 70,
             rests: true,
+            damaged_entries: 4,
+            state_lost: true,
             peers: vec![PeerStatus {
                 node: 1,
                 last_error: "connection refused".into(),

@@ -216,6 +216,11 @@ impl ReaderWorker {
         while let Some(ReadJob { purpose, plan }) = self.jobs.blocking_recv() {
             let entries = match plan.read(&self.disk) {
                 Err(LogError::Compacted { .. }) => Vec::new(),
+                // What was whole at the start is damaged now. A start looks at all of the log, so it knows what else is.
+                Err(error @ LogError::Corrupt { .. }) => {
+                    let advice = "start the node again: it gets from its peers what its disk has lost";
+                    return Err(NodeError::Disk(format!("{error}; {advice}")));
+                }
                 read => read.map_err(failed)?,
             };
             report(&self.inbox, Mail::Done(Input::Fetched { purpose, entries }));

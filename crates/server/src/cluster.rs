@@ -54,6 +54,8 @@ fn member(app: &App, answer: MemberStatus, commit: u64) -> Result<Member, Member
         resting: status.rests,
         removed: status.removed,
         disk_full: status.disk_full,
+        damaged: status.damaged_entries,
+        state_lost: status.state_lost,
         term: status.term,
         last: status.last_index,
         commit: status.commit_index,

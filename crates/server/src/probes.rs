@@ -22,12 +22,12 @@ pub(crate) async fn livez(State(app): State<App>, call: Call) -> Result<Response
 pub(crate) async fn readyz(State(app): State<App>, call: Call) -> Result<Response, Failure> {
     call.allow(&["verbose", "exclude"])?;
     let verbose = call.flag("verbose")?;
-    let excluded = select(&call, &["loop", "member", "leader", "applied", "disk"])?;
+    let excluded = select(&call, &["loop", "member", "leader", "applied", "disk", "damage"])?;
     let (running, applied) = tokio::join!(check_loop(&app), check_applied(&app));
     report(
         verbose,
         &excluded,
-        vec![running, check_member(&app), check_leader(&app), applied, check_disk(&app)],
+        vec![running, check_member(&app), check_leader(&app), applied, check_disk(&app), check_damage(&app)],
     )
 }
 
@@ -117,6 +117,19 @@ fn check_disk(app: &App) -> HealthCheck {
     let detail =
         format!("{waiting} entries wait for the disk, 99 of 100 syncs take up to {} µs", status.fsync_p99_us);
     check("disk", waiting <= UNPERSISTED_LEN_MAX, detail)
+}
+
+/// What the disk has lost is back. Until then this node shows an old state, or none.
+fn check_damage(app: &App) -> HealthCheck {
+    let status = app.node.status();
+    match (status.damaged_entries, status.state_lost) {
+        (0, false) => check("damage", true, "nothing is missing on the disk"),
+        (0, true) => check("damage", false, "the disk has lost the snapshot, which a peer must give back"),
+        (entries, _) => {
+            let detail = format!("damaged: {entries} entries that the disk has lost, repairing from peers");
+            check("damage", false, detail)
+        }
+    }
 }
 
 fn check(name: &str, ok: bool, detail: impl Into<String>) -> HealthCheck {

@@ -2,6 +2,7 @@
 //! has a number and chances of its own, so that one that is left out changes nothing in how the others are drawn.
 
 pub mod class;
+mod losses;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -146,6 +147,7 @@ impl Faults {
             | Class::MisdirectedRead
             | Class::LostWrite
             | Class::Wipe => self.act_on_disk(scene, members, class, anyone),
+            Class::Losses => self.lose(scene, members),
             Class::Members => self.change_members(scene, members, anyone, target),
             Class::Transfer => {
                 let to = if self.rng.chance(500) { Some(self.pick(scene)) } else { None };
@@ -386,7 +388,9 @@ impl Faults {
     ) -> bool {
         let early = scene.now_us < scene.profile.faults.damage_from_us;
         // What damage may strike is counted by the first members: with others the count would be another one.
-        if class.damages() && (early || scene.members_change || !may_damage(members, node)) {
+        // While a node gets back what it has lost, what is left of that elsewhere must stay.
+        let repairing = members.values().any(|member| member.store() == Store::Repairing);
+        if class.damages() && (early || repairing || scene.members_change || !may_damage(members, node)) {
             return false;
         }
         let known = members.values().filter(|member| member.knows(node)).count();

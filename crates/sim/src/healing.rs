@@ -57,11 +57,14 @@ pub(crate) fn heal(
 ) -> Result<Vec<NodeId>, Violation> {
     scene.end_faults();
     let quorum = scene.nodes.len() / 2 + 1;
+    let comes_back = |member: &Member| matches!(member.store(), Store::Sound | Store::Repairing);
     let mut core: Vec<NodeId> =
-        members.iter().filter(|(_, member)| member.store() == Store::Sound).map(|(node, _)| *node).collect();
+        members.iter().filter(|(_, member)| comes_back(member)).map(|(node, _)| *node).collect();
     assert!(core.len() >= quorum, "damage leaves a quorum of sound disks");
     // With members that change, a node that is broken for good might just have become the one that is needed.
-    let all = rng.chance(500) || scene.members_change;
+    // And what one node has lost may be intact on any other one alone.
+    let repairing = members.values().any(|member| member.store() == Store::Repairing);
+    let all = rng.chance(500) || scene.members_change || repairing;
     while !all && core.len() > quorum {
         let one = *rng.pick(&core).expect("a core has members");
         core.retain(|node| *node != one);

@@ -46,12 +46,17 @@ const DISK_FAULTS: [(Fault, &str); 9] = [
 ];
 
 /// What faults that last for a run, or that wait for their moment, must have caused.
-const CONSEQUENCES: [&str; 55] = [
+const CONSEQUENCES: [&str; 60] = [
     "client gave up a request",
     "client repeated a request",
     "clock: fits again",
     "clock: found to be off",
     "crash loop: process died again",
+    "damage: all that was lost is back",
+    "damage: entries came back from a peer",
+    "damage: entries lost",
+    "damage: node whole again",
+    "damage: state lost",
     "disk full: leader stepped down",
     "disk full: node paused",
     "disk full: node resumed",

@@ -17,6 +17,7 @@
 pub mod check;
 mod clock;
 pub mod corpus;
+pub mod damage_table;
 pub mod diagram;
 pub mod disk;
 pub mod ended;
@@ -32,6 +33,7 @@ pub mod profile;
 pub mod recipe;
 pub mod recorder;
 pub mod rng;
+pub mod rot;
 pub mod scene;
 pub mod shrink;
 pub mod simulation;

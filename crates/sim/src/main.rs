@@ -7,6 +7,7 @@ use quorate_sim::check::linearizable::random::Shape;
 use quorate_sim::corpus;
 use quorate_sim::recipe::Recipe;
 
+mod damage_verb;
 mod explore_verb;
 mod histories;
 mod look;
@@ -28,6 +29,7 @@ quorate-sim twice RUN                           the same run twice: the traces m
 quorate-sim linearizable --operations N --clients N --objects N [--from S]
                                                 the judge of histories on large random ones
 quorate-sim planted [--minutes-each M] [BUG]    each planted bug until a check catches it; with `--features planted` only
+quorate-sim damage [--every N]                  the 4,096 patterns of damage on three nodes and four entries, or each Nth
 quorate-sim explore [options]                   every state of a small cluster (explore --help)
 
 RUN: --seed S, and what stands in place of what the seed draws:
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
     let Some((verb, rest)) = words.split_first() else { return refuse("no verb") };
     match *verb {
         "explore" => return explore_verb::explore(rest),
+        "damage" => return damage_verb::damage(rest),
         #[cfg(feature = "planted")]
         "planted" => return planted::run(rest),
         _ => {}

@@ -1,7 +1,7 @@
 //! One node from outside: its disk, its clocks, and whether it runs. What dies in a crash stands in `running.rs`.
 
 use bytes::Bytes;
-use quorate_core::status::Role;
+use quorate_core::status::{Role, Status};
 use quorate_core::types::NodeId;
 use quorate_log::LogError;
 use quorate_replica::cluster::ClusterRequest;
@@ -58,6 +58,8 @@ pub struct Member {
 pub enum Store {
     /// Nothing but crashes and errors that the disk confessed.
     Sound,
+    /// It has lost what other nodes still have: the node starts, gets that back, and is sound again.
+    Repairing,
     /// Something on it was damaged: the node may refuse to start, which is safe.
     Damaged,
     /// It once said that it had synced and had not, or gave other bytes than those asked for: no log can survive that, it can only be
@@ -100,6 +102,16 @@ impl Member {
         }
     }
 
+    /// Which node.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Whether it is never started again.
+    pub fn is_retired(&self) -> bool {
+        self.retired
+    }
+
     /// The node's disk, for faults of it.
     pub fn disk(&self) -> &SimDisk {
         &self.disk
@@ -113,7 +125,7 @@ impl Member {
     /// Notes that the data folder is no longer sound. What happened before and is worse stays.
     pub fn note_damage(&mut self, damage: Store) {
         self.disk_lied |= damage == Store::Lied;
-        if self.store == Store::Sound || self.store == Store::Damaged {
+        if matches!(self.store, Store::Sound | Store::Repairing | Store::Damaged) {
             self.store = damage;
         }
     }
@@ -167,6 +179,11 @@ impl Member {
         self.running.as_ref().map(Running::state)
     }
 
+    /// The node as it sees itself, if it runs.
+    pub fn status(&self) -> Option<Status> {
+        self.running.as_ref().map(|running| running.raft().status())
+    }
+
     /// The node's line.
     pub fn status_line(&self) -> String {
         match &self.running {
@@ -184,6 +201,7 @@ impl Member {
         };
         let store = match self.store {
             Store::Sound => None,
+            Store::Repairing => Some("its disk has lost what others have"),
             Store::Damaged => Some("its disk was damaged"),
             Store::Lied => Some("its disk lied about what it holds"),
             Store::Wiped => Some("all that it ever stored was deleted"),
@@ -222,6 +240,12 @@ impl Member {
         let troubled = self.disk.is_troubled();
         let incarnation = u128::from(node.get()) << 64 | u128::from(self.starts);
         match Running::start(life, self.disk.clone(), incarnation, self.clock, scene) {
+            Ok(running) if self.store == Store::Sound && running.is_damaged() => {
+                return Err(Violation::safety(
+                    "a sound disk loses nothing",
+                    running.raft().status().to_string(),
+                ));
+            }
             Ok(running) => {
                 self.running = Some(running);
                 return Ok(());
@@ -238,7 +262,7 @@ impl Member {
                 scene.count("start refused by a failing disk");
                 scene.after(STOPPED_PAUSE_US, Event::Restart(node));
             }
-            Err(NotStarted::Disk(error)) if self.store != Store::Sound => {
+            Err(NotStarted::Disk(error)) if !matches!(self.store, Store::Sound | Store::Repairing) => {
                 scene.mark(node, || format!("stays down: {error}"));
                 scene.count("start refused on a damaged disk");
                 self.retired = true;
@@ -386,6 +410,12 @@ impl Member {
             Work::ReadPiece { to, last, piece } => running.read_piece(scene, to, last, piece),
             Work::StorePiece => running.store_next(scene),
         };
+        if self.store == Store::Repairing
+            && self.running.as_ref().is_some_and(|running| !running.is_damaged())
+        {
+            scene.count("damage: all that was lost is back");
+            self.store = Store::Sound;
+        }
         match stopped {
             Stopped::No => {}
             Stopped::Disk => {

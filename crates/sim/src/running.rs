@@ -171,6 +171,12 @@ impl Running {
         self.replica.raft()
     }
 
+    /// Whether its disk has lost something that is not back.
+    pub(crate) fn is_damaged(&self) -> bool {
+        let status = self.raft().status();
+        status.damaged_len > 0 || status.state_lost
+    }
+
     pub(crate) fn state(&self) -> &Ledger {
         self.applier.state().ledger()
     }

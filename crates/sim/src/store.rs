@@ -2,7 +2,7 @@
 
 use quorate_core::entry::{Entry, Membership};
 use quorate_core::stored::Stored;
-use quorate_core::types::{ClusterId, GroupId, Index, NodeId};
+use quorate_core::types::{ClusterId, EntryId, GroupId, Index, NodeId};
 use quorate_log::{DataDir, Identity, Log, LogError, LogOptions, SnapshotOptions, Wanted};
 
 use crate::disk::SimDisk;
@@ -14,7 +14,7 @@ pub(crate) struct Opened {
     pub(crate) log: Log<SimDisk>,
     /// What the core starts from.
     pub(crate) stored: Stored,
-    /// All that the log holds.
+    /// All that the log holds intact.
     pub(crate) entries: Vec<Entry>,
     /// Whose folder it is.
     pub(crate) identity: Identity<SimDisk>,
@@ -50,17 +50,33 @@ pub(crate) fn open(
     Ok((log, stored, entries))
 }
 
-/// All that the log holds: what the core is given of it, and what stands before that.
+/// All that the log holds intact: what the core is given of it, and what stands before that.
 fn held(log: &Log<SimDisk>, disk: &SimDisk, stored: &Stored) -> Result<Vec<Entry>, LogError> {
     let before = stored.tail.first().map_or(stored.last.index, |first| first.id.index.prev());
-    let mut entries = read(log, disk, stored.base.index.next(), before)?;
+    let mut entries = Vec::new();
+    let mut next = stored.base.index.next();
+    for damaged in &stored.damaged {
+        entries.extend(read(log, disk, next, damaged.index.prev())?);
+        next = damaged.index.next();
+    }
+    entries.extend(read(log, disk, next, before)?);
     entries.extend_from_slice(&stored.tail);
     Ok(entries)
 }
 
 fn options(voters: &[NodeId], window_bytes_max: usize, segment_bytes: u64) -> LogOptions {
     let bootstrap = (!voters.is_empty()).then(|| Membership::of_voters(voters.iter().copied()));
-    LogOptions { segment_bytes, window_bytes_max, ..LogOptions::new(CLUSTER, bootstrap) }
+    LogOptions { segment_bytes, window_bytes_max, opens_damaged: true, ..LogOptions::new(CLUSTER, bootstrap) }
+}
+
+/// The ids of all entries of a log, damaged or not.
+pub(crate) fn ids_of(stored: &Stored) -> Vec<EntryId> {
+    let mut ids = Vec::new();
+    let ends = stored.term_starts.iter().skip(1).map(|next| next.index).chain([stored.last.index.next()]);
+    for (first, end) in stored.term_starts.iter().zip(ends) {
+        ids.extend((first.index.0..end.0).map(|index| EntryId { term: first.term, index: Index(index) }));
+    }
+    ids
 }
 
 /// How the snapshots of golden scripts are cut.

@@ -11,7 +11,7 @@ use crate::disk::SimDisk;
 use crate::faults::Faults;
 use crate::guest::Invitation;
 use crate::ledger::Ledger;
-use crate::member::{Frame, Member};
+use crate::member::{Frame, Member, Store};
 use crate::network::{Network, NetworkOptions};
 use crate::profile::{Profile, SECOND_US};
 use crate::recipe::{DRILL_FAULT, Drill};
@@ -294,8 +294,11 @@ impl World {
     /// Every client has had one more answer, and every node of the core has applied all that is committed.
     fn has_converged(&self) -> bool {
         let committed = self.scene.checks.committed();
-        let whole =
-            |node: &NodeId| self.members[node].is_running() && self.scene.checks.applied(*node) == committed;
+        let whole = |node: &NodeId| {
+            let member = &self.members[node];
+            let repaired = member.store() != Store::Repairing;
+            member.is_running() && repaired && self.scene.checks.applied(*node) == committed
+        };
         self.clients.iter().all(Client::is_done)
             && self.core_members().iter().all(whole)
             && self.members.values().any(Member::leads)

@@ -121,6 +121,11 @@ fn row(member: &Member) -> Vec<String> {
     if member.disk_full {
         role.push_str(" (disk full)");
     }
+    match (member.damaged, member.state_lost) {
+        (0, false) => {}
+        (0, true) => role.push_str(" (state lost, repairing)"),
+        (entries, _) => role.push_str(&format!(" (damaged: {} entries, repairing)", number(entries))),
+    }
     let rests = if member.resting { " (rests)" } else { "" };
     let priority = member.priority.map(|priority| format!("{priority}{rests}")).unwrap_or_default();
     vec![

@@ -1,6 +1,7 @@
 //! The library as an application sees it: real threads, real sockets, real files.
 
 mod cluster;
+mod damage;
 mod failures;
 mod leadership;
 mod leases;

@@ -8,7 +8,7 @@ use quorate::{Config, Node};
 use crate::cluster::{Cluster, Words, bounded, leader};
 
 /// Snapshots after some ten kilobytes of log, in small pieces; the smallest segments that fit.
-fn small(cluster: &mut Cluster) {
+pub(crate) fn small(cluster: &mut Cluster) {
     cluster.config = Config {
         command_bytes_max: 1024,
         segment_bytes: 128 << 10,
@@ -19,7 +19,7 @@ fn small(cluster: &mut Cluster) {
 }
 
 /// Proposes this many words, some at a time.
-async fn propose(node: &Node<Words>, from: usize, count: usize) {
+pub(crate) async fn propose(node: &Node<Words>, from: usize, count: usize) {
     for first in (from..from + count).step_by(50) {
         let words = (first..(first + 50).min(from + count)).map(|n| format!("word {n} {}", "x".repeat(200)));
         let proposals = words.map(|word| {

@@ -65,6 +65,9 @@ impl Applied {
                     format!("{node} applied {}, committed is {:?}", entry.id, commits.entry(entry.id.index)),
                 );
             }
+            if logs.damage(node).is_some_and(|damage| damage.is_lost(entry.id)) {
+                return broken("no damaged entry is applied", format!("{node} applied {}", entry.id));
+            }
             if logs.durable(node).get(position(entry.id.index)) != Some(&entry.id) {
                 return broken(
                     "nothing is applied before it is on the node's own disk",

@@ -51,9 +51,15 @@ impl Commits {
     }
 
     /// A write that cuts a log must not cut what is committed, and a leader never cuts.
-    pub(super) fn on_write(&self, seen: Seen, write: &Write, log: &[EntryId]) -> Result<(), Violation> {
+    pub(super) fn on_write(
+        &self,
+        seen: Seen,
+        write: &Write,
+        log: &[EntryId],
+        gives_back: bool,
+    ) -> Result<(), Violation> {
         if let Some(meta) = &write.install {
-            return self.on_install(seen, meta.last, log);
+            return self.on_install(seen, meta.last, log, gives_back);
         }
         let Some(first) = write.entries.first().map(|entry| entry.id.index) else {
             return Ok(());
@@ -90,17 +96,28 @@ impl Commits {
     }
 
     /// A log begins anew behind a snapshot: a newer one than what the node knew, and nothing that is committed behind it may go.
-    fn on_install(&self, seen: Seen, last: EntryId, log: &[EntryId]) -> Result<(), Violation> {
+    /// One that gives back what the disk had lost may be older.
+    fn on_install(
+        &self,
+        seen: Seen,
+        last: EntryId,
+        log: &[EntryId],
+        gives_back: bool,
+    ) -> Result<(), Violation> {
         let node = seen.node;
         if self.refused.get(&node) == Some(&last) {
             return Ok(());
         }
         let before = self.seen.get(&node).map_or(Index(0), |before| before.commit);
-        if last.index <= before {
+        if last.index <= before && !gives_back {
             return Err(Violation::safety(
                 "a newer snapshot wins, an older one is refused",
                 format!("{node} had committed {before} and installs {last}"),
             ));
+        }
+        if log.get(position(last.index)) == Some(&last) {
+            // What stands behind it stays.
+            return Ok(());
         }
         let behind = log.get(position(last.index) + 1..).unwrap_or(&[]);
         match behind.iter().find(|id| self.entry(id.index) == Some(**id)) {

@@ -9,10 +9,13 @@ use std::collections::{BTreeMap, VecDeque};
 use quorate_core::entry::{Entry, HardState};
 use quorate_core::message::{Envelope, Message};
 use quorate_core::ready::Write;
+use quorate_core::stored::Stored;
 use quorate_core::types::{EntryId, Index, NodeId, Term, WriteNumber};
 
 use super::by_node::ByNode;
+use super::damage::Damage;
 use super::{Violation, fingerprint, last_index, position};
+use crate::store;
 
 /// All logs of the run.
 #[derive(Debug, Default)]
@@ -70,14 +73,17 @@ struct Shadow {
     pending: VecDeque<SeenWrite>,
     /// From here on the disk had no room for what was asked to be written, until it is asked for again.
     refused: Option<Index>,
+    /// What the disk has lost and what is not durable again.
+    damage: Option<Damage>,
 }
 
 #[derive(Debug)]
 struct SeenWrite {
     number: WriteNumber,
     hard_state: Option<HardState>,
-    /// All entries that the snapshot covers behind which the log begins anew, and the term in which it was taken.
-    install: Option<(Vec<EntryId>, Term)>,
+    /// The log as it is behind the snapshot that is used from then on, the term in which that was taken, and its last entry.
+    install: Option<(Vec<EntryId>, Term, EntryId)>,
+    repaired: Vec<EntryId>,
     entries: Vec<EntryId>,
 }
 
@@ -90,6 +96,11 @@ impl Logs {
     /// The log of a node as a crash would leave it at least.
     pub(super) fn durable(&self, node: NodeId) -> &[EntryId] {
         self.shadows.get(&node).map_or(&[], |shadow| &shadow.durable)
+    }
+
+    /// What the disk of a node has lost, if anything.
+    pub(super) fn damage(&self, node: NodeId) -> Option<&Damage> {
+        self.shadows.get(&node).and_then(|shadow| shadow.damage.as_ref())
     }
 
     /// A node lost its log: nothing of it is expected back.
@@ -123,6 +134,15 @@ impl Logs {
         if let Some(covered) = &install {
             shadow.written.clone_from(covered);
         }
+        for entry in &write.repaired {
+            let stands = shadow.written.get(position(entry.id.index)) == Some(&entry.id);
+            let is_lost = shadow.damage.as_ref().is_some_and(|damage| damage.is_lost(entry.id));
+            if !stands || !is_lost {
+                let what = format!("{node} repairs {}, in the log: {stands}, lost: {is_lost}", entry.id);
+                return Err(Violation::safety("only what is lost is repaired", what));
+            }
+            know(&mut self.known, node, before(&shadow.written, entry.id.index), entry)?;
+        }
         let mut prev = match write.entries.first() {
             Some(first) if first.id.index > last_index(&shadow.written).next() => {
                 return Err(Violation::safety(
@@ -140,8 +160,8 @@ impl Logs {
         let seen = SeenWrite {
             number: write.number,
             hard_state: write.hard_state,
-            install: install
-                .map(|covered| (covered, write.install.as_ref().map_or(Term(0), |meta| meta.term))),
+            install: install.zip(write.install.as_ref()).map(|(log, meta)| (log, meta.term, meta.last)),
+            repaired: write.repaired.iter().map(|entry| entry.id).collect(),
             entries: write.entries.iter().map(|entry| entry.id).collect(),
         };
         if !again {
@@ -159,7 +179,7 @@ impl Logs {
         let gone = shadow.pending.split_off(kept);
         let entries = gone.iter().flat_map(|write| write.entries.first()).map(|id| id.index);
         shadow.refused = entries.chain(shadow.refused).min();
-        gone.iter().rev().find_map(|write| write.install.as_ref()?.0.last().copied())
+        gone.iter().rev().find_map(|write| write.install.as_ref().map(|(_, _, last)| *last))
     }
 
     /// Whether a write carries only entries that were asked for before and found no room.
@@ -177,7 +197,12 @@ impl Logs {
         let shadow = self.shadows.of(node);
         while shadow.pending.front().is_some_and(|write| write.number <= number) {
             let write = shadow.pending.pop_front().expect("the front was just seen");
-            if let Some((covered, _)) = write.install {
+            if let Some(damage) = &mut shadow.damage {
+                let install = write.install.as_ref().map(|(_, _, last)| *last);
+                damage.on_durable(install, &write.repaired, &write.entries);
+            }
+            shadow.damage = shadow.damage.take().filter(|damage| !damage.is_none());
+            if let Some((covered, _, _)) = write.install {
                 shadow.durable = covered;
             }
             overwrite(&mut shadow.durable, &write.entries);
@@ -199,6 +224,15 @@ impl Logs {
         let Some(shadow) = self.shadows.get(&envelope.from) else {
             return Ok(());
         };
+        if let Some(damage) = &shadow.damage {
+            damage.on_sent(envelope)?;
+        }
+        if let Message::RepairResponse { entries, .. } = &envelope.message
+            && let Some(entry) = entries.iter().find(|entry| !self.is_known(entry))
+        {
+            let what = format!("{} gives another entry as {}", envelope.from, entry.id);
+            return Err(Violation::safety("what is given back is what was lost", what));
+        }
         let hard_state = shadow.hard_state;
         let durable = match envelope.message {
             Message::VoteRequest { .. } => hard_state.term >= envelope.term,
@@ -243,16 +277,15 @@ impl Logs {
     pub(super) fn on_start(
         &mut self,
         node: NodeId,
-        hard_state: HardState,
+        stored: &Stored,
         compacted: Vec<EntryId>,
         log: &[Entry],
     ) -> Result<(), Violation> {
-        let mut prev = compacted.last().copied().unwrap_or(EntryId::ZERO);
+        let hard_state = stored.hard_state;
         let mut recovered = compacted;
-        recovered.extend(log.iter().map(|entry| entry.id));
+        recovered.extend(store::ids_of(stored));
         for entry in log {
-            know(&mut self.known, node, prev, entry)?;
-            prev = entry.id;
+            know(&mut self.known, node, before(&recovered, entry.id.index), entry)?;
         }
         let shadow = self.shadows.of(node);
         let first_start = shadow.durable.is_empty();
@@ -271,7 +304,14 @@ impl Logs {
                 ),
             ));
         }
-        *shadow = Shadow { written: recovered.clone(), durable: recovered, hard_state, ..Shadow::default() };
+        let damage = Damage::of(stored);
+        *shadow = Shadow {
+            written: recovered.clone(),
+            durable: recovered,
+            hard_state,
+            damage,
+            ..Shadow::default()
+        };
         Ok(())
     }
 }
@@ -286,7 +326,7 @@ fn could_recover(shadow: &Shadow, hard_state: HardState, recovered: &[EntryId]) 
     // An install is decided when the snapshot has its name: a start finishes it with whatever term and vote the log then gives back.
     let mut hards = vec![hard];
     for write in &shadow.pending {
-        if let Some((covered, term)) = &write.install {
+        if let Some((covered, term, _)) = &write.install {
             let raised = |hard: &HardState| match hard.term >= *term {
                 true => *hard,
                 false => HardState { term: *term, vote: None },

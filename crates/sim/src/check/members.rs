@@ -56,8 +56,12 @@ impl Members {
         log: &[EntryId],
     ) -> Result<(), Violation> {
         self.wrote = false;
-        let Some(first) = write.and_then(|write| write.entries.first()) else { return Ok(()) };
         let own = self.logs.of(seen.node);
+        for (id, membership) in memberships(write.map_or(&[], |write| &write.repaired)) {
+            let place = own.partition_point(|(other, _)| other.index < id.index);
+            own.insert(place, (id, membership));
+        }
+        let Some(first) = write.and_then(|write| write.entries.first()) else { return Ok(()) };
         self.wrote = true;
         self.in_turn.clear();
         self.in_turn.extend(own.last().map(|(_, last)| Arc::clone(last)));

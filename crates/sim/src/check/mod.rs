@@ -8,6 +8,7 @@
 pub mod applied;
 mod by_node;
 pub mod commit;
+mod damage;
 pub mod election;
 pub(crate) mod guests;
 pub mod linearizable;
@@ -112,11 +113,14 @@ impl Checks {
     /// When something durable was lost, or something came back that was never written.
     pub fn on_start(&mut self, node: NodeId, stored: &Stored, log: &[Entry]) -> Result<(), Violation> {
         let compacted = self.commits.prefix(node, stored.base)?;
+        if let Some(covered) = stored.snapshot_lost {
+            self.commits.prefix(node, covered)?;
+        }
         if let Some(snapshot) = &stored.snapshot {
             self.commits.prefix(node, snapshot.last)?;
         }
         self.members.on_start(node, &compacted, log);
-        self.logs.on_start(node, stored.hard_state, compacted, log)?;
+        self.logs.on_start(node, stored, compacted, log)?;
         self.commits.on_start(node);
         self.applied.on_start(node);
         Ok(())
@@ -148,10 +152,13 @@ impl Checks {
         if let Some(write) = write
             && !again
         {
-            self.commits.on_write(seen, write, self.logs.written(seen.node))?;
+            let gives_back = write.install.as_ref().is_some_and(|meta| {
+                self.logs.damage(seen.node).is_some_and(|damage| damage.is_mended_by(meta.last))
+            });
+            self.commits.on_write(seen, write, self.logs.written(seen.node), gives_back)?;
         }
         let install = write.and_then(|write| write.install.as_ref());
-        let install = install.map(|meta| self.commits.prefix(seen.node, meta.last)).transpose()?;
+        let install = install.map(|meta| self.log_behind(seen.node, meta.last)).transpose()?;
         if let Some(covered) = &install {
             self.members.on_install(seen.node, covered);
         }
@@ -160,6 +167,11 @@ impl Checks {
         if let Some(write) = write {
             self.time.on_write(seen, &write.entries, self.members.in_force(seen.node))?;
             self.logs.on_write(seen.node, write, install)?;
+        }
+        if seen.leads && self.logs.damage(seen.node).is_some() {
+            let what =
+                format!("{} leads {} and has lost {:?}", seen.node, seen.term, self.logs.damage(seen.node));
+            return Err(Violation::safety("a leader has all bytes of its log", what));
         }
         let new_leader = seen.leads && self.elections.on_leader(seen.node, seen.term)?;
         self.commits.on_turn(seen, &self.logs, &self.members)?;
@@ -171,6 +183,16 @@ impl Checks {
             }
         }
         Ok(())
+    }
+
+    /// The log of a node that goes on behind a snapshot: what that covers, and what stood behind it if the log held its last entry.
+    fn log_behind(&self, node: NodeId, last: EntryId) -> Result<Vec<EntryId>, Violation> {
+        let mut log = self.commits.prefix(node, last)?;
+        let written = self.logs.written(node);
+        if written.get(position(last.index)) == Some(&last) {
+            log.extend_from_slice(&written[position(last.index) + 1..]);
+        }
+        Ok(log)
     }
 
     /// All writes of a node up to this number are durable.

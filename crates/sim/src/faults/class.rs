@@ -90,10 +90,12 @@ pub enum Class {
     Transfer,
     /// An operator changes the members: a new node, a promotion, a removal.
     Members,
+    /// Some nodes lose their power, and their disks entries or a snapshot, of each of which an intact copy is left elsewhere.
+    Losses,
 }
 
 /// All scheduled classes.
-pub const CLASSES: [Class; 43] = [
+pub const CLASSES: [Class; 44] = [
     Class::PowerLoss,
     Class::Kill,
     Class::PowerLossOfLeader,
@@ -137,6 +139,7 @@ pub const CLASSES: [Class; 43] = [
     Class::Wipe,
     Class::Transfer,
     Class::Members,
+    Class::Losses,
 ];
 
 impl Class {
@@ -186,6 +189,7 @@ impl Class {
             Class::Wipe => "wipe of a node",
             Class::Transfer => "transfer of the leadership",
             Class::Members => "change of the members",
+            Class::Losses => "disks lose what others hold",
         }
     }
 

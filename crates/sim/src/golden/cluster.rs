@@ -41,12 +41,14 @@ pub(super) struct Cluster {
 pub(super) struct Node {
     pub(super) disk: SimDisk,
     config: Config,
-    running: Option<Running>,
+    pub(super) running: Option<Running>,
     stalled: bool,
     /// What its wall clock showed at the beginning, in milliseconds since 1970.
     wall_ms: u64,
     /// Its monotonic clock, which also goes on while the node is down.
     clock_us: u64,
+    /// The file that was damaged last, as it was before.
+    pub(super) intact: Option<(String, Vec<u8>)>,
     /// What happened since the last line.
     notes: Vec<String>,
     /// The last line.
@@ -112,6 +114,7 @@ impl Cluster {
             stalled: false,
             wall_ms: WALL_START_MS,
             clock_us: 0,
+            intact: None,
             notes: Vec::new(),
             line: String::new(),
         };
@@ -232,6 +235,9 @@ impl Cluster {
         if let Some(last) = ready.refused_snapshot {
             self.note(id, format!("refuses the snapshot up to {last}"));
         }
+        if ready.snapshot_wanted {
+            self.note(id, "should take a snapshot".into());
+        }
         for fact in &ready.facts {
             self.note(id, describe_fact(fact));
         }
@@ -274,6 +280,10 @@ impl Cluster {
         // A snapshot that was installed takes the place of what it covers.
         let (restored, base) = (running.raft.snapshot(), running.raft.base());
         if restored.index > running.applied.0.index && restored == base {
+            if through < restored.index {
+                // It is not in use before its write is durable.
+                return Ok(());
+            }
             let found =
                 SnapshotFile::open(&disk, &store::SNAPSHOTS, restored).map_err(|error| error.to_string())?;
             let found = found.ok_or("the snapshot that was installed is not there")?;
@@ -475,6 +485,7 @@ fn is_empty(ready: &Ready, applied: Index) -> bool {
         && ready.fetches.is_empty()
         && ready.offers.is_empty()
         && ready.refused_snapshot.is_none()
+        && !ready.snapshot_wanted
         && ready.transfers.is_empty()
         && ready.changes.is_empty()
         && ready.facts.is_empty()
@@ -499,11 +510,11 @@ fn describe_fact(fact: &Fact) -> String {
             format!("withholds its vote from {from}: it has promised it to a leader")
         }
         Fact::LeadsOn { to } => format!("leads on: {to} has not taken over"),
-        Fact::Installed { last } => format!("begins its log anew behind the snapshot up to {last}"),
         Fact::Clock { node, is_off: true, .. } => format!("finds the clock of {node} far from a quorum's"),
         Fact::Clock { node, is_off: false, .. } => format!("finds that the clock of {node} fits again"),
         Fact::Paused => "pauses: its disk is full".into(),
         Fact::Resumed => "goes on: there is room on its disk".into(),
+        Fact::Installed { last } => format!("goes on behind the snapshot up to {last}"),
         Fact::Truncated { from } => format!("cuts its log from {from}"),
         Fact::Damaged { entries: 1, first, .. } => format!("has lost {first}"),
         Fact::Damaged { entries, first, last } => {

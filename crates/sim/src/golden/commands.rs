@@ -4,7 +4,7 @@ use bytes::Bytes;
 use quorate_core::config::Config;
 use quorate_core::membership::Change;
 use quorate_core::ready::Input;
-use quorate_core::types::NodeId;
+use quorate_core::types::{EntryId, NodeId};
 
 use super::cluster::Cluster;
 use super::wire::{Filter, Treatment};
@@ -74,6 +74,9 @@ pub(super) fn execute(cluster: &mut Cluster, line: &str) -> Result<(), String> {
         ("time", [name]) => cluster.log_time(node(name)?),
         ("snapshot", [name]) => cluster.take_snapshot(node(name)?),
         ("fetch", [name, from]) => cluster.fetch_snapshot(node(name)?, node(from)?),
+        ("damage", [name, "snapshot"]) => cluster.damage_snapshot(node(name)?),
+        ("damage", [name, id]) => cluster.damage_entry(node(name)?, entry_id(id)?),
+        ("mend", [name]) => cluster.mend(node(name)?),
         ("expect", [name, words @ ..]) => cluster.expect(node(name)?, &words.join(" ")),
         (
             "fill" | "room" | "stall" | "write" | "fsync" | "sync" | "unstall" | "crash" | "restart",
@@ -273,6 +276,11 @@ fn link(name: &str) -> Result<(NodeId, NodeId), String> {
 
 fn node(name: &str) -> Result<NodeId, String> {
     NodeId::checked(number(name)?).ok_or_else(|| "nodes are numbered from 1".into())
+}
+
+fn entry_id(word: &str) -> Result<EntryId, String> {
+    let (term, index) = word.split_once(':').ok_or("an entry is written TERM:INDEX")?;
+    Ok(EntryId::new(number(term)?, number(index)?))
 }
 
 fn number(word: &str) -> Result<u64, String> {

@@ -28,11 +28,14 @@
 //! | `crash N`, `restart N` | N loses its power and all that was not synced; starts again |
 //! | `wall N ahead\|behind SECONDS` | N's wall clock is wrong by so much from now on; 0 sets it right |
 //! | `time N` | tells how far the time of the last entry that N has applied is from the true time |
+//! | `damage N ID`, `damage N snapshot` | the disk of N, which is down, loses the bytes of this entry, or of its newest snapshot |
+//! | `mend N` | the disk of N, which is down, holds again what was damaged last |
 //! | `messages on`, `messages off` | each message that is delivered is shown |
 //! | `expect N WORDS` | fails unless the words stand in the line of N |
 
 mod cluster;
 mod commands;
+mod damage;
 mod snapshots;
 pub mod wire;
 

@@ -2,6 +2,7 @@
 
 mod chance;
 mod corpus;
+mod damage;
 mod disks;
 mod excuses;
 mod explorer;

@@ -86,13 +86,13 @@ const BUGS: &[(Bug, Shows)] = &[
     (Bug::KeysExpireByLocalClock, Shows::InRuns),
     (Bug::LocalClockInApply, Shows::InRuns),
     (Bug::LeaderTrustsItsClock, Shows::InRuns),
-    (Bug::LeaseIgnoresDrift, Shows::InRuns),
-    (Bug::LeaseFromReceipt, Shows::InRuns),
-    (Bug::LeaseWithoutPromise, Shows::InRuns),
-    (Bug::LeaseByWallClock, Shows::InRuns),
+    (Bug::LeaseIgnoresDrift, Shows::InScripts),
+    (Bug::LeaseFromReceipt, Shows::InScripts),
+    (Bug::LeaseWithoutPromise, Shows::InScripts),
+    (Bug::LeaseByWallClock, Shows::InScripts),
     (Bug::TransferKeepsLease, Shows::InRuns),
     (Bug::OldWordFreesVoters, Shows::InScripts),
-    (Bug::RestartedFollowerVotes, Shows::InRuns),
+    (Bug::RestartedFollowerVotes, Shows::InScripts),
 ];
 
 /// What the simulator said of a bug.

@@ -33,6 +33,8 @@ pub(super) struct Cluster {
     pub(super) segment_bytes: u64,
     /// The priorities of nodes that have not the highest.
     pub(super) priorities: BTreeMap<NodeId, u8>,
+    /// The node that has no leases, where the others do.
+    pub(super) without_lease: Option<NodeId>,
     tickets: u64,
     turns: u64,
     out: String,
@@ -78,6 +80,7 @@ impl Default for Cluster {
             checks: Checks::default(),
             segment_bytes: SEGMENT_BYTES,
             priorities: BTreeMap::new(),
+            without_lease: None,
             tickets: 0,
             turns: 0,
             out: String::new(),
@@ -105,7 +108,8 @@ impl Cluster {
 
     fn set_up(&mut self, node: NodeId, config: &Config) {
         let priority = self.priorities.get(&node).copied().unwrap_or(config.priority);
-        let config = Config { node, seed: node.get(), priority, ..config.clone() };
+        let lease = config.lease.filter(|_| self.without_lease != Some(node));
+        let config = Config { node, seed: node.get(), priority, lease, ..config.clone() };
         let disk = SimDisk::new(Rng::new(node.get()));
         let state = Node {
             disk,

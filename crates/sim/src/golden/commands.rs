@@ -145,6 +145,7 @@ fn start(cluster: &mut Cluster, count: &str, options: &[&str]) -> Result<(), Str
             "uncommitted-bytes" => config.uncommitted_bytes_max = size,
             "reads" => config.reads_len_max = size,
             "drift" => drift = Some(value),
+            "without" => cluster.without_lease = NodeId::checked(value),
             "segment-bytes" => cluster.segment_bytes = value,
             // `priority2=0` is the priority of node 2.
             name if name.starts_with("priority") => {

@@ -6,7 +6,7 @@
 //!
 //! | command | what it does |
 //! |---|---|
-//! | `cluster N [leader=K] [election=T] [heartbeat=T] [append-bytes=B] [inflight=C] [window-bytes=B] [drift=P]` | starts N nodes; K is elected; with a bound on clock drift of P percent they have leases |
+//! | `cluster N [leader=K] [election=T] [heartbeat=T] [append-bytes=B] [inflight=C] [window-bytes=B] [drift=P] [without=M]` | starts N nodes; K is elected; with a bound on clock drift of P percent they have leases, all but M |
 //! | `campaign N` / `elect N` | N stands for election; `elect` also delivers until nothing moves |
 //! | `propose N text` / `burst N COUNT text` / `read N` | a command, COUNT of them with numbers, a linearizable read, at N |
 //! | `join M` | starts node M, which is no member and knows nobody |

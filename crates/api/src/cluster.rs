@@ -71,6 +71,9 @@ pub struct Member {
     pub fsync_p99_us: Option<u64>,
     /// The version of the program that it runs.
     pub version: String,
+    /// The feature level of what it has applied; absent before it has applied anything since its start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature_level: Option<u64>,
 }
 
 /// One member that did not answer.
@@ -116,6 +119,9 @@ pub struct AddMember {
     /// The voter whose place it takes then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<u64>,
+    /// The highest feature level that its program understands, if that is known: a node that is behind the cluster's is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature_level_max: Option<u64>,
 }
 
 fn yes() -> bool {

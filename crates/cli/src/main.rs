@@ -65,7 +65,7 @@ async fn run(common: &Common, command: Command) -> Result<Exit, Failure> {
         Command::Import(arguments) => import::import(&mut context()?, common, arguments).await,
         Command::Cluster(ClusterCommand::Status) => commands::cluster::status(&mut context()?).await,
         Command::Cluster(ClusterCommand::Add { peer, id, learner, replaces }) => {
-            let add = AddMember { id, peer, voter: !learner, replaces };
+            let add = AddMember { id, peer, voter: !learner, replaces, feature_level_max: None };
             commands::cluster::add(&mut context()?, &add).await
         }
         Command::Cluster(ClusterCommand::Promote { node }) => {

@@ -105,10 +105,28 @@ impl Raft {
     pub(crate) fn on_features(&mut self, from: NodeId, features: u16) {
         if let RoleState::Leader(leader) = &mut self.role
             && leader.peers.contains_key(&from)
-            && features > 0
         {
-            leader.clocks.features.insert(from, features);
+            // One that came back and does not say it any more understands what the first release did.
+            leader.clocks.features.remove(&from);
+            if features > 0 {
+                leader.clocks.features.insert(from, features);
+            }
         }
+    }
+
+    /// What the binaries of all members understand: the lowest of what each has said, this node included. None unless this node leads, and each
+    /// of the others was heard within the election timeout and has said it: a node that is down may come back with another binary.
+    pub fn features_of_all(&self) -> Option<u16> {
+        let RoleState::Leader(leader) = &self.role else { return None };
+        let timeout = self.config.election_timeout_ticks;
+        let of = |member: NodeId| -> Option<u16> {
+            if member == self.config.node {
+                return Some(self.config.features);
+            }
+            let is_heard = leader.peers.get(&member).is_some_and(|peer| peer.silent_ticks < timeout);
+            leader.clocks.features.get(&member).copied().filter(|_| is_heard)
+        };
+        self.membership().members().into_iter().map(of).min().flatten()
     }
 
     /// The timer begins a heartbeat round: what answers it shows a clock as it is after now.

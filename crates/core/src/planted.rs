@@ -120,6 +120,8 @@ pub enum Bug {
     KeysExpireByLocalClock,
     /// A command sees the node's own clock instead of the entry's time.
     LocalClockInApply,
+    /// What apply does goes by the level that the own binary understands.
+    LevelOfTheBinary,
     /// A leader gives entries the time of its own wall clock, whatever those of the others show.
     LeaderTrustsItsClock,
     /// A leader relies on a promise for as long as the peer keeps it, whatever the clocks do.

@@ -51,7 +51,7 @@ pub use query::{
     Counts, HistoryPage, HistoryRecord, InstanceInfo, InstancePage, InstanceRow, LIST_SCAN_MAX, MachineInfo,
     QueryError, RecordEntry,
 };
-pub use registry::{Limits, Registry};
+pub use registry::{FEATURE_LEVEL_MAX, Limits, Registry};
 pub use reply::{Created, DefineOutcome, Defined, Reply};
 pub use suggest::did_you_mean;
 pub use validate::{DESCRIPTION_BYTES_MAX, EVENTS_MAX, STATES_MAX, TAGS_MAX, TRANSITIONS_MAX};

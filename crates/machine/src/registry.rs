@@ -277,9 +277,17 @@ fn reject(context: &Context, why: Why, standing: Option<Standing>) -> Reply {
     Reply::Outcome(Outcome::Rejected(Rejected { why, standing, index, term }))
 }
 
+/// The highest feature level that the declared machines of this release understand. Whoever changes what they do with a command raises it, and
+/// keeps doing the old thing as long as the level of the cluster is lower.
+pub const FEATURE_LEVEL_MAX: u16 = 1;
+
 impl StateMachine for Registry {
     type Command = Command;
     type Reply = Reply;
+
+    fn feature_level_max(&self) -> u16 {
+        FEATURE_LEVEL_MAX
+    }
 
     /// About a microsecond for a proposal: one look-up by machine and one by id, no parsing of definitions.
     fn apply(&mut self, context: &Context, command: Command) -> Reply {

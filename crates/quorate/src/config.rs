@@ -67,6 +67,10 @@ pub struct Config {
     /// The newest version of the wire format that this node speaks. Each connection speaks the newest that both sides do, so it need not be
     /// lowered for an upgrade; a node with a lower one is what a node of an older release is to the others.
     pub wire_version_max: u16,
+    /// The feature level that this node says it understands at most, if that is less than its state machine does
+    /// ([`StateMachine::feature_level_max`](crate::StateMachine::feature_level_max)). The leader raises the level once each member says that it
+    /// understands a higher one; as long as one says less, all may go back to the older release.
+    pub feature_level_max: Option<u16>,
 }
 
 /// How it is made sure that a linearizable read misses nothing.
@@ -111,6 +115,7 @@ impl Default for Config {
             snapshot_piece_bytes: 256 << 10,
             clock_skew_max: Duration::from_secs(1),
             wire_version_max: WIRE_VERSION_MAX,
+            feature_level_max: None,
         }
     }
 }
@@ -177,7 +182,7 @@ impl Config {
     }
 
     /// What must hold of times and versions, each with what is wrong when it does not.
-    fn rules_of_time(&self) -> [(bool, &'static str); 10] {
+    fn rules_of_time(&self) -> [(bool, &'static str); 11] {
         [
             (self.tick >= Duration::from_millis(1), "tick must be at least 1 ms"),
             (self.heartbeat >= self.tick, "heartbeat must be at least one tick"),
@@ -198,6 +203,7 @@ impl Config {
                 self.clock_skew_max >= self.heartbeat * 3,
                 "clock_skew_max must be at least three heartbeats: clocks are shown in the answers to those",
             ),
+            (self.feature_level_max != Some(0), "feature_level_max must be at least 1"),
             (
                 self.wire_version_max <= WIRE_VERSION_MAX,
                 "wire_version_max must be one that this release knows",

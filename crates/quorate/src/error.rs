@@ -62,6 +62,18 @@ pub enum NodeError {
         /// Which part.
         part: &'static str,
     },
+    /// The cluster was raised to a feature level that this node's binary does not understand. Nothing behind that was applied, and nothing is
+    /// lost: start the node with the binary that the others run.
+    #[error(
+        "the cluster is at feature level {level}, the binary of this node understands {level_max} at most, so the node stopped before \
+         it applied anything that it does not understand: start it with the newer binary"
+    )]
+    LevelTooNew {
+        /// The level of the cluster.
+        level: u16,
+        /// The highest one that the binary understands.
+        level_max: u16,
+    },
     /// The state machine of this node did something else with the same entries than those of a quorum. Its state must not be used.
     /// Start it again: it applies its log anew. If that ends the same way, `apply` depends on something that is not replicated
     /// (a clock, chance, the order of a hash map, a file), or the binaries differ.

@@ -278,6 +278,12 @@ mod export {
                 "1 while the state that the disk has lost is not back from a peer",
                 u64::from(status.state_lost),
             ),
+            ("quorate_feature_level", "feature level of the applied state", status.feature_level),
+            (
+                "quorate_feature_level_max",
+                "highest feature level that this node says it understands",
+                status.feature_level_max,
+            ),
             ("quorate_pending_proposals", "proposals that wait for an answer here", status.pending),
         ];
         for (name, help, value) in gauges {

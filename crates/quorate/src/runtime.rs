@@ -355,21 +355,8 @@ impl Loop {
             Fact::Damaged { .. } | Fact::StateLost { .. } | Fact::Repaired { .. } | Fact::Whole => {
                 tell_damage(node, term, fact);
             }
-            Fact::Clock { node: whose, by_ms, is_off: true } => tracing::warn!(
-                node,
-                whose = whose.get(),
-                by_ms,
-                "this node's wall clock is far from those of a quorum: check its time synchronisation (NTP, chrony); the time \
-                 of entries goes by the quorum's clocks"
-            ),
-            Fact::Clock { node: whose, by_ms, is_off: false } => {
-                tracing::info!(
-                    node,
-                    whose = whose.get(),
-                    by_ms,
-                    "this node's wall clock fits those of a quorum again"
-                )
             }
+            Fact::Clock { node: whose, by_ms, is_off } => tell_clock(node, whose.get(), *by_ms, *is_off),
             Fact::Ignored { from, reason } => {
                 tracing::warn!(node, term, from = from.get(), reason, "a message was ignored");
             }
@@ -444,6 +431,21 @@ fn tell_members(node: u64, index: u64, members: &Membership) {
 
 fn tell_withheld(node: u64, from: NodeId, after_start: bool) {
     tracing::debug!(node, from = from.get(), after_start, "withholds its vote: it is promised");
+}
+
+/// Tells that a wall clock begins or ends to be far from those of a quorum.
+fn tell_clock(node: u64, whose: u64, by_ms: i64, is_off: bool) {
+    if is_off {
+        tracing::warn!(
+            node,
+            whose,
+            by_ms,
+            "this node's wall clock is far from those of a quorum: check its time synchronisation (NTP, chrony); the time of \
+             entries goes by the quorum's clocks"
+        );
+    } else {
+        tracing::info!(node, whose, by_ms, "this node's wall clock fits those of a quorum again");
+    }
 }
 
 /// The status of an idle node is made known this often.

@@ -135,15 +135,17 @@ async fn wire<S: StateMachine>(
 
     let piece_bytes = config.snapshot_piece_bytes;
     let options = SnapshotOptions { cluster: plan.cluster, group: GroupId::default(), piece_bytes };
+    let understood = machine.feature_level_max();
+    let features = config.feature_level_max.map_or(understood, |held| held.min(understood));
     let mut applier = Applier::new(machine, SessionLimits::default());
     let found = restore(&mut applier, &opened.disk, &options);
     let found = found.map_err(|source| StartError::Data { directory: builder.directory.clone(), source })?;
     let addresses = plan.addresses(&peer_address.to_string());
-    let mut replica = replica(&plan, &config, addresses.clone(), opened.stored)?;
+    let mut replica = replica(&plan, &config, addresses.clone(), opened.stored, features)?;
     if let Some(name) = found {
         replica.step(Input::SnapshotTaken { name });
     }
-    let status = first_status(&plan, &replica, peer_address.to_string(), builder.api_address);
+    let status = first_status(&plan, &replica, peer_address.to_string(), builder.api_address, features);
     let published = Published { status, replica: replica.status().metrics };
     let (published_sender, published) = watch::channel(Arc::new(published));
     let (log, disk) = (opened.log, opened.disk);
@@ -416,6 +418,7 @@ fn replica(
     config: &Config,
     addresses: BTreeMap<NodeId, String>,
     stored: Stored,
+    features: u16,
 ) -> Result<Replica, StartError> {
     let session = random_u128()?;
     #[allow(clippy::cast_possible_truncation)] // Any 64 of the random bits make a seed.
@@ -432,6 +435,7 @@ fn replica(
         uncommitted_bytes_max: config.uncommitted_bytes_max,
         command_bytes_max: config.command_bytes_max + ENVELOPE_BYTES_MAX,
         window_bytes_max: config.window_bytes_max,
+        features,
         clock_skew_max_ms: u64::try_from(config.clock_skew_max.as_millis()).unwrap_or(u64::MAX),
         lease: config.lease(),
         ..RaftConfig::new(plan.node)
@@ -454,13 +458,20 @@ fn replica(
     Ok(Replica::new(replica, Raft::new(raft, stored)))
 }
 
-fn first_status(plan: &Plan, replica: &Replica, peer_address: String, api_address: String) -> NodeStatus {
+fn first_status(
+    plan: &Plan,
+    replica: &Replica,
+    peer_address: String,
+    api_address: String,
+    features: u16,
+) -> NodeStatus {
     let fixed = NodeStatus {
         node: plan.node.get(),
         version: env!("CARGO_PKG_VERSION").to_string(),
         peer_address,
         api_address,
         voter: true,
+        feature_level_max: u64::from(features),
         ..NodeStatus::default()
     };
     fixed.now(&replica.status(), &Histogram::default(), Vec::new())

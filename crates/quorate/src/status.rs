@@ -83,6 +83,10 @@ pub struct NodeStatus {
     pub fsync_p50_us: u64,
     /// The 99th percentile of its fsyncs.
     pub fsync_p99_us: u64,
+    /// The feature level of its applied state; 0 before it has applied anything since its start, and of a node that does not say it.
+    pub feature_level: u64,
+    /// The highest feature level that it says it understands; 0 of a node that does not say it.
+    pub feature_level_max: u64,
     /// The other nodes, as this one sees them.
     pub peers: Vec<PeerStatus>,
 }
@@ -164,6 +168,7 @@ impl NodeStatus {
             pending: replica.pending_len as u64,
             fsync_p50_us: percentile_us(fsync, 50),
             fsync_p99_us: percentile_us(fsync, 99),
+            feature_level: u64::from(replica.level),
             peers,
             ..self
         }
@@ -200,6 +205,8 @@ impl NodeStatus {
             out.put_i64_le(peer.clock_skew_ms.unwrap_or(0));
         }
         out.put_u8(u8::from(self.removed) | u8::from(self.disk_full) << 1);
+        out.put_u64_le(self.feature_level);
+        out.put_u64_le(self.feature_level_max);
         out.freeze()
     }
 
@@ -257,6 +264,10 @@ impl NodeStatus {
             }
         }
         let flags = bytes.try_get_u8().unwrap_or(0);
+        let (mut feature_level, mut feature_level_max) = (0, 0);
+        if !bytes.is_empty() {
+            (feature_level, feature_level_max) = (take(&mut bytes)?, take(&mut bytes)?);
+        }
         Ok(NodeStatus {
             node,
             version,
@@ -282,6 +293,8 @@ impl NodeStatus {
             rests: rests != 0,
             damaged_entries,
             state_lost: state_lost != 0,
+            feature_level,
+            feature_level_max,
             peers,
         })
     }
@@ -360,6 +373,8 @@ mod tests {
             pending: 3,
             fsync_p50_us: 64,
             fsync_p99_us: 512,
+            feature_level: 1,
+            feature_level_max: 2,
             priority: 70,
             rests: true,
             damaged_entries: 4,
@@ -384,9 +399,11 @@ mod tests {
     #[test]
     fn every_cut_of_a_status_is_an_error_and_no_panic() {
         let bytes = sample().encode();
-        let without_flags = bytes.len() - 1;
+        let with_flags = bytes.len() - 16;
+        let without_flags = with_flags - 1;
         let without_clocks = without_flags - 9 * sample().peers.len();
-        for len in (0..without_flags).filter(|len| *len != without_clocks) {
+        let older = [without_clocks, without_flags, with_flags];
+        for len in (0..bytes.len()).filter(|len| !older.contains(len)) {
             assert!(NodeStatus::decode(bytes.slice(..len)).is_err(), "cut at {len}");
         }
         let older = NodeStatus::decode(bytes.slice(..without_clocks)).expect("an older node's status");

@@ -136,7 +136,10 @@ async fn first_end(threads: &mut [(&'static str, Ending)]) -> (Result<(), NodeEr
 fn worst(causes: Vec<Result<(), NodeError>>) -> NodeError {
     let rank = |cause: &NodeError| match cause {
         NodeError::Panicked { .. } => 0,
-        NodeError::Diverged { .. } | NodeError::Disk(_) | NodeError::Behind { .. } => 1,
+        NodeError::Diverged { .. }
+        | NodeError::LevelTooNew { .. }
+        | NodeError::Disk(_)
+        | NodeError::Behind { .. } => 1,
         NodeError::Ended { .. } => 2,
         NodeError::Stopped => 3,
     };

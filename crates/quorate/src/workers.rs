@@ -9,7 +9,7 @@ use quorate_core::entry::Entry;
 use quorate_core::ready::Write;
 use quorate_core::types::{EntryId, Index, Term};
 use quorate_log::{Content, Log, LogError, ReadPlan, RealDisk, SnapshotFile, SnapshotOptions};
-use quorate_replica::applier::Applier;
+use quorate_replica::applier::{Applier, LevelTooNew};
 use quorate_replica::effect::{Answered, ApplyBatch, FetchPurpose};
 use quorate_replica::input::{Input, Ticket};
 use quorate_replica::peer_message::PeerMessage;
@@ -245,7 +245,7 @@ impl<S: StateMachine> ApplierWorker<S> {
     pub(crate) fn run(mut self) -> Result<(), NodeError> {
         while let Some(job) = self.jobs.blocking_recv() {
             match job {
-                ApplierJob::Apply { batch, callers } => self.complete(batch, callers),
+                ApplierJob::Apply { batch, callers } => self.complete(batch, callers)?,
                 ApplierJob::TakeSnapshot { term } => {
                     let begin = Instant::now();
                     let (meta, write) = self.applier.snapshot(term);
@@ -279,8 +279,15 @@ impl<S: StateMachine> ApplierWorker<S> {
     }
 
     /// Applies a batch and answers its callers: the one place where a proposal's answer is given.
-    fn complete(&mut self, batch: ApplyBatch, callers: Vec<(Ticket, oneshot::Sender<Answered>)>) {
+    fn complete(
+        &mut self,
+        batch: ApplyBatch,
+        callers: Vec<(Ticket, oneshot::Sender<Answered>)>,
+    ) -> Result<(), NodeError> {
         let applied = self.applier.apply(batch);
+        if let Some(LevelTooNew { level, level_max }) = applied.too_new {
+            return Err(NodeError::LevelTooNew { level, level_max });
+        }
         let now_us = self.clock.monotonic_us();
         assert_eq!(applied.answers.len(), callers.len(), "each local caller of a batch gets one answer");
         for (answer, (ticket, caller)) in applied.answers.into_iter().zip(callers) {
@@ -289,6 +296,7 @@ impl<S: StateMachine> ApplierWorker<S> {
             let _ = caller.send(answer.finish(now_us));
         }
         report(&self.inbox, Mail::Done(applied.report));
+        Ok(())
     }
 }
 

@@ -18,7 +18,7 @@ use crate::input::{Input, Ticket};
 use crate::request::{CommandEnvelope, CommandKind, RequestId};
 use crate::session::{Kept, Seen, SessionLimits, Sessions};
 use crate::session_codec;
-use crate::state_machine::{Codec, Context, Snapshot, StateMachine};
+use crate::state_machine::{Codec, Context, FEATURE_LEVEL_MIN, Snapshot, StateMachine};
 
 /// The state machine with the tables that make it exactly-once. Lives on a thread of its own.
 ///
@@ -32,6 +32,8 @@ pub struct Applier<S: StateMachine> {
     state_hash: u64,
     /// The members by the last entry that named them, with its index.
     membership: Option<(Index, Arc<Membership>)>,
+    /// The feature level. Invariant: never falls.
+    level: u16,
     /// What was noted since the last report.
     marks: Vec<StateMark>,
     /// Where replies are encoded, before each becomes bytes of its own length.
@@ -45,6 +47,21 @@ pub struct Applied {
     pub answers: Vec<LocalAnswer>,
     /// The replica's next input, to be handed on as it is.
     pub report: Input,
+    /// The feature level was raised above what this binary understands: nothing behind that entry was applied or answered, and the node must
+    /// stop.
+    pub too_new: Option<LevelTooNew>,
+}
+
+/// The cluster is at a feature level that this binary does not understand.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "the cluster is at feature level {level}, this binary understands {level_max} at most: start the node with a newer one"
+)]
+pub struct LevelTooNew {
+    /// The level of the cluster.
+    pub level: u16,
+    /// The highest one that this binary understands.
+    pub level_max: u16,
 }
 
 /// An answer for a local caller.
@@ -75,6 +92,7 @@ impl<S: StateMachine> Applier<S> {
             timestamp_ms: 0,
             state_hash: 0,
             membership: None,
+            level: FEATURE_LEVEL_MIN,
             marks: Vec::new(),
             scratch: Vec::new(),
         }
@@ -91,6 +109,9 @@ impl<S: StateMachine> Applier<S> {
         let mut forwarded = Vec::new();
         let mut unknown_sessions = Vec::new();
         for entry in &batch.entries {
+            if self.too_new().is_some() {
+                break;
+            }
             let outcome = self.apply_entry(entry);
             let Some(who) = waiting.next_if(|who| who.index == entry.id.index) else {
                 continue;
@@ -105,10 +126,25 @@ impl<S: StateMachine> Applier<S> {
             }
             answers.push(LocalAnswer { ticket: who.ticket, outcome, trace: who.trace });
         }
-        assert!(waiting.next().is_none(), "everyone in a batch waits for one of its entries, in order");
+        let too_new = self.too_new();
+        assert!(
+            waiting.next().is_none() || too_new.is_some(),
+            "everyone in a batch waits for one of its entries, in order"
+        );
         let (through, marks) = (self.applied.index, std::mem::take(&mut self.marks));
-        let report = Input::Applied { through, forwarded, unknown_sessions, marks };
-        Applied { answers, report }
+        let report = Input::Applied { through, forwarded, unknown_sessions, marks, level: self.level };
+        Applied { answers, report, too_new }
+    }
+
+    /// The feature level.
+    pub fn level(&self) -> u16 {
+        self.level
+    }
+
+    /// Whether the level is above what this binary understands.
+    fn too_new(&self) -> Option<LevelTooNew> {
+        let (level, level_max) = (self.level, self.machine.feature_level_max());
+        (level > level_max).then_some(LevelTooNew { level, level_max })
     }
 
     /// The state, for reads.
@@ -181,7 +217,19 @@ impl<S: StateMachine> Applier<S> {
                 Err(ProposeError::Malformed("sequences of a session start at 1".into()))
             }
             (CommandKind::User, _) => self.apply_user_command(envelope),
+            (CommandKind::RaiseLevel, _) => self.raise_level(&envelope.body),
         }
+    }
+
+    /// From the next entry on `apply` means what it means at this level. A level that was reached already changes nothing.
+    fn raise_level(&mut self, body: &Bytes) -> Outcome {
+        let Ok(level) = <[u8; 2]>::try_from(&body[..]) else {
+            return Err(ProposeError::Malformed("a feature level has two bytes".into()));
+        };
+        let before = self.level;
+        self.level = before.max(u16::from_le_bytes(level));
+        assert!(self.level >= before, "the feature level never falls");
+        Ok(Bytes::new())
     }
 
     /// Asks the tables first: what was answered before gets the same answer, whatever the state is by now.
@@ -223,7 +271,12 @@ impl<S: StateMachine> Applier<S> {
                 if planted::is(Bug::LocalClockInApply) {
                     timestamp_ms = planted::local_ms();
                 }
-                let context = Context { entry: self.applied, timestamp_ms, actor, request_id };
+                let level = if planted::is(Bug::LevelOfTheBinary) {
+                    self.machine.feature_level_max()
+                } else {
+                    self.level
+                };
+                let context = Context { entry: self.applied, timestamp_ms, actor, request_id, level };
                 self.scratch.clear();
                 self.machine.apply(&context, command).encode(&mut self.scratch);
                 let reply = Bytes::copy_from_slice(&self.scratch);
@@ -250,7 +303,7 @@ impl<S: StateMachine> Applier<S> {
             membership_index,
             membership,
         };
-        let (state_hash, machine) = (self.state_hash, self.machine.snapshot());
+        let (state_hash, level, machine) = (self.state_hash, self.level, self.machine.snapshot());
         let sessions = if planted::is(Bug::SnapshotWithoutSessions) {
             Sessions::new(self.sessions.limits.clone())
         } else {
@@ -258,6 +311,7 @@ impl<S: StateMachine> Applier<S> {
         };
         let write = move |out: &mut dyn io::Write| {
             session_codec::write_number(out, FORMAT_VERSION)?;
+            session_codec::write_number(out, u64::from(level))?;
             session_codec::write_number(out, state_hash)?;
             session_codec::write(&sessions, out)?;
             machine(out)
@@ -268,13 +322,20 @@ impl<S: StateMachine> Applier<S> {
     /// Replaces state and tables by those of a snapshot that covers `meta`, as [`snapshot`](Self::snapshot) wrote it.
     ///
     /// # Errors
-    /// When the source cannot be read, or does not hold a state within the limits, or more than that. Then this applier is worth nothing.
+    /// When the source cannot be read, or does not hold a state within the limits, or more than that; of the kind `Unsupported`, with a
+    /// [`LevelTooNew`], when this binary does not understand the level of the state. Then this applier is worth nothing.
     pub fn restore(&mut self, meta: &SnapshotMeta, source: &mut dyn io::Read) -> io::Result<()> {
         assert!(meta.last.index > self.applied.index, "a state is never replaced by an older one");
         let version = session_codec::read_number(source)?;
         if version != FORMAT_VERSION {
             let what = format!("a state of format {version}, this binary knows {FORMAT_VERSION}");
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+        let level = session_codec::read_number(source)?;
+        self.level = u16::try_from(level).map_err(|_| invalid(format!("a feature level of {level}")))?;
+        if let Some(too_new) = self.too_new() {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, too_new));
         }
         self.state_hash = session_codec::read_number(source)?;
         self.sessions = session_codec::read(self.sessions.limits.clone(), source)?;
@@ -293,7 +354,8 @@ impl<S: StateMachine> Applier<S> {
     /// What the replica is told when [`restore`](Self::restore) has replaced the state.
     pub fn restored(&self) -> Input {
         let through = self.applied.index;
-        Input::Applied { through, forwarded: Vec::new(), unknown_sessions: Vec::new(), marks: Vec::new() }
+        let (forwarded, unknown_sessions, marks) = (Vec::new(), Vec::new(), Vec::new());
+        Input::Applied { through, forwarded, unknown_sessions, marks, level: self.level }
     }
 }
 
@@ -334,4 +396,4 @@ const SCRATCH_KEPT_BYTES: usize = 64 << 10;
 /// Where the hash of a command starts.
 const COMMAND_HASH_SEED: u64 = 0x7175_6f72_6174_6501;
 /// The format that `write` writes.
-const FORMAT_VERSION: u64 = 0;
+const FORMAT_VERSION: u64 = 1;

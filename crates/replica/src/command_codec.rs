@@ -54,6 +54,7 @@ impl CommandEnvelope {
         out.put_u8(match self.kind {
             CommandKind::User => 0,
             CommandKind::OpenSession => 1,
+            CommandKind::RaiseLevel => 2,
         });
         match &self.request_id {
             None => {}
@@ -96,6 +97,7 @@ impl CommandEnvelope {
         let kind = match kind {
             0 => CommandKind::User,
             1 => CommandKind::OpenSession,
+            2 => CommandKind::RaiseLevel,
             other => return Err(DecodeError { what: format!("command kind {other} is not known") }),
         };
         let mut envelope = CommandEnvelope { kind, ..CommandEnvelope::default() };

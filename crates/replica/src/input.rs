@@ -92,6 +92,8 @@ pub enum Input {
         unknown_sessions: Vec<u128>,
         /// What the applier noted on the way, to be compared with the peers.
         marks: Vec<StateMark>,
+        /// The feature level behind the batch.
+        level: u16,
     },
     /// Entries were read back from the log, for the purpose that the effect named.
     Fetched {

@@ -26,6 +26,7 @@ pub mod error;
 pub mod explain;
 mod hash;
 pub mod input;
+mod level;
 mod own_session;
 pub mod peer_codec;
 pub mod peer_message;

@@ -43,6 +43,9 @@ impl Replica {
             return Err(ProposeError::TooLarge { bytes, bytes_max });
         }
         command.check().map_err(|error| ProposeError::Malformed(error.what))?;
+        if command.kind == CommandKind::RaiseLevel {
+            return Err(ProposeError::Malformed("the feature level is raised by leaders alone".into()));
+        }
         if command.kind == CommandKind::OpenSession
             && !matches!(command.request_id, Some(RequestId::Session { sequence: 0, .. }))
         {

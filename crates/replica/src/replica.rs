@@ -21,6 +21,7 @@ use crate::effect::{ApplyBatch, Effect, FetchPurpose, Outcome};
 use crate::error::ReadError;
 use crate::hash::Jitter;
 use crate::input::{Input, Now, Ticket};
+use crate::level::Level;
 use crate::peer_message::{ForwardAnswer, PeerMessage};
 use crate::proposals::Proposals;
 use crate::reads::{Read, Reads};
@@ -61,6 +62,8 @@ pub struct Replica {
     replies: BTreeMap<NodeId, Vec<(Ticket, ForwardAnswer)>>,
     /// What this node and its peers did with the same entries.
     divergence: Divergence,
+    /// The feature level, and when it is to be raised.
+    pub(crate) level: Level,
     /// What operators asked, without an answer.
     pub(crate) steering: Steering,
     pub(crate) effects: Vec<Effect>,
@@ -96,6 +99,7 @@ impl Replica {
             leader: None,
             replies: BTreeMap::new(),
             divergence: Divergence::default(),
+            level: Level::default(),
             steering: Steering::default(),
             effects: Vec::new(),
             metrics: ReplicaMetrics::default(),
@@ -127,7 +131,8 @@ impl Replica {
             Input::Read { ticket } => self.on_read(ticket),
             Input::Persisted(number) => self.raft.step(ready::Input::Persisted(number)),
             Input::NoRoom { from } => self.raft.step(ready::Input::NoRoom { from }),
-            Input::Applied { through, forwarded, unknown_sessions, marks } => {
+            Input::Applied { through, forwarded, unknown_sessions, marks, level } => {
+                self.level.on_applied(level);
                 self.on_applied(through, forwarded, &unknown_sessions);
                 self.on_own_marks(marks);
             }
@@ -207,6 +212,7 @@ impl Replica {
             forwarded_len: self.forwarded.len(),
             reads_len: self.reads.len(),
             apply_inflight: self.apply.inflight_len(),
+            level: self.level.applied(),
             metrics: self.metrics.clone(),
         }
     }
@@ -259,6 +265,7 @@ impl Replica {
         self.expire_proposals();
         self.expire_cluster_requests();
         self.on_snapshot_tick(elapsed);
+        self.raise_level();
         self.ask_stale_anew(false);
         for ticket in self.reads.expire(self.tick) {
             let error = match self.raft.leader() {

@@ -26,6 +26,8 @@ pub enum CommandKind {
     User,
     /// Opens the session named by the request id (sequence 0). Opening an open session changes nothing.
     OpenSession,
+    /// Raises the feature level to the one in the body, two bytes in little-endian order. Only leaders propose it.
+    RaiseLevel,
 }
 
 /// A command as it stands in the log: the body, and what Quorate must know about it. Every field but the body may be absent

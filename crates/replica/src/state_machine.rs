@@ -13,6 +13,12 @@ pub trait StateMachine: Send + 'static {
     /// The answer to a command.
     type Reply: Codec;
 
+    /// The highest feature level whose `apply` this binary understands, at least 1. A release that changes what `apply` does with some
+    /// command raises it by one, keeps doing the old thing as long as [`Context::level`] is lower, and so may run beside the release before it.
+    fn feature_level_max(&self) -> u16 {
+        FEATURE_LEVEL_MIN
+    }
+
     /// Applies one command. Called once for each committed command, in log order, on every node.
     fn apply(&mut self, context: &Context, command: Self::Command) -> Self::Reply;
 
@@ -40,7 +46,13 @@ pub struct Context {
     pub actor: Option<String>,
     /// The request id in words, if the caller gave one (not one that the node made itself).
     pub request_id: Option<String>,
+    /// The feature level of the cluster at this entry: the same on all nodes, whatever their binaries know. It rises once every member
+    /// understands a higher one, and never falls.
+    pub level: u16,
 }
+
+/// The feature level of every cluster before it was ever raised.
+pub const FEATURE_LEVEL_MIN: u16 = 1;
 
 /// How a command or reply becomes bytes. One small trait, so that applications need no serialization framework.
 pub trait Codec: Sized + Send + 'static {

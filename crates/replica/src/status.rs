@@ -26,6 +26,8 @@ pub struct ReplicaStatus {
     pub reads_len: usize,
     /// Batches at the applier.
     pub apply_inflight: usize,
+    /// The feature level of the applied state; 0 before anything was applied since the start.
+    pub level: u16,
     /// Counts since the start.
     pub metrics: ReplicaMetrics,
 }

@@ -66,6 +66,7 @@ fn member(app: &App, answer: MemberStatus, commit: u64) -> Result<Member, Member
         fsync_p50_us: Some(status.fsync_p50_us).filter(|us| *us > 0),
         fsync_p99_us: Some(status.fsync_p99_us).filter(|us| *us > 0),
         version: status.version,
+        feature_level: Some(status.feature_level).filter(|level| *level > 0),
     })
 }
 

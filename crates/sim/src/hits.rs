@@ -46,7 +46,7 @@ const DISK_FAULTS: [(Fault, &str); 9] = [
 ];
 
 /// What faults that last for a run, or that wait for their moment, must have caused.
-const CONSEQUENCES: [&str; 60] = [
+const CONSEQUENCES: [&str; 62] = [
     "client gave up a request",
     "client repeated a request",
     "clock: fits again",
@@ -61,6 +61,8 @@ const CONSEQUENCES: [&str; 60] = [
     "disk full: node paused",
     "disk full: node resumed",
     "entries read back from the log",
+    "feature level: an older binary stopped",
+    "feature level: raised",
     "fetch of a snapshot resumed",
     "gave way: lost entries",
     "gave way: lower priority",

@@ -14,6 +14,8 @@ use crate::ledger::{Append, Appended, Ledger};
 pub(crate) struct Host {
     ledger: Ledger,
     guest: Option<Guest>,
+    /// The highest feature level that this life's binary understands.
+    level_max: u16,
 }
 
 /// A command or a reply of the ledger, with the guest's beside it.
@@ -33,9 +35,9 @@ pub(crate) struct Carried<T: Codec> {
 
 impl Host {
     /// Nothing has been applied.
-    pub(crate) fn new(node: NodeId, invitation: Option<&Invitation>) -> Host {
+    pub(crate) fn new(node: NodeId, invitation: Option<&Invitation>, level_max: u16) -> Host {
         let guest = invitation.map(|invitation| Guest::new(invitation.clone(), node.to_string()));
-        Host { ledger: Ledger::default(), guest }
+        Host { ledger: Ledger::default(), guest, level_max }
     }
 
     pub(crate) fn ledger(&self) -> &Ledger {
@@ -50,6 +52,10 @@ impl Host {
 impl StateMachine for Host {
     type Command = Carried<Append>;
     type Reply = Carried<Appended>;
+
+    fn feature_level_max(&self) -> u16 {
+        self.level_max
+    }
 
     fn apply(&mut self, context: &Context, command: Carried<Append>) -> Carried<Appended> {
         let guest = match (&mut self.guest, &command.guest) {

@@ -250,6 +250,7 @@ impl Member {
                 self.running = Some(running);
                 return Ok(());
             }
+            Err(NotStarted::Level) => scene.after(STOPPED_PAUSE_US, Event::Restart(node)),
             Err(NotStarted::Broken(violation)) if !self.disk_lied => return Err(violation),
             Err(NotStarted::Broken(violation)) => {
                 scene.mark(node, || format!("stays down, its disk lied: {violation}"));
@@ -420,6 +421,10 @@ impl Member {
             Stopped::No => {}
             Stopped::Disk => {
                 scene.count("node stopped by its disk");
+                self.crash(scene, false);
+                scene.after(STOPPED_PAUSE_US, Event::Restart(self.node));
+            }
+            Stopped::Level => {
                 self.crash(scene, false);
                 scene.after(STOPPED_PAUSE_US, Event::Restart(self.node));
             }

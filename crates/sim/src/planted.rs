@@ -85,6 +85,7 @@ const BUGS: &[(Bug, Shows)] = &[
     (Bug::FailureKeptAsAnswer, Shows::InRuns),
     (Bug::KeysExpireByLocalClock, Shows::InRuns),
     (Bug::LocalClockInApply, Shows::InRuns),
+    (Bug::LevelOfTheBinary, Shows::InRuns),
     (Bug::LeaderTrustsItsClock, Shows::InRuns),
     (Bug::LeaseIgnoresDrift, Shows::InScripts),
     (Bug::LeaseFromReceipt, Shows::InScripts),

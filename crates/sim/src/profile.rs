@@ -26,6 +26,8 @@ pub struct Profile {
     pub priorities: Vec<u8>,
     /// The classes of fault.
     pub faults: Faults,
+    /// Decides when each node gets a newer binary; 0: all have it from the start.
+    pub upgrade: u64,
 }
 
 /// Limits of the parts under test; small ones reach branches that large ones never do.
@@ -124,6 +126,7 @@ impl Profile {
             },
             priorities: draw_priorities(&mut Rng::stream(seed, "priorities")),
             faults: Faults::draw(&mut rng, faulty_us),
+            upgrade: Rng::stream(seed, "upgrade").below(2) * seed,
         }
     }
 

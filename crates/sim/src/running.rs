@@ -76,6 +76,8 @@ pub(crate) enum Stopped {
     Disk,
     /// It loses its power at this very point.
     Power,
+    /// Its binary does not understand what the cluster does: it stops by itself.
+    Level,
 }
 
 /// Why a node did not start.
@@ -84,6 +86,8 @@ pub(crate) enum NotStarted {
     Disk(LogError),
     /// The log opened, and what it gave back breaks a rule.
     Broken(Violation),
+    /// The binary of this life does not understand the state that it found.
+    Level,
 }
 
 enum ToApply {
@@ -117,14 +121,16 @@ impl Running {
         let mut timer = Timer::start(life, clock, scene.now_us);
         timer.set_deadline(scene, 1);
         let invitation = scene.guests.as_ref().map(Guests::invitation);
-        let raft = Raft::new(settings::core_config(life, &scene.profile), stored);
+        let core = settings::core_config(life, &scene.profile);
+        let level_max = core.features;
+        let raft = Raft::new(core, stored);
         let mut running = Running {
             life,
             replica: Replica::new(settings::replica_config(life, &scene.profile), raft),
             log,
             disk,
             identity,
-            applier: Applier::new(Host::new(node, invitation), settings::session_limits()),
+            applier: Applier::new(Host::new(node, invitation, level_max), settings::session_limits()),
             inbox: VecDeque::new(),
             turn_is_due: false,
             timer,
@@ -482,7 +488,7 @@ impl Running {
         self.applier_is_busy = false;
         let mut stopped = Stopped::No;
         match self.to_apply.pop_front() {
-            Some(ToApply::Batch(batch)) => self.apply(scene, batch)?,
+            Some(ToApply::Batch(batch)) => stopped = self.apply(scene, batch)?,
             Some(ToApply::Read { ticket }) => {
                 let saw = self.state().last().index;
                 let len = match self.requests.get(&ticket).map(|request| &request.kind) {
@@ -499,10 +505,19 @@ impl Running {
         Ok(stopped)
     }
 
-    fn apply(&mut self, scene: &mut Scene, batch: ApplyBatch) -> Result<(), Violation> {
+    fn apply(&mut self, scene: &mut Scene, batch: ApplyBatch) -> Result<Stopped, Violation> {
         let node = self.life.node;
         scene.checks.on_apply(node, &batch.entries)?;
+        let level = self.applier.level();
         let applied = self.applier.apply(batch);
+        if let Some(too_new) = applied.too_new {
+            scene.mark(node, || format!("stops: {too_new}"));
+            scene.count("feature level: an older binary stopped");
+            return Ok(Stopped::Level);
+        }
+        if self.applier.level() > level {
+            scene.count("feature level: raised");
+        }
         let through = scene.checks.applied(node);
         scene.mark(node, || format!("apply ..{through}"));
         let state = self.applier.state().ledger();
@@ -515,7 +530,7 @@ impl Running {
             self.respond(scene, answer.ticket, ResponseKind::Proposed(answer.outcome));
         }
         self.take(scene, applied.report);
-        Ok(())
+        Ok(Stopped::No)
     }
 
     /// Holds what the user's machine said, if there is one, against what it said elsewhere.

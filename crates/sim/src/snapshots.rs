@@ -40,6 +40,9 @@ impl Running {
         let (name, meta) = (found.name(), found.meta().clone());
         let mut source = Source { reader: found.into_reader(), failed: false };
         if let Err(error) = self.applier.restore(&meta, &mut source) {
+            if error.kind() == io::ErrorKind::Unsupported {
+                return Err(NotStarted::Level);
+            }
             return Err(match source.refusal(self.life.node, &meta, &error) {
                 Some(violation) => NotStarted::Broken(violation),
                 None => NotStarted::Disk(unreadable(error)),
@@ -158,6 +161,9 @@ impl Running {
         let meta = found.meta().clone();
         let mut source = Source { reader: found.into_reader(), failed: false };
         if let Err(error) = self.applier.restore(&meta, &mut source) {
+            if error.kind() == io::ErrorKind::Unsupported {
+                return Ok(Stopped::Level);
+            }
             return match source.refusal(self.life.node, &meta, &error) {
                 Some(violation) => Err(violation),
                 None => Ok(self.stops(scene, &unreadable(error))),

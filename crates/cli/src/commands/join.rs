@@ -40,7 +40,9 @@ pub(crate) async fn join(config: &mut ServerConfig) -> Result<Listeners, Failure
         .into_iter()
         .any(|setting| setting.key == "node.id" && setting.origin != Origin::Default);
     let id = named.then_some(config.node.id);
-    let add = AddMember { id, peer: told.clone(), voter: true, replaces: None };
+    let understood = Some(u64::from(quorate_machine::FEATURE_LEVEL_MAX));
+    let peer = told.clone();
+    let add = AddMember { id, peer, voter: true, replaces: None, feature_level_max: understood };
     let added = client.add_member(&add).await?;
     words(&format!("node {} of cluster {}, reached at {told}", added.id, added.cluster));
     config.join_as(added.id, &added.cluster).map_err(|error| Failure::new(Exit::Error, error.to_string()))?;

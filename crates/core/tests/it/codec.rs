@@ -197,20 +197,18 @@ fn an_older_format_leaves_out_what_it_has_no_place_for() {
         let (mut old, mut new) = (BytesMut::new(), BytesMut::new());
         envelope.encode_for(0, &mut old);
         envelope.encode_for(1, &mut new);
-        let message = match envelope.message.clone() {
-            Message::HeartbeatResponse { round, standing, .. } => {
-                Message::HeartbeatResponse { round, standing, wall_ms: 0, features: 0, promise_us: 0 }
-            }
-            Message::VoteResponse { granted, .. } => Message::VoteResponse { granted, wall_ms: 0 },
-            Message::VoteRequest { last, ground: Ground::Leader { .. } } => {
-                Message::VoteRequest { last, ground: Ground::Operator }
-            }
-            Message::Heartbeat { commit, round, .. } => {
-                Message::Heartbeat { commit, round, asks_promise: false }
-            }
-            Message::TimeoutNow { .. } => Message::TimeoutNow { round: 0 },
-            other => other,
-        };
+        let mut message = envelope.message.clone();
+        if let Message::HeartbeatResponse { wall_ms, features, promise_us, .. } = &mut message {
+            (*wall_ms, *features, *promise_us) = (0, 0, 0);
+        } else if let Message::VoteResponse { wall_ms, .. } = &mut message {
+            *wall_ms = 0;
+        } else if let Message::VoteRequest { ground: ground @ Ground::Leader { .. }, .. } = &mut message {
+            *ground = Ground::Operator;
+        } else if let Message::Heartbeat { asks_promise, .. } = &mut message {
+            *asks_promise = false;
+        } else if let Message::TimeoutNow { round } = &mut message {
+            *round = 0;
+        }
         let (mut old, mut new) = (old.freeze(), new.freeze());
         assert_eq!(
             Envelope::decode_up_to(0, &mut new.clone()).ok(),

@@ -40,7 +40,7 @@ fn show(cluster: &mut Cluster, peer: u64, round: u64, wall_ms: u64) {
 /// The time of an entry that the leader makes while its clock shows `own_ms`.
 fn time_of_entry(cluster: &mut Cluster, own_ms: u64) -> u64 {
     cluster.step(1, Input::Propose { ticket: 1, command: Bytes::from_static(b"x"), timestamp_ms: own_ms });
-    cluster.node(1).written.entries.last().unwrap().timestamp_ms
+    cluster.node(1).written.entries.last().expect("a leader has a no-op").timestamp_ms
 }
 
 /// What an entry's time is, as the difference from noon, when the peers have shown these differences from it and the leader's own
@@ -49,7 +49,7 @@ fn check(shown: &[i64], own: i64, expected: Option<i64>) {
     let at = |by_ms: i64| NOON_MS.saturating_add_signed(by_ms);
     let count = shown.len() as u64 + 1;
     let mut cluster = led(count);
-    let before = cluster.node(1).written.entries.last().unwrap().timestamp_ms;
+    let before = cluster.node(1).written.entries.last().expect("a leader has a no-op").timestamp_ms;
     cluster.step(1, Input::Tick { elapsed: 1, wall_ms: at(own) });
     let round = 0;
     for (peer, by_ms) in (2..).zip(shown) {
@@ -88,7 +88,7 @@ fn an_entry_has_the_leaders_time_within_the_bound_of_what_a_quorum_shows() {
 #[test]
 fn time_stands_still_until_a_quorum_has_shown_its_clocks() {
     let mut cluster = led(3);
-    let before = cluster.node(1).written.entries.last().unwrap().timestamp_ms;
+    let before = cluster.node(1).written.entries.last().expect("a leader has a no-op").timestamp_ms;
     assert_eq!(time_of_entry(&mut cluster, NOON_MS + YEAR_MS), before, "nobody has shown anything");
     cluster.ask(2, 1, 1, Message::VoteResponse { granted: true, wall_ms: 0 });
     show(&mut cluster, 2, 0, 0);
@@ -141,9 +141,12 @@ fn a_clock_that_is_off_is_told_once() {
     }
     let told: Vec<(u64, i64, bool)> = cluster.node(1).facts[before..]
         .iter()
-        .filter_map(|fact| match fact {
-            Fact::Clock { node, by_ms, is_off } => Some((node.get(), *by_ms, *is_off)),
-            _ => None,
+        .filter_map(|fact| {
+            if let Fact::Clock { node, by_ms, is_off } = fact {
+                Some((node.get(), *by_ms, *is_off))
+            } else {
+                None
+            }
         })
         .collect();
     assert_eq!(told, [(3, third, true), (3, 0, false)]);

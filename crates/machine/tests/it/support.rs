@@ -27,6 +27,7 @@ impl Driver {
             timestamp_ms: 1_000 * self.index,
             actor: self.actor.clone(),
             request_id: None,
+            level: 1,
         };
         let command: Command = through_codec(command);
         through_codec(&self.registry.apply(&context, command))

@@ -15,6 +15,10 @@ impl StateMachine for Words {
     type Command = String;
     type Reply = u64;
 
+    fn feature_level_max(&self) -> u16 {
+        2
+    }
+
     fn apply(&mut self, _: &Context, word: String) -> u64 {
         assert!(!word.starts_with("panic"), "told to panic");
         self.0.push(word);
@@ -84,6 +88,12 @@ impl Cluster {
             None => builder,
         };
         builder.start(words).await
+    }
+
+    /// The builder of a node's next start.
+    pub(crate) fn builder<S: StateMachine>(&self, id: u64) -> quorate::NodeBuilder<S> {
+        let builder = quorate::Node::<S>::builder(self.folder(id)).id(id).cluster("tests");
+        builder.peers(self.members.clone()).config(self.config.clone())
     }
 
     /// Starts a node that must start.

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use quorate::{Node, Proposal, RequestId};
+use quorate::{Context, Node, NodeError, Proposal, RequestId, Snapshot, StateMachine};
 
 use crate::cluster::{Cluster, Words, bounded, leader};
 
@@ -106,4 +106,72 @@ fn a_version_that_is_not_known_is_no_setting() {
     let newer = quorate::Config { wire_version_max: u16::MAX, ..quorate::Config::default() };
     let verdict = newer.validate().expect_err("no such version exists");
     assert!(verdict.contains("wire_version_max"), "{verdict}");
+}
+
+/// The same state machine in the release before: it understands the first level only.
+struct Before(Words);
+
+impl StateMachine for Before {
+    type Command = String;
+    type Reply = u64;
+
+    fn apply(&mut self, context: &Context, word: String) -> u64 {
+        assert_eq!(context.level, 1, "what is not understood is never applied");
+        self.0.apply(context, word)
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.0.snapshot()
+    }
+
+    fn restore(&mut self, source: &mut dyn std::io::Read) -> std::io::Result<()> {
+        self.0.restore(source)
+    }
+}
+
+/// Waits until each node has this feature level.
+async fn at_level(nodes: &[Node<Words>], level: u64) {
+    bounded(async {
+        while nodes.iter().any(|node| node.status().feature_level != level) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+/// T60, R47: apply means the same on all members of a cluster that is being upgraded. As long as one member holds back, all stays as it was and
+/// the way back is open; then the level rises by itself, and an older binary stops before it applies what it does not understand.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_feature_level_rises_when_every_member_understands_it_and_an_older_binary_stops() {
+    let mut cluster = Cluster::new(3);
+    let first = cluster.start(1).await;
+    let second = cluster.start(2).await;
+    cluster.config.feature_level_max = Some(1);
+    let held = cluster.start(3).await;
+    bounded(held.ready()).await.expect("the node runs");
+    for n in 0..20 {
+        bounded(first.propose(format!("{n}"))).await.expect("a quorum runs");
+    }
+    let nodes = [first, second, held];
+    at_level(&nodes, 1).await;
+    let said: Vec<u64> = nodes.iter().map(|node| node.status().feature_level_max).collect();
+    assert_eq!(said, [2, 2, 1]);
+    let [first, second, held] = nodes;
+    bounded(held.stop()).await;
+    drop(held);
+    cluster.config.feature_level_max = None;
+    let third = cluster.start(3).await;
+    at_level(&[first.clone(), second.clone(), third.clone()], 2).await;
+    bounded(third.stop()).await;
+    drop(third);
+    let older = cluster.builder::<Before>(3).start(Before(Words::default())).await.expect("it starts");
+    let cause = bounded(older.stopped()).await;
+    assert_eq!(cause, NodeError::LevelTooNew { level: 2, level_max: 1 });
+    assert!(cause.to_string().contains("start it with the newer binary"), "{cause}");
+    drop(older);
+    let again = cluster.start(3).await;
+    bounded(again.ready()).await.expect("the node runs");
+    let all = bounded(again.read(|words| words.0.len())).await.expect("a quorum runs");
+    assert_eq!(all, 20);
+    at_level(&[first, second, again], 2).await;
 }

@@ -83,7 +83,7 @@ fn commands_are_applied_in_order_and_everything_else_is_skipped() {
     assert_eq!(applied.answers.len(), 1);
     assert_eq!(applied.answers[0].ticket, Ticket(30));
     assert_eq!(applied.answers[0].outcome, Ok(Bytes::copy_from_slice(&5u64.to_le_bytes())));
-    let Input::Applied { through, forwarded, unknown_sessions, marks: _ } = applied.report else {
+    let Input::Applied { through, forwarded, unknown_sessions, marks: _, level: _ } = applied.report else {
         panic!("the report is what was applied");
     };
     assert_eq!(through, Index(4));

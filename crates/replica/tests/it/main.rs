@@ -13,6 +13,7 @@ mod codec;
 mod divergence;
 mod full_disk;
 mod harness;
+mod levels;
 mod sessions;
 mod snapshots;
 mod solo;

@@ -202,6 +202,7 @@ fn a_fetch_goes_on_to_its_end_and_takes_the_place_of_the_log() {
         forwarded: vec![],
         unknown_sessions: vec![],
         marks: vec![],
+        level: 1,
     }]);
     assert_eq!(solo.replica.status().applied_through, Index(50));
     solo.turn(vec![offer(OTHER, 2, EntryId::new(2, 90))]);

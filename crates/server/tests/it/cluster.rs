@@ -212,3 +212,14 @@ async fn members_come_and_go() {
     let (_, told) = cluster.get("/v1/cluster").await;
     assert_eq!(told["members"].as_array().unwrap().len(), 3, "{told}");
 }
+
+/// A node that would not understand what the cluster does is refused before it is a member.
+#[tokio::test]
+async fn a_node_of_an_older_feature_level_is_refused_before_it_is_added() {
+    let cluster = Cluster::three().await;
+    cluster.post(INSTANCES, r#"{"id":"a"}"#).await;
+    let ask = post("/v1/cluster/members", r#"{"peer":"127.0.0.1:9","feature_level_max":0}"#);
+    let (status, problem) = cluster.check_on(0, ask).await;
+    assert_eq!((status, &problem["code"]), (409, &json!("refused")), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("feature level 1"), "{problem}");
+}

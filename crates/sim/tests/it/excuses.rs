@@ -13,7 +13,7 @@ fn check(list: u32, appends: &[(u64, u64)], repeated: bool, values: &[u64]) {
     let mut answers: Vec<Appended> = Vec::new();
     for (number, (value, timestamp_ms)) in appends.iter().enumerate() {
         let entry = EntryId::new(1, number as u64 + 1);
-        let context = Context { entry, timestamp_ms: *timestamp_ms, actor: None, request_id: None };
+        let context = Context { entry, timestamp_ms: *timestamp_ms, actor: None, request_id: None, level: 1 };
         answers.push(ledger.apply(&context, Append { client: list, value: *value, command: None }));
     }
     let last = answers.last().expect("something is appended");

@@ -27,6 +27,7 @@ pub mod golden;
 pub mod hits;
 pub mod knobs;
 pub mod ledger;
+mod levels;
 pub mod member;
 pub mod network;
 pub mod profile;

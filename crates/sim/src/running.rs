@@ -28,7 +28,7 @@ use crate::network::{Arrivals, MessageKind, Parcel};
 use crate::scene::{Event, Fetch, Life, Scene, Work};
 use crate::snapshots::SnapshotWork;
 use crate::workload::{CLIENT_DELAY_US, Request, RequestKind, Response, ResponseKind};
-use crate::{settings, store, words};
+use crate::{levels, settings, store, words};
 
 /// What dies in a crash.
 pub(crate) struct Running {
@@ -510,13 +510,8 @@ impl Running {
         scene.checks.on_apply(node, &batch.entries)?;
         let level = self.applier.level();
         let applied = self.applier.apply(batch);
-        if let Some(too_new) = applied.too_new {
-            scene.mark(node, || format!("stops: {too_new}"));
-            scene.count("feature level: an older binary stopped");
+        if levels::count(scene, node, self.applier.level() > level, applied.too_new) {
             return Ok(Stopped::Level);
-        }
-        if self.applier.level() > level {
-            scene.count("feature level: raised");
         }
         let through = scene.checks.applied(node);
         scene.mark(node, || format!("apply ..{through}"));

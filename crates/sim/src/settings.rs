@@ -5,6 +5,7 @@ use quorate_replica::config::ReplicaConfig;
 use quorate_replica::session::SessionLimits;
 
 use crate::clock::TICK_US;
+use crate::levels;
 use crate::profile::{Leases, Profile};
 use crate::rng::{HASH_START, hash_word};
 use crate::scene::Life;
@@ -21,7 +22,7 @@ pub(crate) fn core_config(life: Life, profile: &Profile) -> Config {
         uncommitted_bytes_max: limits.uncommitted_bytes_max,
         window_bytes_max: limits.window_bytes_max,
         reads_len_max: limits.reads_len_max,
-        features: level_max(life, profile),
+        features: levels::level_max(life, profile),
         priority: profile.priority(life.node),
         ..Config::new(life.node)
     };
@@ -33,13 +34,6 @@ pub(crate) fn core_config(life: Life, profile: &Profile) -> Config {
     };
     config.validate().expect("a profile draws limits that fit together");
     config
-}
-
-/// The highest feature level that the binary of this life of a node understands. A node runs an older binary for its first lives in some runs,
-/// and a newer one from then on, as in an upgrade node by node.
-fn level_max(life: Life, profile: &Profile) -> u16 {
-    let old_lives = hash_word(hash_word(HASH_START, profile.upgrade), life.node.get()) % 4;
-    if profile.upgrade > 0 && life.number <= old_lives { 1 } else { 2 }
 }
 
 /// The replica's settings in this life of a node.

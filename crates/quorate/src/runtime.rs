@@ -355,7 +355,6 @@ impl Loop {
             Fact::Damaged { .. } | Fact::StateLost { .. } | Fact::Repaired { .. } | Fact::Whole => {
                 tell_damage(node, term, fact);
             }
-            }
             Fact::Clock { node: whose, by_ms, is_off } => tell_clock(node, whose.get(), *by_ms, *is_off),
             Fact::Ignored { from, reason } => {
                 tracing::warn!(node, term, from = from.get(), reason, "a message was ignored");

@@ -121,9 +121,8 @@ impl Running {
         let mut timer = Timer::start(life, clock, scene.now_us);
         timer.set_deadline(scene, 1);
         let invitation = scene.guests.as_ref().map(Guests::invitation);
-        let core = settings::core_config(life, &scene.profile);
-        let level_max = core.features;
-        let raft = Raft::new(core, stored);
+        let level_max = levels::level_max(life, &scene.profile);
+        let raft = Raft::new(settings::core_config(life, &scene.profile), stored);
         let mut running = Running {
             life,
             replica: Replica::new(settings::replica_config(life, &scene.profile), raft),

@@ -234,7 +234,7 @@ impl Envelope {
                 Message::HeartbeatResponse { .. } => 8 + STANDING_BYTES + 10 + 8,
                 Message::AppendRejected { .. } => 24,
                 Message::RepairRequest { wanted, .. } => 21 + 16 * wanted.len(),
-                Message::RepairResponse { entries, .. } => {
+                Message::RepairResponse { entries, .. } | Message::Donation { entries, .. } => {
                     20 + entries.iter().map(Entry::encoded_len).sum::<usize>()
                 }
             }
@@ -310,8 +310,8 @@ impl Envelope {
                     put_id(out, *id);
                 }
             }
-            Message::RepairResponse { entries, snapshot } => {
-                put_id(out, *snapshot);
+            Message::RepairResponse { entries, snapshot: id } | Message::Donation { entries, prev: id } => {
+                put_id(out, *id);
                 put_entries(out, entries);
             }
         }
@@ -360,6 +360,7 @@ fn kind(message: &Message) -> u8 {
         Message::SnapshotOffer { .. } => 10,
         Message::RepairRequest { .. } => 11,
         Message::RepairResponse { .. } => 12,
+        Message::Donation { .. } => 13,
     }
 }
 
@@ -413,6 +414,7 @@ fn take_message(format: u8, kind: u8, bytes: &mut Bytes) -> Result<Message, Deco
             Message::RepairRequest { wanted, state_behind: state_is_lost.then_some(behind) }
         }
         12 => Message::RepairResponse { snapshot: take_id(bytes)?, entries: take_entries(bytes)? },
+        13 => Message::Donation { prev: take_id(bytes)?, entries: take_entries(bytes)? },
         _ => return Err(DecodeError::Invalid("the kind of a message")),
     })
 }

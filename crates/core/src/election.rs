@@ -80,7 +80,7 @@ impl Raft {
     }
 
     /// The voters but this node.
-    fn other_voters(&self) -> Vec<NodeId> {
+    pub(crate) fn other_voters(&self) -> Vec<NodeId> {
         let membership = self.membership();
         membership
             .members()
@@ -140,7 +140,7 @@ impl Raft {
     }
 
     /// Asks whether this node would win, before any term is raised (thesis 9.6).
-    fn pre_campaign(&mut self) {
+    pub(crate) fn pre_campaign(&mut self) {
         assert!(!matches!(self.role, RoleState::Leader(_)), "a leader does not stand for election");
         let term = self.hard_state.term.next();
         self.out.facts.push(Fact::PreCampaign(term));
@@ -197,7 +197,12 @@ impl Raft {
     /// term, and the asker adopts it if it is higher: without that, nodes of a lower term could never get out of it.
     pub(crate) fn on_pre_vote_request(&mut self, from: NodeId, term: Term, last: EntryId) {
         let hears_leader = self.hears_leader() && !planted::is(Bug::PreVoteWhileLeaderLives);
-        let may_win = term > self.hard_state.term && last >= self.binding_last() && !hears_leader;
+        let would_hear = term > self.hard_state.term && !hears_leader;
+        let lacks = would_hear && self.is_newer_than(last);
+        if lacks && self.donate(from, last) {
+            return;
+        }
+        let may_win = would_hear && !lacks;
         let granted = may_win && !self.withholds_vote(term, Ground::Silence);
         if may_win && !granted {
             self.note_withheld(from);
@@ -252,7 +257,11 @@ impl Raft {
             None => self.leader().is_none(),
             Some(voted_for) => voted_for == from,
         };
-        if !free || (last < self.binding_last() && !planted::is(Bug::VoteForOlderLog)) {
+        let refused = self.is_newer_than(last) && !planted::is(Bug::VoteForOlderLog);
+        if free && refused && self.donate(from, last) {
+            return;
+        }
+        if !free || refused {
             let answer = self.vote_answer(false);
             self.send(from, answer);
             return;
@@ -269,7 +278,9 @@ impl Raft {
     /// A voter's answer to this candidate. The first one stands.
     pub(crate) fn on_vote_response(&mut self, from: NodeId, granted: bool) {
         if let RoleState::Candidate(role) = &mut self.role {
-            role.votes.entry(from).or_insert(granted);
+            // A vote that was given stays given; a refusal may have been for a log that was older then.
+            let vote = role.votes.entry(from).or_insert(granted);
+            *vote |= granted;
             self.count_votes();
         }
     }

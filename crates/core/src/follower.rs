@@ -114,7 +114,7 @@ impl Raft {
     }
 
     /// Why no correct leader sends such a request, if so. What comes from the wire must not reach an assertion.
-    fn unsound(&self, prev: EntryId, entries: &[Entry]) -> Option<&'static str> {
+    pub(crate) fn unsound(&self, prev: EntryId, entries: &[Entry]) -> Option<&'static str> {
         let mut before = prev;
         let mut timestamp_ms = 0;
         for entry in entries {

@@ -84,6 +84,8 @@ mod role;
 
 mod election;
 
+mod donation;
+
 mod leader;
 
 mod progress;

@@ -63,6 +63,14 @@ pub enum Message {
         /// The voter's wall clock in milliseconds since 1970; 0 when it does not know it or does not say it. Not before version 1.
         wall_ms: u64,
     },
+    /// Voter to pre-candidate or candidate, in place of a refusal: its log is older, and this is what it lacks. The receiver adds it behind
+    /// its last entry and asks again (`donation.rs`).
+    Donation {
+        /// The last entry of the candidate's log, which the voter holds too.
+        prev: EntryId,
+        /// Consecutive entries; the first has index `prev.index + 1`.
+        entries: Vec<Entry>,
+    },
     /// Leader to peer: entries that follow `prev`, or a probe without entries (thesis 3.5).
     AppendRequest {
         /// The entry that must stand right before the first of `entries`.

@@ -60,6 +60,8 @@ pub enum Bug {
     UnfitLeaderStays,
     /// A node that gave way as unfit does not rest.
     UnfitNodeTakesTheLeadBack,
+    /// What a candidate's log lacks is told by its length alone, and what it is given takes the place of what it has.
+    DonationByLength,
     /// A node of priority 0 stands for election like any other.
     PriorityZeroElected,
     /// A node whose disk is full acknowledges entries that it could not write.

@@ -351,7 +351,7 @@ impl Raft {
             Message::RepairRequest { wanted, state_behind } => {
                 return self.on_repair_request(from, wanted, *state_behind);
             }
-            Message::RepairResponse { .. } => {}
+            Message::RepairResponse { .. } | Message::Donation { .. } => {}
             Message::VoteRequest { ground, .. } if term > self.hard_state.term => {
                 let hears_leader = *ground == Ground::Silence && self.hears_leader();
                 let withheld = !hears_leader && self.withholds_vote(term, *ground);
@@ -376,6 +376,13 @@ impl Raft {
         }
         if let Message::RepairResponse { entries, snapshot } = message {
             return self.on_repair_response(from, entries, snapshot);
+        }
+        if let Message::Donation { prev, entries } = message {
+            // What a voter gives is what a leader made, in whichever term the voter is.
+            if term > self.hard_state.term {
+                self.adopt_term(term);
+            }
+            return self.on_donation(from, term, prev, entries);
         }
         if term < self.hard_state.term {
             self.on_older_term(from, &message);
@@ -412,6 +419,7 @@ impl Raft {
                 self.on_heartbeat_response(from, round, standing, wall_ms, promise_us);
                 self.on_features(from, features);
             }
+            Message::Donation { .. } => unreachable!("donations were taken out before terms are compared"),
             Message::TimeoutNow { round } => self.on_timeout_now(from, round),
             Message::RepairRequest { .. } | Message::RepairResponse { .. } => {
                 unreachable!("repairs were taken out before terms are compared")
@@ -450,6 +458,7 @@ impl Raft {
             | Message::HeartbeatResponse { .. }
             | Message::RepairRequest { .. }
             | Message::RepairResponse { .. }
+            | Message::Donation { .. }
             | Message::TimeoutNow { .. } => {}
         }
     }

@@ -342,6 +342,13 @@ pub enum Fact {
         /// To whom.
         to: NodeId,
     },
+    /// A candidate took from a voter what its log lacked.
+    Adopted {
+        /// The voter.
+        from: NodeId,
+        /// The last entry now.
+        through: EntryId,
+    },
     /// The leader hands its leadership over without having been asked.
     GivesWay {
         /// To whom.

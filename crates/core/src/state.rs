@@ -273,7 +273,8 @@ impl Envelope {
     pub fn renamed(&self, name: Name<'_>) -> Envelope {
         let mut message = self.message.clone();
         match &mut message {
-            Message::AppendRequest { prev: _, entries, commit: _ } => {
+            Message::AppendRequest { prev: _, entries, commit: _ }
+            | Message::Donation { prev: _, entries } => {
                 entries.iter_mut().for_each(|entry| *entry = entry.renamed(name));
             }
             Message::PreVoteRequest { last: _ }

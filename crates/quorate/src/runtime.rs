@@ -331,6 +331,9 @@ impl Loop {
             }
             Fact::Members { index, members } => tell_members(node, index.0, members),
             Fact::HandsOver { to } => tracing::info!(node, term, to = to.get(), "hands its leadership over"),
+            Fact::Adopted { from, through } => {
+                tracing::info!(node, term, from = from.get(), through = %through, "was given what its log lacked");
+            }
             Fact::GivesWay { to, reason } => {
                 tracing::warn!(
                     node,

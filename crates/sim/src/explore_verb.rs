@@ -19,6 +19,7 @@ quorate-sim explore       every state of a cluster that starts empty, breadth fi
   --campaigns N           candidacies, of all nodes in all terms (as many as the terms allow)
   --silences N            times that a leader finds itself without a quorum (0)
   --duplicate             what was sent stays in flight: it may come never, or any number of times
+  --donation              voters give a candidate what its log lacks
   --one-entry             a message carries one entry at most
   --figure-8              five nodes, one entry in a message; begins where an entry of term 1 is on two disks, another
                           one of term 2 on a third, and the first leader leads again in term 3
@@ -83,7 +84,7 @@ fn print_found(found: &Found, millis: u64) {
 
 fn parse(options: &[&str]) -> Option<(Bounds, Limits)> {
     let budgets = Budgets { proposals: 2, crashes: 1, ..Budgets::default() };
-    let world = World { nodes: 3, messages_stay: false, one_entry: false };
+    let world = World { nodes: 3, messages_stay: false, one_entry: false, donation: false };
     let (start, reductions) = (Start::Empty, Reductions::ALL);
     let mut bounds = Bounds { world, start, terms: 2, budgets, reductions };
     let mut limits = Limits { states_max: 100_000_000, bytes_max: 2 << 30 };
@@ -91,6 +92,10 @@ fn parse(options: &[&str]) -> Option<(Bounds, Limits)> {
     while let Some((option, after)) = rest.split_first() {
         rest = after;
         match *option {
+            "--donation" => {
+                bounds.world.donation = true;
+                continue;
+            }
             "--one-entry" => {
                 bounds.world.one_entry = true;
                 continue;

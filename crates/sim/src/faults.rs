@@ -441,7 +441,7 @@ fn may_damage(members: &BTreeMap<NodeId, Member>, node: NodeId) -> bool {
 }
 
 /// Cuts every directed link that is not to be kept.
-fn keep_links(scene: &mut Scene, keep: impl Fn(NodeId, NodeId) -> bool) {
+pub(crate) fn keep_links(scene: &mut Scene, keep: impl Fn(NodeId, NodeId) -> bool) {
     for from in scene.nodes.clone() {
         for to in scene.nodes.clone() {
             if from != to && !keep(from, to) {

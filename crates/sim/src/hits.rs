@@ -46,7 +46,8 @@ const DISK_FAULTS: [(Fault, &str); 9] = [
 ];
 
 /// What faults that last for a run, or that wait for their moment, must have caused.
-const CONSEQUENCES: [&str; 62] = [
+const CONSEQUENCES: [&str; 63] = [
+    "candidate given what it lacked",
     "client gave up a request",
     "client repeated a request",
     "clock: fits again",

@@ -14,6 +14,7 @@ mod look;
 mod many;
 #[cfg(feature = "planted")]
 mod planted;
+mod shapes_verb;
 mod smaller;
 mod table;
 
@@ -26,6 +27,7 @@ quorate-sim many --minutes M | --seeds N        the corpus, then fresh seeds, fo
             [--strict-hits]                     fails when a class of fault or an extreme was never hit
             [--corpus DIR] [--no-corpus]        where failing runs are written and read; neither read nor write
 quorate-sim twice RUN                           the same run twice: the traces must be equal
+quorate-sim shapes [--seeds N] [--from S]       how long five nodes stand still when their links fail in part; 500 seeds of each shape
 quorate-sim linearizable --operations N --clients N --objects N [--from S]
                                                 the judge of histories on large random ones
 quorate-sim planted [--minutes-each M] [BUG]    each planted bug until a check catches it; with `--features planted` only
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
         "replay" => look::replay(&options.recipe, options.all),
         "shrink" => smaller::smaller(&options.recipe, options.runs),
         "twice" => look::twice(&options.recipe),
+        "shapes" => shapes_verb::run(options.from, options.seeds.unwrap_or(500)),
         "many" if options.seeds.is_some() != options.minutes.is_some() => many::many(&options),
         "many" => refuse("how many? either --seeds N or --minutes M"),
         "linearizable" => {

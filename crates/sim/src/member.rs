@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use quorate_core::status::{Role, Status};
-use quorate_core::types::NodeId;
+use quorate_core::types::{Index, NodeId};
 use quorate_log::LogError;
 use quorate_replica::cluster::ClusterRequest;
 use quorate_replica::input::{Input, Now};
@@ -172,6 +172,11 @@ impl Member {
     /// Whether the node runs and believes that it leads.
     pub fn leads(&self) -> bool {
         self.running.as_ref().is_some_and(|running| running.raft().role() == Role::Leader)
+    }
+
+    /// The last index of its log, if it runs.
+    pub fn last_index(&self) -> Option<Index> {
+        self.running.as_ref().map(|running| running.raft().last().index)
     }
 
     /// The node's state machine, if it runs.

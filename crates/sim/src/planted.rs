@@ -55,6 +55,7 @@ const BUGS: &[(Bug, Shows)] = &[
     (Bug::TransferNeverGivenUp, Shows::InRuns),
     (Bug::UnfitLeaderStays, Shows::InRuns),
     (Bug::UnfitNodeTakesTheLeadBack, Shows::InScripts),
+    (Bug::DonationByLength, Shows::InRuns),
     (Bug::PriorityZeroElected, Shows::InScripts),
     (Bug::PausedNodeAcknowledges, Shows::InRuns),
     (Bug::PausedNodeLeads, Shows::InRuns),

@@ -22,6 +22,8 @@ pub struct Profile {
     pub operations_max: u64,
     /// The limits of the parts under test.
     pub limits: Limits,
+    /// Whether voters give candidates what their logs lack.
+    pub donation: bool,
     /// The priority of each initial member, by its place; all others have the highest.
     pub priorities: Vec<u8>,
     /// The classes of fault.
@@ -124,6 +126,7 @@ impl Profile {
                 leases: Leases::draw(&mut Rng::stream(seed, "leases"), nodes),
                 ..Limits::draw(&mut rng, &mut Rng::stream(seed, "snapshots"))
             },
+            donation: Rng::stream(seed, "donation").chance(750),
             priorities: draw_priorities(&mut Rng::stream(seed, "priorities")),
             faults: Faults::draw(&mut rng, faulty_us),
             upgrade: Rng::stream(seed, "upgrade").below(2) * seed,
@@ -178,12 +181,13 @@ impl Profile {
 type Drawn = (&'static str, fn(&Profile) -> bool);
 
 /// What a seed may draw: over many runs all of it must come.
-pub const DRAWN: [Drawn; 35] = [
+pub const DRAWN: [Drawn; 36] = [
     ("cluster of 1", |profile| profile.nodes == 1),
     ("cluster of 2", |profile| profile.nodes == 2),
     ("cluster of 3", |profile| profile.nodes == 3),
     ("cluster of 4", |profile| profile.nodes == 4),
     ("cluster of 5", |profile| profile.nodes == 5),
+    ("voters give candidates nothing", |profile| !profile.donation),
     ("priorities differ", |profile| profile.priorities.iter().min() < profile.priorities.iter().max()),
     ("one client", |profile| profile.clients == 1),
     ("eight clients", |profile| profile.clients == 8),

@@ -608,7 +608,7 @@ fn kind_of(message: &PeerMessage) -> MessageKind {
             | Message::VoteResponse { .. }
             | Message::PreVoteRequest { .. }
             | Message::PreVoteResponse { .. } => MessageKind::Vote,
-            Message::AppendRequest { .. } => MessageKind::Append,
+            Message::AppendRequest { .. } | Message::Donation { .. } => MessageKind::Append,
             Message::AppendResponse { .. } | Message::AppendRejected { .. } => MessageKind::AppendAnswer,
             Message::SnapshotOffer { .. } => MessageKind::Snapshot,
             Message::RepairRequest { .. } | Message::RepairResponse { .. } => MessageKind::Snapshot,
@@ -635,6 +635,9 @@ fn kind_of(message: &PeerMessage) -> MessageKind {
 
 /// Counts what must happen at least once in many runs.
 fn count_fact(scene: &mut Scene, fact: &Fact) {
+    if matches!(fact, Fact::Adopted { .. }) {
+        scene.count("candidate given what it lacked");
+    }
     if let Fact::SteppedDown { reason, .. } = fact
         && let Some((_, name)) = GAVE_WAY.iter().find(|(why, _)| why == reason)
     {

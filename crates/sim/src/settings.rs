@@ -24,6 +24,7 @@ pub(crate) fn core_config(life: Life, profile: &Profile) -> Config {
         reads_len_max: limits.reads_len_max,
         features: levels::level_max(life, profile),
         priority: profile.priority(life.node),
+        donation: profile.donation,
         ..Config::new(life.node)
     };
     let Leases { drift_percent, without } = limits.leases;

@@ -21,6 +21,8 @@ use crate::trace::{Trace, TraceMode};
 use crate::workload::{Client, ClientId};
 use crate::{healing, hits};
 
+pub mod shapes;
+
 /// A run of one seed.
 pub struct World {
     scene: Scene,
@@ -151,12 +153,7 @@ impl World {
     /// # Errors
     /// The first rule that did not hold.
     pub fn run(&mut self) -> Result<Report, Violation> {
-        for member in self.members.values_mut() {
-            member.start(&mut self.scene)?;
-        }
-        for client in &mut self.clients {
-            client.start(&mut self.scene);
-        }
+        self.begin()?;
         self.faults.schedule(&mut self.scene);
         while self.scene.next_at().is_some_and(|at_us| at_us < self.scene.profile.faulty_us) {
             self.advance()?;
@@ -172,6 +169,22 @@ impl World {
         self.check_final()?;
         self.check_calm()?;
         Ok(self.report())
+    }
+
+    /// Starts all nodes and clients.
+    fn begin(&mut self) -> Result<(), Violation> {
+        for member in self.members.values_mut() {
+            member.start(&mut self.scene)?;
+        }
+        for client in &mut self.clients {
+            client.start(&mut self.scene);
+        }
+        Ok(())
+    }
+
+    /// Who leads, as far as it believes itself.
+    fn leader(&self) -> Option<NodeId> {
+        self.members.iter().find(|(_, member)| member.leads()).map(|(node, _)| *node)
     }
 
     /// A healed cluster keeps its leader: nothing is left that could give a reason to change it.

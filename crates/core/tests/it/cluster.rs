@@ -123,9 +123,15 @@ pub(crate) struct Cluster {
     read_floors: BTreeMap<u64, Index>,
 }
 
-/// Small limits, so that tests reach them.
+/// Small limits, so that tests reach them. No donations: the rules of votes are shown without them.
 pub(crate) fn small_config(node: u64) -> Config {
-    Config { seed: node, election_timeout_ticks: 10, heartbeat_ticks: 2, ..Config::new(id(node)) }
+    Config {
+        seed: node,
+        election_timeout_ticks: 10,
+        heartbeat_ticks: 2,
+        donation: false,
+        ..Config::new(id(node))
+    }
 }
 
 impl Cluster {
@@ -199,6 +205,16 @@ impl Cluster {
             let term = Term(terms.last().copied().unwrap_or(0));
             (small_config(node), HardState { term, vote: None }, entries)
         }))
+    }
+
+    /// The same cluster, whose voters give candidates what they lack.
+    pub(crate) fn donating(mut self) -> Cluster {
+        for number in self.numbers() {
+            self.nodes.get_mut(&id(number)).expect("the node exists").config.donation = true;
+            self.crash(number);
+            self.restart(number);
+        }
+        self
     }
 
     /// Gives a node a message and returns what is under way then: its answer, if it is not behind a slow disk.

@@ -49,6 +49,7 @@ fn envelopes() -> Vec<Envelope> {
             promise_us: 0,
         },
         Message::TimeoutNow { round: 1 },
+        Message::Donation { prev: EntryId::new(3, 5), entries: vec![entry(6, Payload::Noop)] },
         Message::RepairRequest { wanted: vec![last, EntryId::new(4, 6)], state_behind: None },
         Message::RepairRequest { wanted: vec![], state_behind: Some(last) },
         Message::RepairResponse { entries, snapshot: EntryId::ZERO },

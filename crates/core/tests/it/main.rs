@@ -4,6 +4,7 @@ mod chance;
 mod cluster;
 mod codec;
 mod damage;
+mod donation;
 mod fitness;
 mod golden;
 mod late_messages;

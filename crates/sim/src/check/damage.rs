@@ -62,7 +62,9 @@ impl Damage {
                 let through = if self.state_behind.is_some() { Index(0) } else { through };
                 ("nothing behind a damaged entry is acknowledged", *matched <= through)
             }
-            Message::AppendRequest { entries, .. } | Message::RepairResponse { entries, .. } => {
+            Message::AppendRequest { entries, .. }
+            | Message::RepairResponse { entries, .. }
+            | Message::Donation { entries, .. } => {
                 let whole = entries.iter().all(|entry| !self.is_lost(entry.id));
                 ("no damaged entry is given to others", whole)
             }

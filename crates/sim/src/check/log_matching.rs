@@ -255,6 +255,7 @@ impl Logs {
             | Message::HeartbeatResponse { .. }
             | Message::RepairRequest { .. }
             | Message::RepairResponse { .. }
+            | Message::Donation { .. }
             | Message::TimeoutNow { .. } => true,
         };
         if durable {

@@ -242,6 +242,7 @@ impl Checks {
             | Message::HeartbeatResponse { .. }
             | Message::RepairRequest { .. }
             | Message::RepairResponse { .. }
+            | Message::Donation { .. }
             | Message::TimeoutNow { .. } => Ok(()),
         }
     }

@@ -73,6 +73,7 @@ impl Address {
                 | Message::PreVoteResponse { .. }
                 | Message::RepairRequest { .. }
                 | Message::RepairResponse { .. }
+                | Message::Donation { .. }
                 | Message::TimeoutNow { .. } => Kind::Other,
             },
         }

@@ -72,6 +72,8 @@ pub struct World {
     pub messages_stay: bool,
     /// Whether a message carries one entry at most.
     pub one_entry: bool,
+    /// Whether voters give candidates what their logs lack.
+    pub donation: bool,
 }
 
 /// A write under way.
@@ -330,6 +332,7 @@ fn config(node: NodeId, world: World) -> Config {
         // Nobody says what it understands here: nothing in the protocol hangs on it, and each answer would be another state.
         features: 0,
         append_bytes_max: if world.one_entry { 1 } else { sound.append_bytes_max },
+        donation: world.donation,
         ..sound
     }
 }

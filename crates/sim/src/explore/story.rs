@@ -63,6 +63,7 @@ fn message_line(envelope: &Envelope) -> String {
         Message::SnapshotOffer { last } => format!("has a snapshot up to {last}"),
         Message::TimeoutNow { .. } => "lead in my place".into(),
         Message::RepairRequest { wanted, .. } => format!("has lost {} entries", wanted.len()),
+        Message::Donation { entries, .. } => format!("refuses, and gives {} entries", entries.len()),
         Message::RepairResponse { entries, .. } => format!("gives {} lost entries back", entries.len()),
         Message::PreVoteRequest { last } => format!("would you vote for me, last {last}"),
         Message::PreVoteResponse { granted } => format!("pre-vote granted: {granted}"),

@@ -505,6 +505,7 @@ fn describe_fact(fact: &Fact) -> String {
         Fact::Ignored { from, reason } => format!("ignores a message of {from}: {reason}"),
         Fact::Members { members, .. } => describe_members(members),
         Fact::HandsOver { to } => format!("hands over to {to}"),
+        Fact::Adopted { from, through } => format!("takes what it lacks up to {through} from {from}"),
         Fact::GivesWay { to, reason } => format!("gives way to {to}: {reason}"),
         Fact::LeaseGivenUp => "gives up its lease".into(),
         Fact::VoteWithheld { from, after_start: true } => {

@@ -129,7 +129,9 @@ fn ask(cluster: &mut Cluster, at: NodeId, change: Change) -> Result<(), String> 
 }
 
 fn start(cluster: &mut Cluster, count: &str, options: &[&str]) -> Result<(), String> {
-    let mut config = Config { election_timeout_ticks: 10, heartbeat_ticks: 2, ..Config::new(NodeId::new(1)) };
+    // Most scripts tell of votes, and are clearer where a refusal is a refusal.
+    let plain = Config { donation: false, ..Config::new(NodeId::new(1)) };
+    let mut config = Config { election_timeout_ticks: 10, heartbeat_ticks: 2, ..plain };
     let (mut leader, mut drift) = (None, None);
     for option in options {
         let (name, value) = option.split_once('=').ok_or("an option is name=value")?;
@@ -146,6 +148,7 @@ fn start(cluster: &mut Cluster, count: &str, options: &[&str]) -> Result<(), Str
             "reads" => config.reads_len_max = size,
             "drift" => drift = Some(value),
             "without" => cluster.without_lease = NodeId::checked(value),
+            "donation" => config.donation = value == 1,
             "segment-bytes" => cluster.segment_bytes = value,
             // `priority2=0` is the priority of node 2.
             name if name.starts_with("priority") => {

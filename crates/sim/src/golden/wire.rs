@@ -141,6 +141,7 @@ pub fn kind(message: &Message) -> &'static str {
         Message::TimeoutNow { .. } => "timeout-now",
         Message::RepairRequest { .. } => "repair",
         Message::RepairResponse { .. } => "repair-response",
+        Message::Donation { .. } => "donation",
     }
 }
 
@@ -171,6 +172,9 @@ pub fn details(message: &Message, entries_in_words: impl Fn(&[Entry]) -> String)
         }
         Message::AppendRequest { prev, entries, commit } => {
             format!("prev {prev} [{}] commit {commit}", entries_in_words(entries))
+        }
+        Message::Donation { prev, entries } => {
+            format!("refused; behind {prev} stands [{}]", entries_in_words(entries))
         }
         Message::AppendResponse { matched } => format!("matched {matched}"),
         Message::AppendRejected { prev, hint } => format!("prev {prev} hint {hint}"),

@@ -17,7 +17,7 @@ const LIMITS: Limits = Limits { states_max: 1_000_000, bytes_max: 1 << 28 };
 
 fn bounds(nodes: u8, terms: u8, proposals: u8, crashes: u8) -> Bounds {
     let budgets = Budgets { proposals, crashes, ..Budgets::default() };
-    let world = World { nodes, messages_stay: false, one_entry: false };
+    let world = World { nodes, messages_stay: false, one_entry: false, donation: false };
     Bounds { world, start: Start::Empty, terms, budgets, reductions: Reductions::ALL }
 }
 
@@ -46,7 +46,7 @@ fn every_state_of_a_small_cluster_keeps_all_rules() {
 /// may win. What was committed stays nevertheless.
 fn at_figure_8() -> Bounds {
     let budgets = Budgets { campaigns: Some(1), ..Budgets::default() };
-    let world = World { nodes: 5, messages_stay: false, one_entry: true };
+    let world = World { nodes: 5, messages_stay: false, one_entry: true, donation: false };
     Bounds { world, start: Start::Figure8, terms: 4, budgets, reductions: Reductions::ALL }
 }
 

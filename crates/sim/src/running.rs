@@ -318,7 +318,10 @@ impl Running {
             Effect::Persist(write) => {
                 scene.mark(node, || words::write(&write));
                 self.refuses &= !write.after_refusal;
-                if !self.refuses {
+                if self.refuses {
+                    // Handed out before the core heard of it.
+                    scene.checks.on_no_room(node, write.number);
+                } else {
                     self.writes.push_back(write);
                     self.wake_log(scene);
                 }

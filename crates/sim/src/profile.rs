@@ -154,7 +154,7 @@ impl Profile {
         DRAWN.into_iter().filter_map(|(name, is_drawn)| is_drawn(self).then_some(name)).collect()
     }
 
-    /// The mix by which the simulator's speed is told: five nodes, eight clients that are answered about 200 times in a second while
+    /// The mix by which the simulator's speed is told: five nodes, ten clients that are answered about 200 times in a second while
     /// faults strike, which is for 20 seconds; ordinary limits; a scheduled fault in a second, of any class; and a network that loses,
     /// repeats and delays a little.
     pub fn standard(seed: u64) -> Profile {
@@ -173,7 +173,7 @@ impl Profile {
             sync_mean_us: 1000,
             damage_from_us: drawn.faults.damage_from_us,
         };
-        Profile { nodes: 5, clients: 8, limits, faults, ..drawn }.lasting(STANDARD_US)
+        Profile { nodes: 5, clients: 10, limits, faults, ..drawn }.lasting(STANDARD_US)
     }
 }
 
@@ -328,7 +328,7 @@ const CLIENT_PAUSE_US: u64 = 80_000;
 const STANDARD_US: u64 = 20 * SECOND_US;
 
 /// The mean pause of a client in the standard mix.
-const STANDARD_PAUSE_US: u64 = 16_000;
+const STANDARD_PAUSE_US: u64 = 20_000;
 
 /// The short time for which a client waits for an answer.
 const TIMEOUT_US_SHORT: u64 = 20_000;

@@ -77,6 +77,16 @@ struct Shadow {
     damage: Option<Damage>,
 }
 
+impl Shadow {
+    /// Whether a write carries only entries that were asked for before and found no room.
+    fn holds_refused(&self, write: &Write) -> bool {
+        let stands = |entry: &Entry| self.written.get(position(entry.id.index)) == Some(&entry.id);
+        let first = write.entries.first().map(|entry| entry.id.index);
+        first.is_some_and(|first| self.refused.is_some_and(|from| first >= from))
+            && write.entries.iter().all(stands)
+    }
+}
+
 #[derive(Debug)]
 struct SeenWrite {
     number: WriteNumber,
@@ -129,7 +139,6 @@ impl Logs {
         write: &Write,
         install: Option<Vec<EntryId>>,
     ) -> Result<(), Violation> {
-        let again = self.is_written_again(node, write);
         let shadow = self.shadows.of(node);
         if let Some(covered) = &install {
             shadow.written.clone_from(covered);
@@ -164,7 +173,8 @@ impl Logs {
             repaired: write.repaired.iter().map(|entry| entry.id).collect(),
             entries: write.entries.iter().map(|entry| entry.id).collect(),
         };
-        if !again {
+        // What is written again cuts nothing, also behind a snapshot that found no room either.
+        if !shadow.holds_refused(write) {
             overwrite(&mut shadow.written, &seen.entries);
         }
         shadow.pending.push_back(seen);
@@ -184,12 +194,7 @@ impl Logs {
 
     /// Whether a write carries only entries that were asked for before and found no room.
     pub(super) fn is_written_again(&self, node: NodeId, write: &Write) -> bool {
-        let Some(shadow) = self.shadows.get(&node) else { return false };
-        let refused = |id: EntryId| shadow.refused.is_some_and(|from| id.index >= from);
-        let stands = |entry: &Entry| shadow.written.get(position(entry.id.index)) == Some(&entry.id);
-        write.install.is_none()
-            && write.entries.first().is_some_and(|entry| refused(entry.id))
-            && write.entries.iter().all(stands)
+        write.install.is_none() && self.shadows.get(&node).is_some_and(|shadow| shadow.holds_refused(write))
     }
 
     /// All writes of a node up to `number` are durable: what its hard state is now.

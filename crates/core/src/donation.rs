@@ -101,16 +101,20 @@ impl Raft {
     /// The log is another one: who refused it is asked anew. The requests for votes wait until it is durable, as ever.
     fn ask_again(&mut self) {
         let last = self.log.last();
-        let may_campaign = self.may_campaign();
+        let stands = matches!(self.role, RoleState::PreCandidate(_) | RoleState::Candidate(_));
+        if stands && !self.may_campaign() {
+            // It was given the membership in which it has no vote.
+            return self.become_follower(None, "it is no voter any more");
+        }
         match &mut self.role {
-            RoleState::PreCandidate(_) if may_campaign => self.pre_campaign(),
+            RoleState::PreCandidate(_) => self.pre_campaign(),
             RoleState::Candidate(role) => {
                 role.votes.retain(|_, granted| *granted);
                 for voter in self.other_voters() {
                     self.promise(voter, Message::VoteRequest { last, ground: Ground::Silence });
                 }
             }
-            RoleState::PreCandidate(_) | RoleState::Follower(_) | RoleState::Leader(_) => {}
+            RoleState::Follower(_) | RoleState::Leader(_) => {}
         }
     }
 }

@@ -17,6 +17,7 @@
 pub mod check;
 mod clock;
 pub mod corpus;
+mod counts;
 pub mod damage_table;
 pub mod diagram;
 pub mod disk;

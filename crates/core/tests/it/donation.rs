@@ -1,6 +1,7 @@
 //! What a voter gives a candidate whose log is older (thesis 3.6.1; Omni-Paxos' constrained shape).
 
 use quorate_core::entry::{Entry, Payload};
+use quorate_core::membership::Change;
 use quorate_core::message::Message;
 use quorate_core::ready::{Fact, Input};
 use quorate_core::status::Role;
@@ -101,4 +102,44 @@ fn s3_5_what_is_given_may_come_from_an_older_term() {
     cluster.ask(2, 1, 1, Message::Donation { prev: EntryId::new(1, 2), entries: vec![given] });
     assert_eq!((cluster.raft(1).last(), cluster.raft(1).term()), (EntryId::new(1, 3), term));
     assert!(term > Term(1));
+}
+
+/// Seed 884000170 of the simulator: among what a pre-candidate is given is the membership without it. It stands no longer, whatever was granted
+/// before; to go on ended in an assertion.
+#[test]
+fn s4_2_2_a_candidate_that_is_given_its_removal_stands_no_longer() {
+    for forced in [false, true] {
+        let mut cluster = Cluster::new(4).donating();
+        cluster.elect(1);
+        cluster.tick(4);
+        cluster.cut(4);
+        cluster.step(1, Input::Change { ticket: 1, change: Change::Remove { node: id(4) } });
+        cluster.tick(40);
+        // While the newest membership is not known to be committed, a voter of the one before it may stand as well.
+        let learner = Change::Add { node: None, address: "five".to_owned(), voter: false, replaces: None };
+        cluster.step(1, Input::Change { ticket: 2, change: learner });
+        cluster.tick(10);
+        assert!(!cluster.raft(1).membership().is_voter(id(4)));
+        cluster.heal();
+        cluster.crash(1);
+        cluster.network.clear();
+        for number in [2, 3] {
+            cluster.step(number, Input::Tick { elapsed: 10, wall_ms: 0 });
+        }
+        cluster.network.clear();
+        let input = if forced { Input::Campaign } else { Input::Tick { elapsed: 20, wall_ms: 0 } };
+        cluster.step(4, input);
+        let term = cluster.raft(4).term();
+        let prev = cluster.raft(4).last();
+        let held = cluster.node(2).disk.entries.iter();
+        let entries = held.filter(|entry| entry.id.index > prev.index).cloned().collect();
+        cluster.ask(2, 4, 1, Message::Donation { prev, entries });
+        // What was granted before comes only now.
+        for voter in [2, 3] {
+            let granted = Message::PreVoteResponse { granted: true };
+            cluster.ask(voter, 4, term.next().0, granted);
+        }
+        assert_eq!(cluster.raft(4).role(), Role::Follower, "forced: {forced}");
+        assert!(!cluster.raft(4).membership().is_voter(id(4)), "it learned of its removal; forced: {forced}");
+    }
 }

@@ -12,7 +12,8 @@ use crate::types::{EntryId, Index, NodeId};
 
 impl Raft {
     /// The leader has compacted what this node lacks. Whoever holds all that the snapshot covers says so, as if entries had come;
-    /// else it is told to the caller, who fetches the snapshot from where it is offered or goes on with one that is on its way.
+    /// else it is told to the caller, who fetches the snapshot from where it is offered or goes on with one that is on its way. A node that has
+    /// lost a newer state says nothing: it has not what is offered and cannot use it, and asks for what it can.
     pub(crate) fn on_snapshot_offer(&mut self, from: NodeId, last: EntryId) {
         if last.term > self.hard_state.term {
             self.ignore(from, "the term of a snapshot exceeds the sender's");
@@ -25,7 +26,7 @@ impl Raft {
         }
         if self.lacks(last) {
             self.out.offers.push((from, last));
-        } else {
+        } else if last.index <= self.log.at_hand() {
             let matched = self.commit.min(self.log.at_hand());
             self.promise(from, Message::AppendResponse { matched });
         }

@@ -9,6 +9,7 @@ use crate::entry::{Membership, Payload};
 use crate::log::Log;
 use crate::progress::{Progress, Sending};
 use crate::raft::Raft;
+use crate::ready::Fact;
 use crate::role::{Leader, RoleState};
 use crate::types::{EntryId, Index};
 
@@ -277,8 +278,11 @@ fn check_transition(before: &Raft, after: &Raft) {
         ) => {}
     }
     if matches!(after.role, RoleState::Leader(_)) && after.commit > before.commit {
+        let is_told =
+            |fact: &Fact| matches!(fact, Fact::CommittedElsewhere { last, .. } if last.index == after.commit);
         assert!(
-            after.log.term_at(after.commit) == Some(after.hard_state.term),
+            after.log.term_at(after.commit) == Some(after.hard_state.term)
+                || after.out.facts.iter().any(is_told),
             "a leader commits by counting only what is of its own term"
         );
     }

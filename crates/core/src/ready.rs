@@ -393,6 +393,13 @@ pub enum Fact {
         /// The last of them.
         last: EntryId,
     },
+    /// A peer that has lost its state told what that covered: it is committed, and stands in the log here.
+    CommittedElsewhere {
+        /// The last entry that it covered.
+        last: EntryId,
+        /// Who had it.
+        by: NodeId,
+    },
     /// The state from which the log goes on is lost: a peer must give a snapshot.
     StateLost {
         /// The entry before the first one in the log.

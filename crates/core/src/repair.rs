@@ -133,6 +133,7 @@ impl Raft {
         wanted: &[EntryId],
         state_behind: Option<EntryId>,
     ) {
+        self.learn_from_lost_state(from, state_behind);
         let held: Vec<EntryId> =
             wanted.iter().copied().take(REPAIR_IDS_MAX).filter(|id| self.holds(*id)).collect();
         let Some(first) = held.first() else {
@@ -159,6 +160,18 @@ impl Raft {
             through,
             bytes_max,
         });
+    }
+
+    /// What a snapshot covered is committed, also when its state is lost: whoever holds its last entry holds all of it, by log matching. A leader
+    /// may learn it in no other way, if it is the asker whose copies it lacks to count, and then has no snapshot that helps the asker.
+    fn learn_from_lost_state(&mut self, from: NodeId, state_behind: Option<EntryId>) {
+        if let Some(behind) = state_behind
+            && behind.index > self.commit
+            && self.log.term_at(behind.index) == Some(behind.term)
+        {
+            self.commit_through(behind.index);
+            self.out.facts.push(Fact::CommittedElsewhere { last: behind, by: from });
+        }
     }
 
     /// Whether this node can give the entry: under exactly this id, and intact.

@@ -355,7 +355,11 @@ impl Loop {
             Fact::Truncated { from } => {
                 tracing::warn!(node, term, from = from.0, "entries were replaced by the leader's");
             }
-            Fact::Damaged { .. } | Fact::StateLost { .. } | Fact::Repaired { .. } | Fact::Whole => {
+            Fact::Damaged { .. }
+            | Fact::StateLost { .. }
+            | Fact::CommittedElsewhere { .. }
+            | Fact::Repaired { .. }
+            | Fact::Whole => {
                 tell_damage(node, term, fact);
             }
             Fact::Clock { node: whose, by_ms, is_off } => tell_clock(node, whose.get(), *by_ms, *is_off),
@@ -493,6 +497,10 @@ fn tell_damage(node: u64, term: u64, fact: &Fact) {
             let what =
                 "the disk has lost the snapshot: this node asks its peers for one, and does not lead before";
             tracing::error!(node, term, behind = %behind, "{what}");
+        }
+        Fact::CommittedElsewhere { last, by } => {
+            let what = "a node that has lost its state told that this is committed";
+            tracing::info!(node, term, last = %last, by = by.get(), "{what}");
         }
         Fact::Repaired { entries, from } => {
             tracing::info!(node, term, entries, from = from.get(), "lost entries came back");

@@ -19,6 +19,8 @@ pub(crate) fn count_fact(scene: &mut Scene, fact: &Fact) {
         scene.count("damage: entries lost");
     } else if matches!(fact, Fact::StateLost { .. }) {
         scene.count("damage: state lost");
+    } else if matches!(fact, Fact::CommittedElsewhere { .. }) {
+        scene.count("damage: commit told by who lost its state");
     } else if matches!(fact, Fact::Repaired { .. }) {
         scene.count("damage: entries came back from a peer");
     } else if matches!(fact, Fact::Whole) {

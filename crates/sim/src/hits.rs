@@ -46,7 +46,7 @@ const DISK_FAULTS: [(Fault, &str); 9] = [
 ];
 
 /// What faults that last for a run, or that wait for their moment, must have caused.
-const CONSEQUENCES: [&str; 63] = [
+const CONSEQUENCES: [&str; 64] = [
     "candidate given what it lacked",
     "client gave up a request",
     "client repeated a request",
@@ -58,6 +58,7 @@ const CONSEQUENCES: [&str; 63] = [
     "damage: entries lost",
     "damage: node whole again",
     "damage: state lost",
+    "damage: commit told by who lost its state",
     "disk full: leader stepped down",
     "disk full: node paused",
     "disk full: node resumed",

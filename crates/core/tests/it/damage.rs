@@ -213,6 +213,31 @@ fn a_lost_entry_that_a_dead_node_may_hold_keeps_everybody_from_leading() {
     assert!(serves(&mut cluster, 400));
 }
 
+/// A node that has lost its state may be the only one whose copies a leader lacks to commit, and the leader's snapshot may be too old for it:
+/// both would wait for ever. What the lost snapshot covered is committed, and the question says up to where. (Simulator seeds
+/// 1795420000000780 and 1795430000000915 of that time.)
+#[test]
+fn a_lost_state_tells_what_is_committed() {
+    let mut cluster = three(&[1; 4]);
+    let behind = |term, index| Message::RepairRequest {
+        wanted: Vec::new(),
+        state_behind: Some(EntryId::new(term, index)),
+    };
+    let mut ask = |message| {
+        let term = cluster.raft(1).term();
+        cluster.step(1, Input::Received(Envelope { from: id(3), to: id(1), term, message }));
+        cluster.raft(1).commit_index()
+    };
+    let before = ask(behind(2, 4));
+    assert!(before < Index(4), "another entry stands there: {before}");
+    assert_eq!(ask(behind(1, 9)), before, "nothing stands there yet");
+    assert_eq!(ask(behind(1, 4)), Index(4));
+    assert_eq!(ask(behind(1, 3)), Index(4), "what is committed stays so");
+    assert!(
+        cluster.node(1).facts.contains(&Fact::CommittedElsewhere { last: EntryId::new(1, 4), by: id(3) })
+    );
+}
+
 /// T91: repair must not take the place of what commits. A node whose questions are heard and that hears no answer asks less and less
 /// often, each time one peer for a bounded number of entries.
 #[test]

@@ -526,6 +526,9 @@ fn describe_fact(fact: &Fact) -> String {
             format!("has lost {entries} entries from {first} to {last}")
         }
         Fact::StateLost { behind } => format!("has lost its state up to {behind}"),
+        Fact::CommittedElsewhere { last, by } => {
+            format!("hears from {by}, whose state is lost, that {last} is committed")
+        }
         Fact::Repaired { entries, from } => format!("gets {entries} back from {from}"),
         Fact::Whole => "is whole again".into(),
     }

@@ -97,7 +97,11 @@ impl Replica {
                 self.send(source, PeerMessage::SnapshotAsk { last, piece });
             }
             let due = self.snapshots.told_tick + self.config.snapshot_retry_ticks <= self.tick;
-            if let Some(leader) = self.raft.leader().filter(|leader| *leader != source && due) {
+            // A node that was damaged may lead before what it fetches is known to be needless.
+            let is_elsewhere = |leader: &NodeId| *leader != source && *leader != self.raft.node();
+            if let Some(leader) = self.raft.leader().filter(is_elsewhere)
+                && due
+            {
                 self.snapshots.told_tick = self.tick;
                 self.send(leader, PeerMessage::SnapshotFetching { last });
             }

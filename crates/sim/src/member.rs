@@ -418,6 +418,8 @@ impl Member {
         };
         if self.store == Store::Repairing
             && self.running.as_ref().is_some_and(|running| !running.is_damaged())
+            // A snapshot that gives it all back may still be on its way to the disk.
+            && !scene.checks.is_damaged(self.node)
         {
             scene.count("damage: all that was lost is back");
             self.store = Store::Sound;

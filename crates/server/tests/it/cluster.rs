@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Cluster, get, post};
+use crate::support::{Cluster, get, post, tell};
 
 const INSTANCES: &str = "/v1/machines/lifecycle/instances";
 
@@ -217,7 +217,12 @@ async fn members_come_and_go() {
 #[tokio::test]
 async fn a_node_of_an_older_feature_level_is_refused_before_it_is_added() {
     let cluster = Cluster::three().await;
-    cluster.post(INSTANCES, r#"{"id":"a"}"#).await;
+    // The level rises by itself once the leader has heard from all.
+    let begin = std::time::Instant::now();
+    let metrics = || tell(cluster.servers[0].api_address(), get("/metrics"));
+    while !String::from_utf8_lossy(&metrics().await.body).contains("\nquorate_feature_level 1\n") {
+        assert!(begin.elapsed() < std::time::Duration::from_secs(60), "the level never rises");
+    }
     let ask = post("/v1/cluster/members", r#"{"peer":"127.0.0.1:9","feature_level_max":0}"#);
     let (status, problem) = cluster.check_on(0, ask).await;
     assert_eq!((status, &problem["code"]), (409, &json!("refused")), "{problem}");

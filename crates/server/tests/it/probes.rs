@@ -12,9 +12,9 @@ async fn a_node_that_serves_is_live_and_ready() {
     let (status, health) = cluster.get("/readyz?verbose").await;
     assert_eq!(status, 200);
     let names: Vec<_> = health["checks"].as_array().unwrap().iter().map(|check| &check["name"]).collect();
-    assert_eq!(names, ["loop", "member", "leader", "applied", "disk"], "{health}");
+    assert_eq!(names, ["loop", "member", "leader", "applied", "disk", "damage"], "{health}");
     let (_, health) = cluster.get("/readyz?verbose&exclude=disk,applied").await;
-    assert_eq!(health["checks"].as_array().unwrap().len(), 3);
+    assert_eq!(health["checks"].as_array().unwrap().len(), 4);
     let (status, problem) = cluster.get("/readyz?exclude=nothing").await;
     assert_eq!((status, problem["code"].as_str()), (400, Some("malformed")));
 }

@@ -195,6 +195,11 @@ impl Checks {
         Ok(log)
     }
 
+    /// Whether a node's disk has lost something that is not durable again.
+    pub fn is_damaged(&self, node: NodeId) -> bool {
+        self.logs.damage(node).is_some()
+    }
+
     /// All writes of a node up to this number are durable.
     ///
     /// # Errors

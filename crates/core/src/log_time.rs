@@ -114,10 +114,15 @@ impl Raft {
         }
     }
 
-    /// What the binaries of all members understand: the lowest of what each has said, this node included. None unless this node leads, and each
-    /// of the others was heard within the election timeout and has said it: a node that is down may come back with another binary.
-    pub fn features_of_all(&self) -> Option<u16> {
+    /// What the binaries of all members understand, if it is more than `level`: the lowest of what each has said, this node included. None unless
+    /// this node leads, and each of the others was heard within the election timeout and has said it: a node that is down may come back with
+    /// another binary.
+    pub fn features_of_all_above(&self, level: u16) -> Option<u16> {
         let RoleState::Leader(leader) = &self.role else { return None };
+        if self.config.features <= level {
+            // Asked at each turn, and nearly always all that there is to say.
+            return None;
+        }
         let timeout = self.config.election_timeout_ticks;
         let of = |member: NodeId| -> Option<u16> {
             if member == self.config.node {
@@ -126,7 +131,7 @@ impl Raft {
             let is_heard = leader.peers.get(&member).is_some_and(|peer| peer.silent_ticks < timeout);
             leader.clocks.features.get(&member).copied().filter(|_| is_heard)
         };
-        self.membership().members().into_iter().map(of).min().flatten()
+        self.membership().members().into_iter().map(of).min().flatten().filter(|lowest| *lowest > level)
     }
 
     /// The timer begins a heartbeat round: what answers it shows a clock as it is after now.

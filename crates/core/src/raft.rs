@@ -12,13 +12,12 @@ use crate::log::Log;
 use crate::message::{Envelope, Ground, Message};
 use crate::pause::Pause;
 use crate::planted::{self, Bug};
-use crate::quorum;
 use crate::ready::{Barrier, ChangeEnd, Fact, Fetch, Input, Ready, Refusal, TransferEnd, Write};
 use crate::repair::Repair;
 use crate::rng::Rng;
 use crate::role::{Follower, RoleState};
 use crate::snapshot::SnapshotMeta;
-use crate::status::{PeerState, PeerStatus, Role, Status};
+use crate::status::Role;
 use crate::stored::Stored;
 use crate::types::{EntryId, Index, NodeId, Term, WriteNumber};
 
@@ -549,81 +548,6 @@ impl Raft {
     /// `from` lies before the window in memory: then they are read from the log.
     pub fn entries(&self, from: Index, through: Index, bytes_max: usize) -> Option<Vec<Entry>> {
         self.log.entries(from, through, bytes_max)
-    }
-
-    /// This node as it sees itself.
-    pub fn status(&self) -> Status {
-        Status {
-            node: self.config.node,
-            role: self.role.name(),
-            term: self.hard_state.term,
-            vote: self.hard_state.vote,
-            leader: self.leader(),
-            last: self.log.last(),
-            commit: self.commit,
-            persisted: self.log.persisted(),
-            applied: self.applied,
-            base: self.log.base(),
-            snapshot: self.snapshot,
-            paused: self.is_paused(),
-            window_bytes: self.log.window_bytes(),
-            standing: self.standing(),
-            damaged_len: self.log.damage().len() as u64,
-            state_lost: self.log.damage().is_state_lost(),
-            peers: self.peer_statuses(),
-            lease_left_us: self.lease_left_us(),
-        }
-    }
-
-    /// For how many ticks this node has heard nothing: a follower from its leader, a leader from a quorum. `None` where nobody is known
-    /// to lead.
-    pub fn contact_ticks(&self) -> Option<u64> {
-        match &self.role {
-            RoleState::Follower(follower) => follower.leader.map(|_| follower.silent_ticks),
-            RoleState::PreCandidate(_) | RoleState::Candidate(_) => None,
-            RoleState::Leader(leader) => {
-                let membership = self.membership();
-                let silent = |voter| {
-                    if voter == self.config.node {
-                        return Some(0);
-                    }
-                    leader.peers.get(&voter).map(|peer| peer.silent_ticks)
-                };
-                let heard_within = |ticks: u64| {
-                    quorum::has_quorum(&membership, |voter| {
-                        silent(voter).is_some_and(|silent| silent <= ticks)
-                    })
-                };
-                let silences = leader.peers.values().map(|peer| peer.silent_ticks).chain([0]);
-                silences.filter(|ticks| heard_within(*ticks)).min()
-            }
-        }
-    }
-
-    fn peer_statuses(&self) -> Vec<PeerStatus> {
-        let RoleState::Leader(leader) = &self.role else { return Vec::new() };
-        let membership = self.membership();
-        let voter = |node| membership.is_voter(node);
-        let clocks = match &self.role {
-            RoleState::Leader(leader) => Some(&leader.clocks),
-            RoleState::Follower(_) | RoleState::PreCandidate(_) | RoleState::Candidate(_) => None,
-        };
-        let status = |(node, progress): (&NodeId, &crate::progress::Progress)| PeerStatus {
-            node: *node,
-            voter: voter(*node),
-            matched: progress.matched(),
-            next: progress.next(),
-            state: match progress.sending {
-                crate::progress::Sending::Probe { .. } => PeerState::Probe,
-                crate::progress::Sending::Replicate { .. } => PeerState::Replicate,
-                crate::progress::Sending::Snapshot { .. } => PeerState::Snapshot,
-            },
-            inflight: progress.inflight_len(),
-            recently_active: progress.silent_ticks < self.config.election_timeout_ticks,
-            clock_skew_ms: clocks.and_then(|clocks| clocks.shown.get(node)).and_then(|shown| shown.skew_ms),
-            features: clocks.and_then(|clocks| clocks.features.get(node)).copied().unwrap_or(0),
-        };
-        leader.peers.iter().map(status).collect()
     }
 
     /// This node.

@@ -412,7 +412,8 @@ pub enum Fact {
         /// From whom.
         from: NodeId,
     },
-    /// All that was damaged is whole and on the disk again.
+    /// Nothing of what the node counts on is damaged any more: what was fetched in its place is on the disk, or a snapshot that covers it is
+    /// being written. If power goes before that write is durable, the next start finds the damage again and says so.
     Whole,
     /// A wall clock begins or ends to be further from a quorum's than the bound.
     Clock {

@@ -259,7 +259,7 @@ impl Raft {
         !has_all && last.index >= self.log.base().index
     }
 
-    /// Says so when the last of what was damaged is on the disk again.
+    /// Says so when the last of what was damaged has been replaced.
     pub(crate) fn notice_whole(&mut self, was_damaged: bool) {
         if was_damaged && self.log.damage().is_none() {
             self.repair = Repair { reading_for: self.repair.reading_for, ..Repair::default() };

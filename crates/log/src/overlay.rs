@@ -42,7 +42,7 @@ pub struct OverlayFile<F>(Opened<F>);
 enum Opened<F> {
     Sheet(Rc<Sheet<F>>),
     /// Held, never read: the lock goes when the file is closed.
-    Lock(#[allow(dead_code)] F),
+    Lock(F),
 }
 
 impl<D: Disk + Clone> Clone for Overlay<D> {

@@ -41,7 +41,7 @@ impl Replica {
         if waits || self.level.applied == 0 {
             return;
         }
-        let Some(level) = self.raft.features_of_all().filter(|level| *level > self.level.applied) else {
+        let Some(level) = self.raft.features_of_all_above(self.level.applied) else {
             return;
         };
         let body = Bytes::copy_from_slice(&level.to_le_bytes());

@@ -49,6 +49,7 @@ mod guest;
 mod healing;
 mod host;
 mod inode;
+mod log_worker;
 mod running;
 mod settings;
 mod store;

@@ -9,7 +9,7 @@ use quorate_core::raft::Raft;
 use quorate_core::ready::Write;
 use quorate_core::status::Role;
 use quorate_core::types::{EntryId, NodeId, Term, WriteNumber};
-use quorate_log::{Content, Identity, Log, LogError, ReadPlan};
+use quorate_log::{Identity, Log, LogError, ReadPlan};
 use quorate_replica::applier::Applier;
 use quorate_replica::cluster::ClusterRequest;
 use quorate_replica::effect::{ApplyBatch, Effect, FetchPurpose};
@@ -44,14 +44,14 @@ pub(crate) struct Running {
     turn_is_due: bool,
     timer: Timer,
     /// Writes that wait for the log worker.
-    writes: VecDeque<Write>,
+    pub(crate) writes: VecDeque<Write>,
     /// Writes that are being written or synced.
-    writing: Vec<Write>,
-    log_is_busy: bool,
+    pub(crate) writing: Vec<Write>,
+    pub(crate) log_is_busy: bool,
     /// A write found no room, and the core has not heard of it yet.
-    refuses: bool,
+    pub(crate) refuses: bool,
     /// That write, until the sync of what was written before it has returned.
-    refused: Option<WriteNumber>,
+    pub(crate) refused: Option<WriteNumber>,
     to_apply: VecDeque<ToApply>,
     applier_is_busy: bool,
     /// How many of the state's fingerprints have been compared with the other nodes'.
@@ -386,69 +386,6 @@ impl Running {
         Ok(())
     }
 
-    /// The log worker writes; the sync is an event of its own.
-    pub(crate) fn log_write(&mut self, scene: &mut Scene) -> Stopped {
-        assert!(self.writing.is_empty(), "the log worker does one batch at a time");
-        let count = self.writes.len().min(scene.profile.limits.sync_writes_max);
-        self.writing = self.writes.drain(..count).collect();
-        let batch: Vec<Content<'_>> = self.writing.iter().map(Content::from).collect();
-        match self.log.write(&batch) {
-            Ok(()) => {}
-            Err(LogError::Full { .. }) => self.on_full(scene),
-            Err(error) => {
-                scene.mark(self.life.node, || format!("stops: {error}"));
-                return Stopped::Disk;
-            }
-        }
-        if scene.is_faulty() && scene.delays.chance(scene.profile.faults.crash_before_sync_per_mille) {
-            scene.count("power lost between write and sync");
-            return Stopped::Power;
-        }
-        let mean_us = scene.sync_mean_us(self.life.node);
-        let sync_us = 50 + scene.delays.exponential(mean_us);
-        scene.after(sync_us, Event::Work(self.life, Work::LogSync));
-        Stopped::No
-    }
-
-    /// The disk had no room for all of the batch: what was not written goes, with all that waits behind it. The core hears of it
-    /// behind the end of the sync.
-    fn on_full(&mut self, scene: &mut Scene) {
-        let written = self.log.written();
-        let first = self.writing.iter().find(|write| write.number > written).map(|write| write.number);
-        self.refused = Some(first.expect("a batch that found no room has a write that did not"));
-        self.refuses = true;
-        self.writing.retain(|write| write.number <= written);
-        self.writes.clear();
-        scene.mark(self.life.node, || format!("finds no room on its disk from {:?} on", self.refused));
-    }
-
-    /// The log worker's sync returns: the messages that waited for it leave.
-    pub(crate) fn log_sync(&mut self, scene: &mut Scene) -> Result<Stopped, Violation> {
-        let node = self.life.node;
-        let durable = match self.log.sync() {
-            Ok(durable) => durable,
-            Err(error) => {
-                scene.mark(node, || format!("stops: {error}"));
-                return Ok(Stopped::Disk);
-            }
-        };
-        scene.mark(node, || format!("sync {:?}", durable.number()));
-        scene.checks.on_durable(node, durable.number())?;
-        for write in std::mem::take(&mut self.writing) {
-            for envelope in write.barrier.release(durable) {
-                self.send(scene, envelope.to, &PeerMessage::Raft(envelope))?;
-            }
-        }
-        self.log_is_busy = false;
-        self.take(scene, Input::Persisted(durable.number()));
-        if let Some(from) = self.refused.take() {
-            scene.checks.on_no_room(node, from);
-            self.take(scene, Input::NoRoom { from });
-        }
-        self.wake_log(scene);
-        Ok(Stopped::No)
-    }
-
     /// The log says where the wanted entries stand. They are read later, while the writer goes on.
     pub(crate) fn plan(&mut self, scene: &mut Scene, wanted: Fetch) -> Stopped {
         let Fetch { purpose, from, through, bytes_max } = wanted;
@@ -550,7 +487,7 @@ impl Running {
     }
 
     /// Gives a message to the network: encoded here, decoded where it arrives.
-    fn send(&self, scene: &mut Scene, to: NodeId, message: &PeerMessage) -> Result<(), Violation> {
+    pub(crate) fn send(&self, scene: &mut Scene, to: NodeId, message: &PeerMessage) -> Result<(), Violation> {
         let from = self.life.node;
         if let PeerMessage::Raft(envelope) = message {
             assert!(envelope.from == from && envelope.to == to, "an envelope carries its true addresses");
@@ -587,7 +524,7 @@ impl Running {
         scene.trace.draw(|diagram| diagram.message(now_us, (from, to), (kind, what), arrivals));
     }
 
-    fn wake_log(&mut self, scene: &mut Scene) {
+    pub(crate) fn wake_log(&mut self, scene: &mut Scene) {
         if !self.log_is_busy && !self.writes.is_empty() {
             self.log_is_busy = true;
             let delay = scene.delays.between(1, 50);

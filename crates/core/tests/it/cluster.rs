@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use quorate_core::config::Config;
 use quorate_core::entry::{Entry, HardState, Membership, Payload};
 use quorate_core::invariants;
-use quorate_core::message::{Envelope, Message};
+use quorate_core::message::{Envelope, Message, Standing};
 use quorate_core::quorum;
 use quorate_core::raft::Raft;
 use quorate_core::ready::{
@@ -21,6 +21,11 @@ use quorate_core::types::{EntryId, Index, NodeId, Term};
 /// Shorthand for node ids.
 pub(crate) fn id(number: u64) -> NodeId {
     NodeId::new(number)
+}
+
+/// What a follower answers to the heartbeat of `round`, when its wall clock shows `wall_ms` (0: it does not know).
+pub(crate) fn heartbeat_answer(round: u64, wall_ms: u64) -> Message {
+    Message::HeartbeatResponse { round, standing: Standing::default(), wall_ms, features: 0, promise_us: 0 }
 }
 
 /// What a node's disk holds.

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use quorate_core::entry::{Entry, HardState, Membership};
-use quorate_core::message::{Message, Standing};
+use quorate_core::message::Message;
 use quorate_core::ready::{Fact, Input};
 use quorate_core::status::{PeerState, Role};
 use quorate_core::types::{EntryId, Index, NodeId};
 
-use crate::cluster::{Cluster, id, small_config};
+use crate::cluster::{Cluster, heartbeat_answer, id, small_config};
 use crate::thesis::entry;
 
 /// A leader of three nodes with a log of ten entries that all hold.
@@ -330,18 +330,7 @@ fn entries_read_back_are_checked_against_the_log_of_now() {
     assert_eq!(cluster.sent().len(), 1, "and the right ones are sent");
     // A node that lost the lead meanwhile does nothing with them.
     let mut cluster = leader_with_a_tiny_window();
-    cluster.ask(
-        2,
-        1,
-        9,
-        Message::HeartbeatResponse {
-            round: 0,
-            standing: Standing::default(),
-            wall_ms: 0,
-            features: 0,
-            promise_us: 0,
-        },
-    );
+    cluster.ask(2, 1, 9, heartbeat_answer(0, 0));
     cluster.step(1, fetched(entries));
     assert!(cluster.sent().is_empty());
     cluster.step(1, Input::Propose { ticket: 0, command: Bytes::new(), timestamp_ms: 0 });

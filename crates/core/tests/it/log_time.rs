@@ -1,10 +1,10 @@
 //! The time that entries carry: the leader's wall clock, held close to what a quorum's clocks show. The stories stand in the golden scripts.
 
 use bytes::Bytes;
-use quorate_core::message::{Message, Standing};
+use quorate_core::message::Message;
 use quorate_core::ready::{Fact, Input};
 
-use crate::cluster::{Cluster, id};
+use crate::cluster::{Cluster, heartbeat_answer, id};
 
 /// A bound that no test depends on otherwise.
 const BOUND_MS: u64 = 1_000;
@@ -23,18 +23,7 @@ fn led(count: u64) -> Cluster {
 
 /// A peer answers `round` while its clock shows `wall_ms`.
 fn show(cluster: &mut Cluster, peer: u64, round: u64, wall_ms: u64) {
-    cluster.ask(
-        peer,
-        1,
-        1,
-        Message::HeartbeatResponse {
-            round,
-            standing: Standing::default(),
-            wall_ms,
-            features: 0,
-            promise_us: 0,
-        },
-    );
+    cluster.ask(peer, 1, 1, heartbeat_answer(round, wall_ms));
 }
 
 /// The time of an entry that the leader makes while its clock shows `own_ms`.

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use quorate_core::entry::{Entry, Payload};
-use quorate_core::message::{Ground, Message, Standing};
+use quorate_core::message::{Ground, Message};
 use quorate_core::ready::{Fact, Input};
 use quorate_core::status::Role;
 use quorate_core::types::{EntryId, Index, Term};
 
-use crate::cluster::{Cluster, id, small_config};
+use crate::cluster::{Cluster, heartbeat_answer, id, small_config};
 
 /// An entry with a command, for requests that a test makes by hand.
 pub(crate) fn entry(term: u64, index: u64) -> Entry {
@@ -22,18 +22,7 @@ pub(crate) fn entry(term: u64, index: u64) -> Entry {
 fn s3_3_a_newer_term_is_adopted_and_a_leader_steps_down_for_it() {
     let mut cluster = Cluster::new(3);
     cluster.elect(1);
-    cluster.ask(
-        2,
-        1,
-        7,
-        Message::HeartbeatResponse {
-            round: 0,
-            standing: Standing::default(),
-            wall_ms: 0,
-            features: 0,
-            promise_us: 0,
-        },
-    );
+    cluster.ask(2, 1, 7, heartbeat_answer(0, 0));
     assert_eq!((cluster.raft(1).role(), cluster.raft(1).term()), (Role::Follower, Term(7)));
     assert_eq!(cluster.node(1).disk.hard_state.term, Term(7));
 }
@@ -69,13 +58,7 @@ fn s3_3_an_answer_of_an_older_term_is_dropped() {
         Message::PreVoteResponse { granted: false },
         Message::AppendResponse { matched: Index(99) },
         Message::AppendRejected { prev: Index(2), hint: EntryId::ZERO },
-        Message::HeartbeatResponse {
-            round: 99,
-            standing: Standing::default(),
-            wall_ms: 0,
-            features: 0,
-            promise_us: 0,
-        },
+        heartbeat_answer(99, 0),
     ] {
         assert!(cluster.ask(3, 1, 2, message).is_empty());
         assert_eq!(cluster.raft(1).status(), before);

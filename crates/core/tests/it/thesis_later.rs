@@ -2,12 +2,12 @@
 //! the normal case (10.2).
 
 use bytes::Bytes;
-use quorate_core::message::{Ground, Message, Standing};
+use quorate_core::message::{Ground, Message};
 use quorate_core::ready::{Fact, Input, Refusal};
 use quorate_core::status::Role;
 use quorate_core::types::{EntryId, Index, Term};
 
-use crate::cluster::{Cluster, entries_of, id};
+use crate::cluster::{Cluster, entries_of, heartbeat_answer, id};
 
 /// R05 (openraft, one-way isolation), Z27: the leader is heard by all and hears nobody.
 #[test]
@@ -170,57 +170,13 @@ fn s6_4_only_a_round_that_began_after_the_read_confirms_it() {
     let second = round_of(&mut cluster);
     assert!(second > first);
     for _ in 0..2 {
-        cluster.ask(
-            2,
-            1,
-            1,
-            Message::HeartbeatResponse {
-                round: first,
-                standing: Standing::default(),
-                wall_ms: 0,
-                features: 0,
-                promise_us: 0,
-            },
-        );
-        cluster.ask(
-            3,
-            1,
-            1,
-            Message::HeartbeatResponse {
-                round: first,
-                standing: Standing::default(),
-                wall_ms: 0,
-                features: 0,
-                promise_us: 0,
-            },
-        );
+        cluster.ask(2, 1, 1, heartbeat_answer(first, 0));
+        cluster.ask(3, 1, 1, heartbeat_answer(first, 0));
     }
     assert_eq!(cluster.node(1).reads, [(1, Index(2))]);
-    cluster.ask(
-        2,
-        1,
-        1,
-        Message::HeartbeatResponse {
-            round: second + 100,
-            standing: Standing::default(),
-            wall_ms: 0,
-            features: 0,
-            promise_us: 0,
-        },
-    );
+    cluster.ask(2, 1, 1, heartbeat_answer(second + 100, 0));
     assert_eq!(cluster.node(1).reads.len(), 1, "a round that never began confirms nothing");
-    cluster.ask(
-        2,
-        1,
-        1,
-        Message::HeartbeatResponse {
-            round: second,
-            standing: Standing::default(),
-            wall_ms: 0,
-            features: 0,
-            promise_us: 0,
-        },
-    );
+    cluster.ask(2, 1, 1, heartbeat_answer(second, 0));
     assert_eq!(cluster.node(1).reads, [(1, Index(2)), (2, Index(2))]);
 }
 
@@ -412,18 +368,7 @@ fn s6_3_timestamps_never_fall_along_the_log() {
         let (other, term) = (3, cluster.raft(number).term().0);
         let wall_ms = timestamp_ms;
         cluster.step(number, Input::Tick { elapsed: 1, wall_ms });
-        cluster.ask(
-            other,
-            number,
-            term,
-            Message::HeartbeatResponse {
-                round: 0,
-                standing: Standing::default(),
-                wall_ms,
-                features: 0,
-                promise_us: 0,
-            },
-        );
+        cluster.ask(other, number, term, heartbeat_answer(0, wall_ms));
         cluster.step(number, Input::Propose { ticket: 0, command: Bytes::new(), timestamp_ms });
         cluster.settle();
     }

@@ -131,12 +131,9 @@ impl StateMachine for Before {
 
 /// Waits until each node has this feature level.
 async fn at_level(nodes: &[Node<Words>], level: u64) {
-    bounded(async {
-        while nodes.iter().any(|node| node.status().feature_level != level) {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    for node in nodes {
+        bounded(node.wait(|status| status.feature_level == level)).await.expect("the node runs");
+    }
 }
 
 /// T60, R47: apply means the same on all members of a cluster that is being upgraded. As long as one member holds back, all stays as it was and

@@ -205,6 +205,11 @@ pub(crate) fn propose(ticket: u64, request_id: Option<RequestId>, amount: u64, e
     }
 }
 
+/// What a follower answers to the heartbeat of `round`, when its wall clock shows `wall_ms` (0: it does not know).
+pub(crate) fn heartbeat_answer(round: u64, wall_ms: u64) -> Message {
+    Message::HeartbeatResponse { round, standing: Standing::default(), wall_ms, features: 0, promise_us: 0 }
+}
+
 pub(crate) fn raft(from: NodeId, term: u64, message: Message) -> Input {
     let envelope = Envelope { from, to: ME, term: Term(term), message };
     Input::Received { from, message: PeerMessage::Raft(envelope) }
@@ -522,19 +527,7 @@ fn a_leader_that_cannot_read_back_what_it_has_yet_to_apply_gives_way() {
     let mut ticks = 0;
     while leads(&solo) && ticks < 10_000 {
         ticks += 100;
-        let alive = |peer| {
-            raft(
-                peer,
-                2,
-                Message::HeartbeatResponse {
-                    round: 0,
-                    standing: Standing::default(),
-                    wall_ms: 0,
-                    features: 0,
-                    promise_us: 0,
-                },
-            )
-        };
+        let alive = |peer| raft(peer, 2, heartbeat_answer(0, 0));
         solo.turn(vec![Input::Tick { elapsed: 100 }, alive(PEER), alive(NodeId::new(3))]);
     }
     assert_eq!(ticks, 4 * Config::new(ME).election_timeout_ticks);

@@ -1,13 +1,13 @@
 //! What operators ask of the cluster: who carries it out, and that each is answered exactly once.
 
 use quorate_core::membership::{Change, ChangeRefusal};
-use quorate_core::message::{Ground, Message, Standing};
+use quorate_core::message::{Ground, Message};
 use quorate_core::types::{EntryId, Index, NodeId};
 use quorate_replica::cluster::{ClusterDone, ClusterError, ClusterRefusal, ClusterRequest};
 use quorate_replica::input::{Input, Ticket};
 use quorate_replica::peer_message::PeerMessage;
 
-use crate::solo::{ME, PEER, Solo, raft};
+use crate::solo::{ME, PEER, Solo, heartbeat_answer, raft};
 
 fn ask(ticket: u64, to: Option<u64>) -> Input {
     let request = ClusterRequest::Transfer { to: to.map(NodeId::new) };
@@ -109,17 +109,7 @@ fn what_the_leader_refuses_is_told_with_the_reason() {
     ];
     assert_eq!(solo.cluster_answers, expected);
     for _ in 0..10 {
-        solo.turn(vec![raft(
-            PEER,
-            1,
-            Message::HeartbeatResponse {
-                round: 1,
-                standing: Standing::default(),
-                wall_ms: 0,
-                features: 0,
-                promise_us: 0,
-            },
-        )]);
+        solo.turn(vec![raft(PEER, 1, heartbeat_answer(1, 0))]);
         solo.tick(100);
     }
     let given_up = refused(ClusterRefusal::NotTakenOver { to: NodeId::new(3) });
@@ -184,17 +174,7 @@ fn a_change_of_the_members_waits_its_turn() {
         solo.turn(vec![Input::Cluster { ticket: Ticket(ticket), request: ClusterRequest::Change(change) }]);
     }
     for _ in 0..20 {
-        solo.turn(vec![raft(
-            PEER,
-            1,
-            Message::HeartbeatResponse {
-                round: 1,
-                standing: Standing::default(),
-                wall_ms: 0,
-                features: 0,
-                promise_us: 0,
-            },
-        )]);
+        solo.turn(vec![raft(PEER, 1, heartbeat_answer(1, 0))]);
         solo.tick(100);
     }
     let refused = ClusterError::Refused(ClusterRefusal::Change(ChangeRefusal::UnderWay));

@@ -51,9 +51,14 @@ impl Welcome {
     }
 }
 
-/// A message did not get into the queue of its link; the core must probe the peer.
+/// Why a message did not get into the queue of its link.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Lost(pub(crate) NodeId);
+pub(crate) enum Unsent {
+    /// The link is down, or there is none. It says so by itself when that begins and when it ends.
+    Down,
+    /// The queue is full, or the message too large: the core must probe the peer.
+    Dropped,
+}
 
 impl Peers {
     /// Nobody is linked yet.
@@ -95,22 +100,23 @@ impl Peers {
         }
     }
 
-    /// Queues a message. A link that is down has told so already, so nothing more is reported for it.
-    pub(crate) fn send(&self, to: NodeId, message: &PeerMessage) -> Result<(), Lost> {
+    /// Queues a message.
+    pub(crate) fn send(&self, to: NodeId, message: &PeerMessage) -> Result<(), Unsent> {
         let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
         let Some(linked) = links.get(&to) else {
             tracing::debug!(%to, "a message to a node without an address was dropped");
-            return Ok(());
+            return Err(Unsent::Down);
         };
         let link = if message.is_bulk() { &linked.bulk } else { &linked.messages };
         let (kind, body) = peer_codec::encode_for(link.version(), message);
         match link.try_send(Frame { kind, body }) {
-            Ok(()) | Err(SendError::Down) => Ok(()),
+            Ok(()) => Ok(()),
+            Err(SendError::Down) => Err(Unsent::Down),
             // A piece of a snapshot that is lost is asked for again; the protocol need not know.
             Err(SendError::Full | SendError::TooLarge) if message.is_bulk() => Ok(()),
             Err(error @ (SendError::Full | SendError::TooLarge)) => {
                 tracing::warn!(%to, %error, "a message was dropped");
-                Err(Lost(to))
+                Err(Unsent::Dropped)
             }
         }
     }

@@ -25,7 +25,7 @@ use crate::error::{NodeError, StatusError};
 use crate::inbox_budget::InboxBudget;
 use crate::mail::{ClusterMail, Mail, ProposalMail, ReadMail, StatusAnswers};
 use crate::metrics::Metrics;
-use crate::peers::{Lost, Peers};
+use crate::peers::{Peers, Unsent};
 use crate::snapshot_workers::PieceJob;
 use crate::status::{NodeStatus, PeerStatus, Published};
 use crate::tickets::Tickets;
@@ -213,8 +213,14 @@ impl Loop {
     }
 
     fn send(&mut self, to: NodeId, message: &PeerMessage) {
-        if let Err(Lost(peer)) = self.peers.send(to, message) {
-            self.replica.step(Input::Dropped { peer });
+        let Err(unsent) = self.peers.send(to, message) else { return };
+        match unsent {
+            Unsent::Down => {}
+            Unsent::Dropped => self.replica.step(Input::Dropped { peer: to }),
+        }
+        // All else that waits for an answer is sent again by itself: a transfer or a change must not be, once it may have been heard.
+        if let PeerMessage::ClusterRequest { ticket, .. } = message {
+            self.replica.step(Input::ClusterUnsent { ticket: *ticket });
         }
     }
 

@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::error::NodeError;
 use crate::mail::{Mail, Place, ReadMail};
 use crate::metrics::Metrics;
-use crate::peers::{Lost, Peers};
+use crate::peers::{Peers, Unsent};
 use crate::snapshot_workers::WriteJob;
 
 /// What the log's thread is asked for, in order.
@@ -165,8 +165,9 @@ impl LogWorker {
                 continue;
             }
             for envelope in write.barrier.release(durable) {
-                if let Err(Lost(peer)) = self.peers.send(envelope.to, &PeerMessage::Raft(envelope)) {
-                    lost.push(peer);
+                let to = envelope.to;
+                if self.peers.send(to, &PeerMessage::Raft(envelope)) == Err(Unsent::Dropped) {
+                    lost.push(to);
                 }
             }
         }

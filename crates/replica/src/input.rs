@@ -152,4 +152,9 @@ pub enum Input {
         /// What is asked.
         request: ClusterRequest,
     },
+    /// A request for the cluster as a whole did not get onto the link to the leader: nobody has heard of it.
+    ClusterUnsent {
+        /// The ticket of the message.
+        ticket: Ticket,
+    },
 }

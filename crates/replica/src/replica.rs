@@ -160,6 +160,7 @@ impl Replica {
             Input::Dropped { peer } => self.raft.step(ready::Input::Dropped { peer }),
             Input::Campaign => self.raft.step(ready::Input::Campaign),
             Input::Cluster { ticket, request } => self.on_cluster(ticket, request),
+            Input::ClusterUnsent { ticket } => self.on_cluster_unsent(ticket.0),
         }
     }
 

@@ -138,6 +138,15 @@ impl Replica {
         }
     }
 
+    /// A request never left: its link is down, or full. So it may go out once more, unlike one that the leader may have heard of.
+    pub(crate) fn on_cluster_unsent(&mut self, number: u64) {
+        let not_before = self.pause_until();
+        let Some(pending) = self.steering.pending.get_mut(&number) else { return };
+        let was_sent = matches!((pending.stage, pending.asker), (Stage::Sent { .. }, Asker::Local(_)));
+        assert!(was_sent, "only a request of an own caller goes out to a leader");
+        pending.stage = Stage::Queued { not_before };
+    }
+
     /// The own protocol has ended a transfer.
     pub(crate) fn on_transfer_end(&mut self, number: u64, end: TransferEnd) {
         let not_before = self.pause_until();

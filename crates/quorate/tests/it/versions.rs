@@ -4,9 +4,9 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use quorate::{Context, Node, NodeError, Proposal, RequestId, Snapshot, StateMachine};
+use quorate::{Context, Node, NodeError, NodeStatus, Proposal, RequestId, Role, Snapshot, StateMachine};
 
-use crate::cluster::{Cluster, Words, bounded, leader};
+use crate::cluster::{Cluster, Words, bounded};
 
 /// The nodes that clients may ask now.
 type Nodes = Arc<Mutex<Vec<Node<Words>>>>;
@@ -61,21 +61,21 @@ async fn check(nodes: &Nodes, words: usize) {
     }
 }
 
-/// How many peers have shown their clocks to the leader: those with which it speaks version 1.
+/// Waits until so many peers have shown their clocks to the leader, whoever it is: those with which it speaks version 1.
 async fn clocks_shown(nodes: &Nodes, wanted: usize) {
-    bounded(async {
-        loop {
-            let all: Vec<Node<Words>> = nodes.lock().expect("nobody panics with the lock").clone();
-            bounded(all[0].ready()).await.expect("the node runs");
-            let status = all[leader(&all)].status();
-            let shown = status.peers.iter().filter(|peer| peer.clock_skew_ms.is_some()).count();
-            if shown == wanted {
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    let is_wanted = |status: &NodeStatus| {
+        let shown = status.peers.iter().filter(|peer| peer.clock_skew_ms.is_some()).count();
+        status.role == Role::Leader && shown == wanted
+    };
+    let [first, second, third] = [0, 1, 2].map(|place| node(nodes, place));
+    let found = bounded(async {
+        tokio::select! {
+            found = first.wait(is_wanted) => found,
+            found = second.wait(is_wanted) => found,
+            found = third.wait(is_wanted) => found,
         }
-    })
-    .await;
+    });
+    found.await.expect("the nodes run");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,6 +84,42 @@ fn a_request_without_an_answer_has_an_unknown_outcome_and_one_that_never_left_ha
     assert_eq!(alone.cluster_answers, [(Ticket(1), Err(ClusterError::NoLeader { leader: None }))]);
 }
 
+/// A node knows its leader before its own link to it stands: what finds that link down was sent to nobody, and goes out when it can, once.
+#[test]
+fn a_request_that_never_left_is_sent_again() {
+    let mut solo = Solo::follower(|_| {});
+    solo.turn(vec![ask(1, Some(3))]);
+    let sent = requests(&mut solo);
+    solo.turn(vec![Input::ClusterUnsent { ticket: sent[0].1 }]);
+    assert_eq!(requests(&mut solo), [], "not at once");
+    solo.tick(100);
+    assert_eq!(requests(&mut solo), sent);
+    solo.tick(800);
+    assert_eq!(requests(&mut solo), [], "the leader may have heard of it");
+    let done = Ok(ClusterDone::Leads(NodeId::new(3)));
+    solo.turn(vec![reply(PEER, sent[0].1, done.clone())]);
+    assert_eq!(solo.cluster_answers, [(Ticket(1), done)]);
+    solo.turn(vec![Input::ClusterUnsent { ticket: sent[0].1 }]);
+    assert_eq!(solo.cluster_answers.len(), 1, "what is answered is over");
+}
+
+/// Of a request that no link has taken the caller is told that nothing has come of it.
+#[test]
+fn a_request_that_never_left_until_its_time_is_over_was_not_accepted() {
+    let mut solo = Solo::follower(|_| {});
+    solo.turn(vec![ask(1, None)]);
+    let mut ticks = 0;
+    while solo.cluster_answers.is_empty() {
+        let unsent = requests(&mut solo).into_iter().map(|(_, ticket)| Input::ClusterUnsent { ticket });
+        let unsent = unsent.collect();
+        solo.turn(unsent);
+        solo.tick(1);
+        ticks += 1;
+        assert!(ticks <= 1_000, "it is given up");
+    }
+    assert_eq!(solo.cluster_answers, [(Ticket(1), Err(ClusterError::NoLeader { leader: Some(PEER) }))]);
+}
+
 #[test]
 fn a_leader_that_hands_over_answers_with_who_leads_then() {
     let mut solo = leader_of_three();

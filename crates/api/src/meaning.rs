@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::{Creation, Outcome};
-use crate::problem::Problem;
+use crate::problem::{Fate, Problem};
 
 /// An answer in the words of HTTP and of a shell.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -34,6 +34,8 @@ pub enum Exit {
     Unavailable = 6,
     /// It may have happened: retry with the same request id.
     Unknown = 7,
+    /// It happened, and only its answer is missing: do not send it again.
+    Applied = 8,
 }
 
 impl Exit {
@@ -247,9 +249,15 @@ impl Creation {
 }
 
 impl Problem {
-    /// Status and exit code of a problem.
+    /// Status and exit code of a problem. What may have happened, or has, is told before the kind of the problem: a script that reads "an
+    /// error" or "try again" would do it twice.
     pub const fn meaning(&self) -> Meaning {
-        self.code.meaning()
+        let Meaning { status, exit } = self.code.meaning();
+        match self.fate {
+            Fate::NotAccepted => of(status, exit),
+            Fate::Unknown => of(status, Exit::Unknown),
+            Fate::Applied => of(status, Exit::Applied),
+        }
     }
 }
 

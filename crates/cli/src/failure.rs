@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use quorate_api::meaning::Exit;
-use quorate_api::problem::Problem;
+use quorate_api::problem::{Fate, Problem};
 use quorate_client::{ClientError, ConfigError};
 
 /// Why a command did not do what it was asked for.
@@ -34,6 +34,12 @@ impl Failure {
     #[must_use]
     pub(crate) fn hint(self, hint: impl Into<String>) -> Failure {
         Failure { hint: Some(hint.into()), ..self }
+    }
+
+    /// The cluster has decided, and only the answer could not be shown.
+    #[must_use]
+    pub(crate) fn after_the_answer(self) -> Failure {
+        Failure { exit: Exit::Applied, what: format!("it was decided, but {}", self.what), ..self }
     }
 
     /// A file that could not be used.
@@ -77,7 +83,11 @@ impl From<ClientError> for Failure {
             ClientError::NotAccepted { .. } => Exit::Unavailable,
             ClientError::Unknown { .. } => Exit::Unknown,
             ClientError::Refused { problem, .. } => problem.meaning().exit,
-            ClientError::Malformed { .. } => Exit::Error,
+            ClientError::Malformed { fate, .. } => match fate {
+                Fate::NotAccepted => Exit::Error,
+                Fate::Unknown => Exit::Unknown,
+                Fate::Applied => Exit::Applied,
+            },
         };
         let mut what = error.to_string();
         if let ClientError::Refused { problem, .. } = &error {
@@ -96,5 +106,42 @@ impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Failure {
         Failure::usage(error.to_string())
             .hint("write --endpoint http://HOST:PORT, several separated by commas")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_api::meaning::{Exit, ProblemCode};
+    use quorate_api::problem::{Fate, Problem};
+    use quorate_client::{ClientError, FailureKind};
+
+    use super::Failure;
+
+    /// A script must not repeat what may have happened: each error of a call, with its fate, and how the program ends.
+    #[test]
+    fn the_exit_code_of_every_client_error_says_its_fate() {
+        let problem = |fate| Box::new(Problem { fate, ..Problem::new(ProblemCode::Internal, "d", "h") });
+        let failure = || quorate_client::Failure { endpoint: "n:1".into(), kind: FailureKind::NoListener };
+        let mut errors = vec![
+            (ClientError::Invalid("no".into()), Exit::Usage),
+            (ClientError::NotAccepted { attempts: 1, failure: failure() }, Exit::Unavailable),
+            (ClientError::Unknown { attempts: 1, failure: failure() }, Exit::Unknown),
+        ];
+        for (fate, exit) in
+            [(Fate::NotAccepted, Exit::Error), (Fate::Unknown, Exit::Unknown), (Fate::Applied, Exit::Applied)]
+        {
+            let endpoint = "n:1".to_owned();
+            let refused = ClientError::Refused { endpoint, status: 500, problem: problem(fate) };
+            let endpoint = "n:1".to_owned();
+            let malformed = ClientError::Malformed { endpoint, detail: "no".into(), fate };
+            errors.extend([(refused, exit), (malformed, exit)]);
+        }
+        for (error, exit) in errors {
+            let fate = error.fate();
+            let failure = Failure::from(error.clone());
+            assert_eq!(failure.exit, exit, "{error:?}");
+            assert_eq!(failure.exit == Exit::Unknown, fate == Fate::Unknown, "{error:?}");
+            assert_eq!(failure.exit == Exit::Applied, fate == Fate::Applied, "{error:?}");
+        }
     }
 }

@@ -100,6 +100,7 @@ impl Client {
         serde_json::from_slice(&answer.body).map_err(|error| ClientError::Malformed {
             endpoint: answer.endpoint,
             detail: format!("status {}: {error}", answer.status),
+            fate: call.fate_in_doubt(),
         })
     }
 
@@ -109,7 +110,7 @@ impl Client {
         let mut failed_rounds = 0;
         loop {
             if let Some(answer) = self.round(call, &mut attempts).await? {
-                return self.final_answer(answer, &attempts);
+                return final_answer(call, answer, &attempts);
             }
             failed_rounds += 1;
             if failed_rounds >= self.shared.retry.attempts_max {
@@ -193,25 +194,6 @@ impl Client {
         }
     }
 
-    /// A problem is an error; and one that follows an attempt of unknown fate does not make that attempt undone.
-    fn final_answer(&self, answer: RawAnswer, attempts: &Attempts) -> Result<RawAnswer, ClientError> {
-        if !answer.is_problem {
-            return Ok(answer);
-        }
-        let RawAnswer { endpoint, status, body, .. } = answer;
-        let problem = match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => Box::new(problem),
-            Err(error) => {
-                return Err(ClientError::Malformed { endpoint, detail: format!("status {status}: {error}") });
-            }
-        };
-        if attempts.unknown && problem.fate == Fate::NotAccepted {
-            let failure = Failure { endpoint, kind: FailureKind::Problem(status, problem) };
-            return Err(ClientError::Unknown { attempts: attempts.count + 1, failure });
-        }
-        Err(ClientError::Refused { endpoint, status, problem })
-    }
-
     fn choose(&self, tried: &mut Vec<bool>) -> Option<(usize, crate::Endpoint)> {
         let now = self.shared.started.elapsed();
         let mut knowledge = self.knowledge();
@@ -262,6 +244,26 @@ impl Client {
         // What is known are hints: a panic elsewhere cannot leave them wrong in a way that matters.
         self.shared.knowledge.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A problem is an error; and one that follows an attempt of unknown fate does not make that attempt undone.
+fn final_answer(call: &Call, answer: RawAnswer, attempts: &Attempts) -> Result<RawAnswer, ClientError> {
+    if !answer.is_problem {
+        return Ok(answer);
+    }
+    let RawAnswer { endpoint, status, body, .. } = answer;
+    let problem = match serde_json::from_slice::<Problem>(&body) {
+        Ok(problem) => Box::new(problem),
+        Err(error) => {
+            let (detail, fate) = (format!("status {status}: {error}"), call.fate_in_doubt());
+            return Err(ClientError::Malformed { endpoint, detail, fate });
+        }
+    };
+    if attempts.unknown && problem.fate == Fate::NotAccepted {
+        let failure = Failure { endpoint, kind: FailureKind::Problem(status, problem) };
+        return Err(ClientError::Unknown { attempts: attempts.count + 1, failure });
+    }
+    Err(ClientError::Refused { endpoint, status, problem })
 }
 
 impl Attempts {

@@ -51,6 +51,8 @@ pub enum ClientError {
         endpoint: String,
         /// What is wrong with it.
         detail: String,
+        /// What the call may have done.
+        fate: Fate,
     },
 }
 
@@ -59,7 +61,8 @@ impl ClientError {
     pub fn fate(&self) -> Fate {
         match self {
             ClientError::Invalid(_) | ClientError::NotAccepted { .. } => Fate::NotAccepted,
-            ClientError::Unknown { .. } | ClientError::Malformed { .. } => Fate::Unknown,
+            ClientError::Unknown { .. } => Fate::Unknown,
+            ClientError::Malformed { fate, .. } => *fate,
             ClientError::Refused { problem, .. } => problem.fate,
         }
     }

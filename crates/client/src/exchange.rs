@@ -13,7 +13,7 @@ use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use quorate_api::meaning::ProblemCode;
-use quorate_api::problem::Problem;
+use quorate_api::problem::{Fate, Problem};
 
 use crate::config::ClientConfig;
 use crate::endpoint::Endpoint;
@@ -36,6 +36,11 @@ impl Call {
     /// Whether the call changes nothing, so that a lost answer leaves nothing unknown behind.
     pub(crate) fn only_reads(&self) -> bool {
         self.method == Method::GET
+    }
+
+    /// What the call may have done if its answer tells nothing.
+    pub(crate) fn fate_in_doubt(&self) -> Fate {
+        if self.only_reads() { Fate::NotAccepted } else { Fate::Unknown }
     }
 }
 
@@ -117,17 +122,19 @@ impl RawAnswer {
             Ok(problem) if self.is_problem => problem,
             Ok(_) | Err(_) => return Err(FailureKind::Status(self.status)),
         };
-        // A code that this client does not know is taken as final: the caller hears it at once.
-        let is_transient = matches!(
-            problem.code,
-            ProblemCode::Overloaded
-                | ProblemCode::NoLeader
-                | ProblemCode::DiskFull
-                | ProblemCode::Stopping
-                | ProblemCode::NotReady
-                | ProblemCode::TimedOut
-                | ProblemCode::Internal
-        );
+        // A code that this client does not know is taken as final: the caller hears it at once. So is that it happened: another attempt
+        // would change nothing, and its failure would hide this.
+        let is_transient = problem.fate != Fate::Applied
+            && matches!(
+                problem.code,
+                ProblemCode::Overloaded
+                    | ProblemCode::NoLeader
+                    | ProblemCode::DiskFull
+                    | ProblemCode::Stopping
+                    | ProblemCode::NotReady
+                    | ProblemCode::TimedOut
+                    | ProblemCode::Internal
+            );
         if is_transient { Err(FailureKind::Problem(self.status, Box::new(problem))) } else { Ok(self) }
     }
 }

@@ -118,6 +118,9 @@ pub enum ReadError {
     /// Too many reads wait.
     #[error("overloaded: too many reads wait")]
     Overloaded,
+    /// The disk of this node is full, so it does not get the entries that the read must see. Another node may.
+    #[error("the disk of this node is full: it does not get what the read must see")]
+    DiskFull,
     /// No quorum confirmed the leader in time.
     #[error("no quorum answered in time")]
     TimedOut,

@@ -153,6 +153,19 @@ impl Reads {
         served
     }
 
+    /// The disk is full, and the log on it ends with `last`: gives up the local reads that must see more than that, and without a leader
+    /// also those that wait to be asked for.
+    pub(crate) fn refuse_starved(&mut self, last: Index, leaderless: bool) -> Vec<Ticket> {
+        let starved = self.confirmed.split_off(&last.next());
+        let mut refused: Vec<Ticket> = starved.into_values().flatten().map(|read| read.ticket).collect();
+        if leaderless {
+            refused.extend(self.waiting.drain(..).map(|read| read.ticket));
+        }
+        assert!(refused.len() <= self.len, "only reads that wait are given up");
+        self.len -= refused.len();
+        refused
+    }
+
     /// Gives up the local reads whose time is over.
     pub(crate) fn expire(&mut self, tick: u64) -> Vec<Ticket> {
         if self.len == 0 || tick < self.expiry {

@@ -179,6 +179,7 @@ impl Replica {
         self.hand_over();
         self.take_snapshot();
         self.serve_reads();
+        self.refuse_starved_reads();
         self.move_pieces();
         self.send_replies();
         self.send_marks();
@@ -562,6 +563,17 @@ impl Replica {
             );
             self.metrics.reads_served += 1;
             self.effects.push(Effect::Read { ticket, index });
+        }
+    }
+
+    /// A node whose disk is full does not get what came after: reads that must see it are told at once, not when their time is over.
+    fn refuse_starved_reads(&mut self) {
+        if self.reads.len() == 0 || !self.raft.must_not_lead() {
+            return;
+        }
+        let (last, leaderless) = (self.raft.status().persisted, self.raft.leader().is_none());
+        for ticket in self.reads.refuse_starved(last, leaderless) {
+            self.refuse_read(ticket, ReadError::DiskFull);
         }
     }
 

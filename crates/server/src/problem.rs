@@ -95,6 +95,9 @@ impl Failure {
             ReadError::Overloaded => {
                 (ProblemCode::Overloaded, "try again later, with fewer requests at a time")
             }
+            ReadError::DiskFull => {
+                (ProblemCode::DiskFull, "ask another node, or free some space on the disk of this one")
+            }
             ReadError::Stopped => (ProblemCode::Stopping, "ask another node"),
         };
         let mut failure = Failure::new(code, error.to_string(), hint);
@@ -242,3 +245,132 @@ fn refusal_hint(refusal: &ClusterRefusal) -> &'static str {
 }
 
 const RETRY_SAME_ID: &str = "it may have been applied: send it again with the same Idempotency-Key or Quorate-Request, or read before you do";
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use quorate::{ClusterError, ClusterRefusal, ProposeError, ReadError};
+
+    use super::Failure;
+
+    /// What a call's error is told as: a row of the table in `docs/http.md`. Fails if the words do not say what may have happened.
+    fn row(error: &impl Debug, failure: &Failure) -> String {
+        let problem = &failure.problem;
+        let word = |value: serde_json::Value| value.as_str().expect("it is a word").to_owned();
+        let fate = word(serde_json::to_value(problem.fate).expect("a fate is a word"));
+        let code = word(serde_json::to_value(problem.code).expect("a code is a word"));
+        let meaning = problem.meaning();
+        assert!(!problem.detail.is_empty() && !problem.hint.is_empty(), "{error:?} says what to do");
+        let mut name = format!("{error:?}");
+        name.truncate(name.find(['(', '{']).unwrap_or(name.len()));
+        let sent = if format!("{error:?}").contains("sent: true") { ", sent" } else { "" };
+        let exit = meaning.exit.code();
+        format!("| `{}`{sent} | `{fate}` | {} `{code}` | {exit} |", name.trim(), meaning.status)
+    }
+
+    /// One of each. Whoever adds one must put it here, and say in the table what may have happened then.
+    fn propose_errors() -> Vec<ProposeError> {
+        let error = ProposeError::Overloaded;
+        match error {
+            ProposeError::NoLeader { .. }
+            | ProposeError::Overloaded
+            | ProposeError::DiskFull
+            | ProposeError::TooLarge { .. }
+            | ProposeError::TimedOut
+            | ProposeError::Forgotten
+            | ProposeError::SessionUnknown
+            | ProposeError::KeyReused
+            | ProposeError::Malformed(_)
+            | ProposeError::ReplyMalformed(_)
+            | ProposeError::Stopped { .. } => vec![
+                ProposeError::NoLeader { leader: None },
+                ProposeError::Overloaded,
+                ProposeError::DiskFull,
+                ProposeError::TooLarge { bytes: 2, bytes_max: 1 },
+                ProposeError::KeyReused,
+                ProposeError::Malformed("no".into()),
+                ProposeError::Stopped { sent: false },
+                ProposeError::TimedOut,
+                ProposeError::Forgotten,
+                ProposeError::SessionUnknown,
+                ProposeError::Stopped { sent: true },
+                ProposeError::ReplyMalformed("no".into()),
+            ],
+        }
+    }
+
+    fn read_errors() -> Vec<ReadError> {
+        let error = ReadError::Overloaded;
+        match error {
+            ReadError::NoLeader { .. }
+            | ReadError::Overloaded
+            | ReadError::DiskFull
+            | ReadError::TimedOut
+            | ReadError::Stopped => vec![
+                ReadError::NoLeader { leader: None },
+                ReadError::Overloaded,
+                ReadError::DiskFull,
+                ReadError::TimedOut,
+                ReadError::Stopped,
+            ],
+        }
+    }
+
+    fn cluster_errors() -> Vec<ClusterError> {
+        let error = ClusterError::Overloaded;
+        match error {
+            ClusterError::NoLeader { .. }
+            | ClusterError::Overloaded
+            | ClusterError::Refused(_)
+            | ClusterError::TimedOut
+            | ClusterError::Stopped { .. } => vec![
+                ClusterError::NoLeader { leader: None },
+                ClusterError::Overloaded,
+                ClusterError::Refused(ClusterRefusal::NobodyElse),
+                ClusterError::Stopped { sent: false },
+                ClusterError::TimedOut,
+                ClusterError::Stopped { sent: true },
+            ],
+        }
+    }
+
+    /// The table is generated from the errors, so the two cannot differ, and no error is left out.
+    #[test]
+    fn every_error_of_a_node_has_a_fate_a_status_and_an_exit_code_in_the_documentation() {
+        let mut table =
+            vec!["| error | fate | HTTP | exit code |".to_owned(), "|---|---|---|---|".to_owned()];
+        table.extend(propose_errors().iter().map(|error| {
+            let failure = Failure::propose(error, &[]);
+            assert_eq!(failure.problem.fate, super::fate(error.fate()), "{error:?}");
+            row(error, &failure)
+        }));
+        let of_propose = table.join("\n");
+        let read =
+            read_errors().iter().map(|error| row(error, &Failure::read(error, &[]))).collect::<Vec<_>>();
+        let of_read = read.join("\n");
+        let cluster = cluster_errors();
+        let cluster = cluster.iter().map(|error| {
+            let failure = Failure::cluster(error, &[]);
+            assert_eq!(failure.problem.fate, super::fate(error.fate()), "{error:?}");
+            row(error, &failure)
+        });
+        let of_cluster = cluster.collect::<Vec<_>>().join("\n");
+        let page = include_str!("../../../docs/http.md");
+        for rows in [of_propose, of_read, of_cluster] {
+            assert!(page.contains(&rows), "docs/http.md lacks these rows:\n{rows}");
+        }
+    }
+
+    /// A node that is asked for less, or a moment later, serves again: it says when to come back.
+    #[test]
+    fn who_may_try_again_is_told_when() {
+        use axum::http::header::RETRY_AFTER;
+        use axum::response::IntoResponse;
+        for error in propose_errors() {
+            let response = Failure::propose(&error, &[]).into_response();
+            let tells = response.headers().contains_key(RETRY_AFTER);
+            assert_eq!(tells, matches!(response.status().as_u16(), 429 | 503), "{error:?}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! The table of status and exit codes, as the documentation prints it.
 
 use quorate_api::meaning::{Exit, ProblemCode, RejectionCode};
+use quorate_api::problem::{Fate, Problem};
 
 /// The code's JSON, status and exit code.
 fn check(code: RejectionCode) -> (String, u16, u8) {
@@ -64,4 +65,20 @@ fn problems_have_their_documented_status_and_exit_code() {
     ] {
         assert_eq!((code.meaning().status, code.meaning().exit), (status, exit), "{code:?}");
     }
+}
+
+/// A script that reads "an error" of something that was applied does it twice.
+#[test]
+fn the_exit_code_tells_the_fate_before_the_kind_of_the_problem() {
+    for code in [ProblemCode::Internal, ProblemCode::NoLeader, ProblemCode::TimedOut, ProblemCode::Other] {
+        for (fate, exit) in [
+            (Fate::NotAccepted, code.meaning().exit),
+            (Fate::Unknown, Exit::Unknown),
+            (Fate::Applied, Exit::Applied),
+        ] {
+            let problem = Problem { fate, ..Problem::new(code, "d", "h") };
+            assert_eq!((problem.meaning().status, problem.meaning().exit), (code.meaning().status, exit));
+        }
+    }
+    assert_eq!((Exit::Unknown.code(), Exit::Applied.code()), (7, 8));
 }

@@ -39,7 +39,7 @@ pub(crate) async fn create(
         }
     };
     if !context.output.is_table() {
-        context.output.value(&creation)?;
+        context.output.value(&creation).map_err(Failure::after_the_answer)?;
     }
     match &creation {
         Creation::Created(created) if context.output.is_table() => {
@@ -49,7 +49,8 @@ pub(crate) async fn create(
                 created.revision.to_string(),
                 entry(created.term, created.index),
             ];
-            context.output.table(&["INSTANCE", "STATE", "REVISION", "ENTRY"], vec![row])?;
+            let shown = context.output.table(&["INSTANCE", "STATE", "REVISION", "ENTRY"], vec![row]);
+            shown.map_err(Failure::after_the_answer)?;
         }
         Creation::Created(_) => {}
         Creation::Rejected(rejection) => {
@@ -59,9 +60,13 @@ pub(crate) async fn create(
             let hint = match creation.meaning().exit {
                 Exit::NotFound => context.similar_machine(&machine, &rejection.detail).await,
                 Exit::Conflict => Some(format!("`quorate get {target}` shows it")),
-                Exit::Ok | Exit::Error | Exit::Usage | Exit::Rejected | Exit::Unavailable | Exit::Unknown => {
-                    None
-                }
+                Exit::Ok
+                | Exit::Error
+                | Exit::Usage
+                | Exit::Rejected
+                | Exit::Unavailable
+                | Exit::Unknown
+                | Exit::Applied => None,
             };
             say_rejected(rejection, hint);
         }

@@ -32,11 +32,9 @@ pub(crate) async fn propose(context: &mut Context, arguments: ProposeArgs) -> Re
             });
         }
     };
-    if context.output.is_table() {
-        tell(context, &answer)?;
-    } else {
-        context.output.value(&answer)?;
-    }
+    let shown =
+        if context.output.is_table() { tell(context, &answer) } else { context.output.value(&answer) };
+    shown.map_err(Failure::after_the_answer)?;
     if let Outcome::Rejected(rejection) = &answer.outcome {
         let hint = advice(context, &target, &propose, rejection).await;
         say_rejected(rejection, hint);

@@ -11,6 +11,7 @@ use quorate_api::header::SessionRequest;
 use quorate_api::instance::CreateInstance;
 use quorate_api::meaning::{Exit, ProblemCode, RejectionCode};
 use quorate_api::outcome::{Creation, Outcome, Rejection};
+use quorate_api::problem::Fate;
 use quorate_client::{Client, ClientError, RequestId, WriteOptions};
 
 use crate::failure::Failure;
@@ -199,7 +200,9 @@ impl Pulse {
         let time = self.since_answer();
         if time >= self.patience {
             let what = format!("no answer for {} s: {error}", time.as_secs());
-            return Err(Failure::new(Exit::Unavailable, what));
+            // The row that was asked for last may be done, and is not done again when the file is imported again.
+            let exit = if error.fate() == Fate::Unknown { Exit::Unknown } else { Exit::Unavailable };
+            return Err(Failure::new(exit, what));
         }
         *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
         Ok(())

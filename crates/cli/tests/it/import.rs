@@ -113,7 +113,7 @@ fn an_import_that_was_cut_off_continues_and_gives_the_same_figures() {
     dev.end("-KILL");
     let code = import_child.wait().expect("the import ends").code();
     // On a fast machine the import may have been over before the cluster died; all else is a stop that says how to go on.
-    assert!(code == Some(6) || code == Some(0), "{code:?}");
+    assert!(matches!(code, Some(0 | 6 | 7)), "{code:?}");
     let dev = Dev::start(3, &data);
     let expected = expected();
     let report = import(&dev, &file, "incident");

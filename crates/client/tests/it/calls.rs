@@ -3,10 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use quorate_api::meaning::ProblemCode;
 use quorate_api::outcome::Outcome;
-use quorate_api::problem::Fate;
+use quorate_api::problem::{Fate, Problem};
 use quorate_api::proposal::Propose;
-use quorate_client::{Client, ClientConfig, ClientError, Endpoint, RequestId, RetryPolicy, WriteOptions};
+use quorate_client::{
+    Client, ClientConfig, ClientError, Endpoint, Failure, FailureKind, RequestId, RetryPolicy, WriteOptions,
+};
 
 use crate::fake::{Deed, Fake, deaf_port};
 
@@ -115,6 +118,77 @@ async fn a_final_no_is_not_repeated() {
     check(vec![says(400, &problem("malformed", "not_accepted"))], true, "refused", 1).await;
     check(vec![says(504, &problem("forgotten", "applied"))], true, "refused", 1).await;
     check(vec![says(501, &problem("not_supported", "not_accepted"))], true, "refused", 1).await;
+}
+
+/// Another attempt would change nothing, and the last failure would say "not accepted" of what was applied.
+#[tokio::test]
+async fn what_happened_is_told_as_applied_and_not_sent_again() {
+    let applied = says(500, &problem("internal", "applied"));
+    check(vec![applied.clone(), applied.clone()], true, "refused", 1).await;
+    let fake = Fake::start(vec![Deed::HangUp, applied]).await;
+    let options =
+        WriteOptions { request_id: Some(RequestId::Key("k1".to_owned())), ..WriteOptions::default() };
+    let start = Propose { event: Some("start".to_owned()), ..Propose::default() };
+    let error = client(&[&fake]).propose("m", "a", &start, &options).await.expect_err("no answer comes");
+    assert_eq!(error.fate(), Fate::Applied, "also after an attempt of unknown fate: {error:?}");
+}
+
+/// Each kind of failure of an attempt, and each error of a call: none leaves open what may have happened.
+#[test]
+fn every_failure_says_what_the_call_may_have_done() {
+    let problem = |fate| Box::new(Problem { fate, ..Problem::new(ProblemCode::Internal, "d", "h") });
+    let all = [Fate::NotAccepted, Fate::Unknown, Fate::Applied];
+    let mut kinds = vec![
+        (FailureKind::NoListener, Fate::NotAccepted),
+        (FailureKind::Unreachable(String::new()), Fate::NotAccepted),
+        (FailureKind::LeftAlone(String::new()), Fate::NotAccepted),
+        (FailureKind::TimedOut(1), Fate::Unknown),
+        (FailureKind::Broken(String::new()), Fate::Unknown),
+        (FailureKind::AnswerTooLarge(1), Fate::Unknown),
+        (FailureKind::Status(502), Fate::Unknown),
+    ];
+    kinds.extend(all.map(|fate| (FailureKind::Problem(500, problem(fate)), fate)));
+    for (kind, expected) in kinds {
+        // Whoever adds a kind must say here what it may have done.
+        match &kind {
+            FailureKind::NoListener
+            | FailureKind::Unreachable(_)
+            | FailureKind::LeftAlone(_)
+            | FailureKind::TimedOut(_)
+            | FailureKind::Broken(_)
+            | FailureKind::AnswerTooLarge(_)
+            | FailureKind::Status(_)
+            | FailureKind::Problem(..) => {}
+        }
+        let failure = Failure { endpoint: "n:1".to_owned(), kind };
+        assert_eq!(failure.fate(), expected, "{failure:?}");
+        let of_call = [
+            (ClientError::NotAccepted { attempts: 1, failure: failure.clone() }, Fate::NotAccepted),
+            (ClientError::Unknown { attempts: 1, failure }, Fate::Unknown),
+        ];
+        for (error, expected) in of_call {
+            assert_eq!(error.fate(), expected, "{error:?}");
+        }
+    }
+    assert_eq!(ClientError::Invalid(String::new()).fate(), Fate::NotAccepted);
+    for fate in all {
+        let endpoint = "n:1".to_owned();
+        let refused =
+            ClientError::Refused { endpoint: endpoint.clone(), status: 500, problem: problem(fate) };
+        let malformed = ClientError::Malformed { endpoint, detail: String::new(), fate };
+        assert_eq!((refused.fate(), malformed.fate()), (fate, fate));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_a_stranger_leaves_a_write_unknown_and_a_read_not() {
+    let stranger = || vec![says(200, "<html>hello</html>")];
+    let start = Propose { event: Some("start".to_owned()), ..Propose::default() };
+    let fake = Fake::start(stranger()).await;
+    let written = client(&[&fake]).propose("m", "a", &start, &WriteOptions::default()).await;
+    assert_eq!(written.expect_err("it is none").fate(), Fate::Unknown);
+    let fake = Fake::start(stranger()).await;
+    assert_eq!(client(&[&fake]).machines().await.expect_err("it is none").fate(), Fate::NotAccepted);
 }
 
 #[tokio::test]

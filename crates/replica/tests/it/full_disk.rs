@@ -9,7 +9,7 @@ use quorate_core::stored::Stored;
 use quorate_core::types::{EntryId, Index, NodeId, WriteNumber};
 use quorate_replica::config::ReplicaConfig;
 use quorate_replica::effect::Effect;
-use quorate_replica::error::{Fate, ProposeError};
+use quorate_replica::error::{Fate, ProposeError, ReadError};
 use quorate_replica::input::{Input, Now, Ticket};
 use quorate_replica::peer_message::PeerMessage;
 use quorate_replica::replica::Replica;
@@ -98,4 +98,45 @@ fn proposals_that_wait_for_a_leader_are_refused_when_the_disk_becomes_full() {
     assert_eq!(refusals(&effects), []);
     let effects = node.turn(vec![Input::NoRoom { from }]);
     assert_eq!(refusals(&effects), [(Ticket(1), ProposeError::DiskFull)]);
+}
+
+/// Such a node hears where the leader's log stands and never gets there: readers would wait for all of their time. What its disk holds it
+/// still shows.
+#[test]
+fn a_read_that_must_see_what_a_full_disk_did_not_take_is_refused_at_once() {
+    let mut node = Node::new();
+    let from = node.take_entry();
+    node.turn(vec![Input::NoRoom { from }]);
+    let read = |node: &mut Node, ticket, index| {
+        let asked = node.turn(vec![Input::Read { ticket: Ticket(ticket) }]);
+        let question = asked.iter().find_map(|effect| match effect {
+            Effect::Send { to: PEER, message: PeerMessage::ForwardRead { ticket } } => Some(*ticket),
+            _ => None,
+        });
+        let reply = PeerMessage::ForwardReadReply {
+            ticket: question.expect("the leader is asked"),
+            index: Some(Index(index)),
+        };
+        node.turn(vec![Input::Received { from: PEER, message: reply }])
+    };
+    let effects = read(&mut node, 1, 2);
+    assert_eq!(refused_reads(&effects), [(Ticket(1), ReadError::DiskFull)]);
+    let effects = read(&mut node, 2, 0);
+    assert_eq!(refused_reads(&effects), []);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Read { ticket: Ticket(2), .. })));
+
+    // Who waits for a leader waits in vain too: this node will not be one, and gets no entries from another.
+    let effects = node.turn(vec![
+        raft(PEER, 2, Message::VoteResponse { granted: false, wall_ms: 0 }),
+        Input::Read { ticket: Ticket(3) },
+    ]);
+    assert_eq!(refused_reads(&effects), [(Ticket(3), ReadError::DiskFull)]);
+}
+
+fn refused_reads(effects: &[Effect]) -> Vec<(Ticket, ReadError)> {
+    let refusal = |effect: &Effect| match effect {
+        Effect::RefuseRead { ticket, error } => Some((*ticket, error.clone())),
+        _ => None,
+    };
+    effects.iter().filter_map(refusal).collect()
 }

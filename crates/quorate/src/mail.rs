@@ -11,6 +11,7 @@ use quorate_replica::error::ReadError;
 use quorate_replica::input::Input;
 use quorate_replica::peer_message::PeerMessage;
 use quorate_replica::request::CommandEnvelope;
+use quorate_transport::Room;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::error::StatusError;
@@ -24,8 +25,8 @@ pub(crate) enum Mail {
     Read(ReadMail),
     /// A caller reads what is applied now, and wants to know how old that may be.
     ReadStale(ReadMail, oneshot::Sender<Option<Duration>>),
-    /// A peer said these things, in this order.
-    Received { from: NodeId, messages: Vec<PeerMessage> },
+    /// A peer said these things, in this order. Their room in the inbox is free again once they were taken out.
+    Received { from: NodeId, messages: Vec<PeerMessage>, room: Room },
     /// A part of this node has finished something: a write, a batch, a read of the log; or lost messages to a peer.
     Done(Input),
     /// An operator asks something of the cluster as a whole.

@@ -84,7 +84,7 @@ impl Loop {
                 ),
                 () = tokio::time::sleep_until(deadline.into()) => {}
             }
-            self.inbox_budget.give_back(mails.iter().map(Mail::command_bytes).sum());
+            let command_bytes = mails.iter().map(Mail::command_bytes).sum();
             self.replica.begin_turn(self.clock.now());
             for mail in mails.drain(..) {
                 self.take(mail)?;
@@ -95,6 +95,7 @@ impl Loop {
                 changed |= matches!(effect, Effect::Fact(_));
                 self.execute(effect)?;
             }
+            self.inbox_budget.end_turn(command_bytes, self.replica.pending_bytes());
             self.publish(changed);
         }
     }
@@ -133,7 +134,7 @@ impl Loop {
                 let ticket = self.reads.insert(read);
                 self.replica.step(Input::Read { ticket });
             }
-            Mail::Received { from, messages } => {
+            Mail::Received { from, messages, room: _room } => {
                 for message in messages {
                     self.take_message(from, message);
                 }

@@ -118,7 +118,7 @@ async fn wire<S: StateMachine>(
     let opened = open(&builder.directory, &plan, &config)?;
 
     let (inbox, mails) = mpsc::channel(config.inbox_len_max);
-    let inbox_budget = Arc::new(InboxBudget::new(config.inbox_bytes_max));
+    let inbox_budget = Arc::new(InboxBudget::new(config.inbox_bytes_max, config.pending_bytes_max));
     let stop = CancellationToken::new();
     let links_stop = CancellationToken::new();
     let tasks = TaskTracker::new();
@@ -410,7 +410,7 @@ fn decode(version_max: u16, inbound: Inbound) -> Result<Mail, String> {
     let decoded = inbound.frames.into_iter();
     let decoded = decoded.map(|frame| peer_codec::decode_up_to(version_max, frame.kind, frame.body));
     let messages = decoded.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-    Ok(Mail::Received { from: inbound.from, messages })
+    Ok(Mail::Received { from: inbound.from, messages, room: inbound.room })
 }
 
 fn replica(

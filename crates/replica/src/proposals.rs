@@ -55,8 +55,8 @@ pub(crate) struct Pending {
     pub(crate) stage: Stage,
     /// Whether it was ever given to a leader or appended: then it may yet be applied.
     pub(crate) sent: bool,
-    /// Whether the last attempt met a full queue.
-    pub(crate) overloaded: bool,
+    /// How many attempts in a row, up to the last one, met a leader without room.
+    pub(crate) overloads: u8,
     /// When it came in, on the monotonic clock.
     pub(crate) admitted_us: u64,
     /// The steps so far, if the caller asked for them.
@@ -262,10 +262,14 @@ impl Proposals {
         woken
     }
 
-    /// Another leadership began: queues all that is on the way to an older one. How many.
+    /// Another leadership began: queues all that is on the way to an older one, or was refused by it and would wait for long. How many.
     pub(crate) fn on_leader(&mut self) -> u64 {
-        let is_sent = |(_, pending): &(&u64, &Pending)| matches!(pending.stage, Stage::Forwarded { .. });
-        let numbers: Vec<u64> = self.pending.iter().filter(is_sent).map(|(number, _)| *number).collect();
+        let is_elsewhere = |(_, pending): &(&u64, &Pending)| match pending.stage {
+            Stage::Forwarded { .. } => true,
+            Stage::Paused { .. } => pending.overloads > 0,
+            Stage::Queued | Stage::Offered | Stage::Appended(_) => false,
+        };
+        let numbers: Vec<u64> = self.pending.iter().filter(is_elsewhere).map(|(number, _)| *number).collect();
         for number in &numbers {
             self.requeue(*number);
         }
@@ -351,7 +355,7 @@ mod tests {
                 given_up_at: None,
                 stage: Stage::Queued,
                 sent: false,
-                overloaded: false,
+                overloads: 0,
                 admitted_us: 0,
                 trace: None,
             };

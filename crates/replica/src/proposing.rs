@@ -56,8 +56,15 @@ impl Replica {
         }
         let full = self.proposals.len() >= self.config.pending_len_max
             || self.proposals.bytes() + bytes > self.config.pending_bytes_max
-            || self.is_applier_behind();
+            || self.is_applier_behind()
+            || self.is_leader_overloaded();
         if full { Err(ProposeError::Overloaded) } else { Ok(()) }
+    }
+
+    /// The leader has refused proposals of this node for want of room just now: more of them would wait here, and go there and back, for
+    /// nothing.
+    fn is_leader_overloaded(&self) -> bool {
+        !self.leads() && self.tick < self.leader_overloaded_until
     }
 
     /// A node whose disk is full takes no proposals, not even for another leader: what came of them would not be seen here.
@@ -99,7 +106,7 @@ impl Replica {
             given_up_at,
             stage: Stage::Queued,
             sent: false,
-            overloaded: false,
+            overloads: 0,
             admitted_us,
             trace,
         };
@@ -253,7 +260,9 @@ impl Replica {
         match refusal {
             // In a moment there is another leader, or this one goes on.
             Refusal::NotLeader { .. } | Refusal::HandingOver => self.retry_later(number, false),
-            Refusal::Overloaded => self.retry_later(number, true),
+            // Whoever was sent nowhere is told at once: to wait would take the room of others, and end the same way.
+            Refusal::Overloaded if pending.sent || pending.ticket.is_none() => self.retry_later(number, true),
+            Refusal::Overloaded => self.end(number, Err(ProposeError::Overloaded), None),
             Refusal::DiskFull if pending.sent || pending.ticket.is_none() => self.retry_later(number, false),
             Refusal::DiskFull => self.end(number, Err(ProposeError::DiskFull), None),
             Refusal::TooLarge => {
@@ -280,6 +289,9 @@ impl Replica {
         // A late refusal is of no interest when the proposal has been sent elsewhere since.
         if matches!(pending.stage, Stage::Forwarded { to, .. } if to == from) {
             self.retry_later(number, overloaded);
+            if overloaded {
+                self.leader_overloaded_until = self.tick + self.config.retry_pause_ticks;
+            }
         }
     }
 
@@ -302,11 +314,16 @@ impl Replica {
         }
     }
 
+    /// A proposal that was refused is tried again after a pause, which grows while the leader is overloaded: all that wait would else go
+    /// there and back again and again, and be what it is busy with.
     fn retry_later(&mut self, number: u64, overloaded: bool) {
         let until = self.pause_until();
+        let (tick, pause) = (self.tick, until - self.tick);
         if let Some(pending) = self.proposals.get_mut(number) {
-            pending.overloaded = overloaded;
-            self.proposals.pause(number, until);
+            pending.overloads =
+                if overloaded { (pending.overloads + 1).min(OVERLOADS_COUNTED_MAX) } else { 0 };
+            let doublings = u32::from(pending.overloads.saturating_sub(1));
+            self.proposals.pause(number, tick + (pause << doublings));
         }
     }
 
@@ -361,7 +378,7 @@ impl Replica {
             let pending = self.proposals.get_mut(number).expect("what expires is pending");
             let error = if pending.sent {
                 ProposeError::TimedOut
-            } else if pending.overloaded {
+            } else if pending.overloads > 0 {
                 ProposeError::Overloaded
             } else {
                 ProposeError::NoLeader { leader: self.last_leader() }
@@ -468,3 +485,6 @@ impl Replica {
         self.traced = traced;
     }
 }
+
+/// How often the pause before another attempt is doubled at most, less one: to 32 times what it is at first.
+const OVERLOADS_COUNTED_MAX: u8 = 6;

@@ -45,6 +45,8 @@ pub struct Replica {
     pub(crate) jitter: Jitter,
     /// Local proposals without an answer.
     pub(crate) proposals: Proposals,
+    /// Before this tick the leader is taken to have no room for more proposals of this node.
+    pub(crate) leader_overloaded_until: u64,
     /// Proposals of peers without an answer.
     pub(crate) forwarded: Forwarded,
     /// Which place of the log each of both waits for.
@@ -89,6 +91,7 @@ impl Replica {
             number,
             jitter: Jitter::new(config.seed),
             proposals: Proposals::new(config.session),
+            leader_overloaded_until: 0,
             forwarded: Forwarded::default(),
             waiters: Waiters::default(),
             reads: Reads::default(),
@@ -217,6 +220,11 @@ impl Replica {
             level: self.level.applied(),
             metrics: self.metrics.clone(),
         }
+    }
+
+    /// The bytes of commands that local callers wait for.
+    pub fn pending_bytes(&self) -> usize {
+        self.proposals.bytes()
     }
 
     /// What was counted since the start.
@@ -355,6 +363,7 @@ impl Replica {
         let leader = self.raft.leader().map(|leader| (leader, self.raft.term()));
         if leader.is_some() && self.leader != leader {
             self.leader = leader;
+            self.leader_overloaded_until = 0;
             self.metrics.proposals_retried += self.proposals.on_leader();
             self.ask_stale_anew(true);
         }

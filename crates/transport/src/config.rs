@@ -23,6 +23,9 @@ pub struct TransportConfig {
     pub read_buffer_bytes: usize,
     /// How many frames one delivery to the inbox may hold.
     pub inbound_batch_len_max: usize,
+    /// How many bytes of frames of one connection may lie in the inbox, headers included. Beyond it the connection is read no further, so that TCP
+    /// slows the sender down. Must hold at least one largest frame.
+    pub inbound_bytes_max: usize,
     /// How many connections may be in their handshake. Further ones wait in the operating system's backlog.
     pub handshakes_max: usize,
     /// How long it may take to look an address up, and then to connect to one of those found, in milliseconds.
@@ -58,6 +61,7 @@ impl Default for TransportConfig {
             write_batch_bytes_max: 1024 * 1024,
             read_buffer_bytes: 128 * 1024,
             inbound_batch_len_max: 256,
+            inbound_bytes_max: 32 * 1024 * 1024,
             handshakes_max: 64,
             connect_timeout_ms: 3_000,
             handshake_timeout_ms: 3_000,
@@ -115,6 +119,14 @@ impl TransportConfig {
                     .to_owned(),
             );
         }
+        if self.inbound_bytes_max < self.frame_body_bytes_max + FRAME_HEADER_BYTES
+            || self.inbound_bytes_max > INBOUND_BYTES_CAP
+        {
+            return Err(
+                "inbound_bytes_max must hold at least one frame of frame_body_bytes_max and its header, and be at most 1 GiB"
+                    .to_owned(),
+            );
+        }
         if self.backoff_max_ms < self.backoff_first_ms {
             return Err("backoff_max_ms must not be below backoff_first_ms".to_owned());
         }
@@ -145,3 +157,6 @@ impl TransportConfig {
         Duration::from_millis(self.write_timeout_ms)
     }
 }
+
+/// The largest `inbound_bytes_max` that is accepted: it is counted in 32 bits.
+const INBOUND_BYTES_CAP: usize = 1 << 30;

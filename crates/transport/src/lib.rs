@@ -29,5 +29,5 @@ pub use endpoint::{Endpoint, Identity, PeerFault};
 pub use error::{FrameError, HandshakeError, LinkError, SendError};
 pub use frame::{FRAME_HEADER_BYTES, Frame, FrameReader};
 pub use handshake::{Answer, Hello, Lane, Refusal, RefusalCode, WIRE_VERSION_MAX, WIRE_VERSION_MIN, Welcome};
-pub use listener::{Inbound, InboundStatus, Listener, ListenerHandle};
+pub use listener::{Inbound, InboundStatus, Listener, ListenerHandle, Room};
 pub use peer::{Link, LinkEvent, LinkStatus};

@@ -29,7 +29,13 @@ pub struct Inbound {
     pub from: NodeId,
     /// At least one and at most `inbound_batch_len_max` frames.
     pub frames: Vec<Frame>,
+    /// The room that they take in the inbox: to be kept with them, and dropped when they are taken out.
+    pub room: Room,
 }
+
+/// A share of `inbound_bytes_max`, free again when it is dropped.
+#[derive(Debug)]
+pub struct Room(#[expect(dead_code, reason = "dropping it is its use")] OwnedSemaphorePermit);
 
 /// What came in, for metrics and status.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -254,6 +260,7 @@ where
     async fn receive(&self, peer: NodeId, stream: &mut TcpStream) -> LinkError {
         let config = &self.shared.endpoint.config;
         let mut reader = FrameReader::new(config.frame_body_bytes_max, config.read_buffer_bytes);
+        let budget = Arc::new(Semaphore::new(config.inbound_bytes_max));
         loop {
             let count = match stream.read_buf(reader.space()).await {
                 Ok(count) => count,
@@ -266,20 +273,32 @@ where
                 };
             }
             self.shared.counts.bytes_received.fetch_add(count as u64, Ordering::Relaxed);
-            if let Err(error) = self.deliver(peer, &mut reader).await {
+            if let Err(error) = self.deliver(peer, &mut reader, &budget).await {
                 return error;
             }
         }
     }
 
-    /// Hands all whole frames on. Those before a corrupt one are intact and still count.
-    async fn deliver(&self, peer: NodeId, reader: &mut FrameReader) -> Result<(), LinkError> {
+    /// Hands all whole frames on, as soon as the inbox has room for their bytes. Those before a corrupt one are intact and still count.
+    async fn deliver(
+        &self,
+        peer: NodeId,
+        reader: &mut FrameReader,
+        budget: &Arc<Semaphore>,
+    ) -> Result<(), LinkError> {
+        let config = &self.shared.endpoint.config;
         loop {
             let mut frames = Vec::new();
-            let end = take_frames(reader, &mut frames, self.shared.endpoint.config.inbound_batch_len_max);
+            let end = take_frames(reader, &mut frames, config.inbound_batch_len_max);
             if !frames.is_empty() {
                 self.shared.counts.frames_received.fetch_add(frames.len() as u64, Ordering::Relaxed);
-                let message = (self.decode)(Inbound { from: peer, frames }).map_err(LinkError::Body)?;
+                // What was read at once may be a little more than the largest frame: it waits until it is alone.
+                let bytes =
+                    frames.iter().map(Frame::wire_len_bytes).sum::<usize>().min(config.inbound_bytes_max);
+                let bytes = u32::try_from(bytes).expect("the bound on inbound_bytes_max fits 32 bits");
+                let room = Arc::clone(budget).acquire_many_owned(bytes).await;
+                let room = Room(room.expect("nobody closes the budget of a connection"));
+                let message = (self.decode)(Inbound { from: peer, frames, room }).map_err(LinkError::Body)?;
                 self.inbox.send(message).await.map_err(|_| LinkError::Stopping)?;
             }
             if end? {

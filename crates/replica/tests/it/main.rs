@@ -14,6 +14,7 @@ mod divergence;
 mod full_disk;
 mod harness;
 mod levels;
+mod overload;
 mod sessions;
 mod snapshots;
 mod solo;

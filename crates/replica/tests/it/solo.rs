@@ -180,7 +180,7 @@ impl Solo {
     }
 
     /// The one proposal in the messages sent, with the peer that it was sent to.
-    fn forwarded(&mut self) -> Vec<(NodeId, Ticket, Bytes)> {
+    pub(crate) fn forwarded(&mut self) -> Vec<(NodeId, Ticket, Bytes)> {
         let mut found = Vec::new();
         for (to, message) in self.sent.drain(..) {
             if let PeerMessage::Forward { proposals } = message {
@@ -190,7 +190,7 @@ impl Solo {
         found
     }
 
-    fn outcomes(&mut self) -> Vec<(u64, Result<u64, ProposeError>)> {
+    pub(crate) fn outcomes(&mut self) -> Vec<(u64, Result<u64, ProposeError>)> {
         let number = |bytes: Bytes| u64::from_le_bytes(bytes[..].try_into().unwrap());
         self.answers.drain(..).map(|(ticket, answered)| (ticket.0, answered.outcome.map(number))).collect()
     }
@@ -215,7 +215,7 @@ pub(crate) fn raft(from: NodeId, term: u64, message: Message) -> Input {
     Input::Received { from, message: PeerMessage::Raft(envelope) }
 }
 
-fn answer(from: NodeId, ticket: Ticket, answer: ForwardAnswer) -> Input {
+pub(crate) fn answer(from: NodeId, ticket: Ticket, answer: ForwardAnswer) -> Input {
     Input::Received { from, message: PeerMessage::ForwardReply { answers: vec![(ticket, answer)] } }
 }
 

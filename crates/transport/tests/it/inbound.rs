@@ -150,6 +150,37 @@ async fn a_full_inbox_slows_the_sender_down() {
     two.stopped().await;
 }
 
+/// The places of the inbox say nothing about memory: a frame may have 16 MiB. What lies there of one connection is bounded in bytes too.
+#[tokio::test]
+async fn what_lies_in_the_inbox_of_one_connection_is_bounded_in_bytes() {
+    const BODY_BYTES: usize = 64_000;
+    let limits = || TransportConfig {
+        frame_body_bytes_max: BODY_BYTES,
+        inbound_bytes_max: frame(1, vec![0; BODY_BYTES]).wire_len_bytes(),
+        inbound_batch_len_max: 1,
+        peer_queue_len_max: 16,
+        ..config()
+    };
+    assert_eq!(limits().validate(), Ok(()));
+    let too_small = TransportConfig { inbound_bytes_max: BODY_BYTES, ..limits() };
+    assert!(too_small.validate().is_err_and(|why| why.contains("inbound_bytes_max")));
+    let (mut one, mut two) = (Node::new(identity(1), limits()), Node::new(identity(2), limits()));
+    let link = one.link(2, two.listen().await.local_addr().to_string());
+    one.up().await;
+    let mut accepted = 0u32;
+    while link.try_send(frame(1, accepted.to_le_bytes().repeat(BODY_BYTES / 4))) != Err(SendError::Full) {
+        accepted += 1;
+        tokio::task::yield_now().await;
+    }
+    for number in 0..accepted {
+        let inbound = two.inbound().await;
+        assert_eq!(inbound.frames[0].body[..4], number.to_le_bytes(), "in order and without a gap");
+        assert_eq!((inbound.frames.len(), two.waiting_len()), (1, 0), "while one is held no other comes");
+    }
+    one.stopped().await;
+    two.stopped().await;
+}
+
 /// A caller that says nothing is closed after the handshake's time limit; until then it takes one of the places of those that
 /// have not named themselves, and a caller beyond their number waits.
 #[tokio::test(start_paused = true)]

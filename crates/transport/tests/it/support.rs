@@ -121,12 +121,23 @@ impl Node {
         }
     }
 
-    /// The next frames.
-    pub(crate) async fn frames(&mut self) -> (NodeId, Vec<Frame>) {
+    /// The next frames, with the room that they take.
+    pub(crate) async fn inbound(&mut self) -> Inbound {
         match self.event().await {
-            Event::Inbound(inbound) => (inbound.from, inbound.frames),
+            Event::Inbound(inbound) => inbound,
             Event::Link(other) => panic!("frames are expected, not {other:?}"),
         }
+    }
+
+    /// The next frames.
+    pub(crate) async fn frames(&mut self) -> (NodeId, Vec<Frame>) {
+        let inbound = self.inbound().await;
+        (inbound.from, inbound.frames)
+    }
+
+    /// How many events wait.
+    pub(crate) fn waiting_len(&self) -> usize {
+        self.inbox.len()
     }
 
     /// Stops the node: every task ends.

@@ -75,6 +75,18 @@ impl Raft {
         }
     }
 
+    /// A transfer that is under way is an election timeout old: the next tick gives it up. Not for production: [`Raft::forget_time`]
+    /// forgets how long it has been under way, and an explorer says when that is long enough.
+    pub fn overdue_transfer(&mut self) {
+        let timeout = self.config.election_timeout_ticks;
+        if let RoleState::Leader(leader) = &mut self.role
+            && let Some(transfer) = &mut leader.transfer
+        {
+            transfer.elapsed_ticks = timeout;
+        }
+        assert!(self.out == Outbox::default(), "time passes between turns");
+    }
+
     /// Counts the newest write under way, which was empty, as a part of the one before it. Not for production.
     ///
     /// An empty write only holds messages back until the one before it is durable. That they then leave at once, and not a

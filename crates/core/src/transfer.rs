@@ -93,7 +93,7 @@ impl Raft {
     }
 
     /// Who shall lead next, while this leader hands over.
-    pub(crate) fn successor(&self) -> Option<NodeId> {
+    pub fn successor(&self) -> Option<NodeId> {
         match &self.role {
             RoleState::Leader(leader) => leader.transfer.map(|transfer| transfer.to),
             RoleState::Follower(_) | RoleState::PreCandidate(_) | RoleState::Candidate(_) => None,

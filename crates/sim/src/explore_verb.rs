@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use quorate_sim::explore::local::World;
 use quorate_sim::explore::model::{Bounds, Reductions};
 use quorate_sim::explore::search::{Ended, Found, Limits, Search};
 use quorate_sim::explore::start::Start;
 use quorate_sim::explore::state::Budgets;
 use quorate_sim::explore::story;
+use quorate_sim::explore::world::{Changes, World};
 
 const USAGE: &str = "\
 quorate-sim explore       every state of a cluster that starts empty, breadth first
@@ -21,6 +21,13 @@ quorate-sim explore       every state of a cluster that starts empty, breadth fi
   --duplicate             what was sent stays in flight: it may come never, or any number of times
   --donation              voters give a candidate what its log lacks
   --one-entry             a message carries one entry at most
+  --snapshots N           snapshots that nodes take; the log is cut behind each, sooner or later or never (0)
+  --installs N            snapshots that come to a node, from whoever took them (0)
+  --transfers N           times that a leader is asked to hand over (0)
+  --changes N             times that a leader is asked to change the members (0)
+  --change KIND           what may be asked: learner, voter, replace, promote, remove; may be repeated (all)
+  --spares N              nodes that may be added (0)
+  --led                   begins where node 1 leads term 1, and all hold its first entry and know that it is committed
   --figure-8              five nodes, one entry in a message; begins where an entry of term 1 is on two disks, another
                           one of term 2 on a third, and the first leader leads again in term 3
   --unreduced             tells apart what need not be told apart
@@ -84,7 +91,7 @@ fn print_found(found: &Found, millis: u64) {
 
 fn parse(options: &[&str]) -> Option<(Bounds, Limits)> {
     let budgets = Budgets { proposals: 2, crashes: 1, ..Budgets::default() };
-    let world = World { nodes: 3, messages_stay: false, one_entry: false, donation: false };
+    let world = World::of_voters(3);
     let (start, reductions) = (Start::Empty, Reductions::ALL);
     let mut bounds = Bounds { world, start, terms: 2, budgets, reductions };
     let mut limits = Limits { states_max: 100_000_000, bytes_max: 2 << 30 };
@@ -98,6 +105,10 @@ fn parse(options: &[&str]) -> Option<(Bounds, Limits)> {
             }
             "--one-entry" => {
                 bounds.world.one_entry = true;
+                continue;
+            }
+            "--led" => {
+                bounds.start = Start::Led;
                 continue;
             }
             "--figure-8" => {
@@ -124,6 +135,12 @@ fn parse(options: &[&str]) -> Option<(Bounds, Limits)> {
             "--crashes" => bounds.budgets.crashes = value.parse().ok()?,
             "--heartbeats" => bounds.budgets.heartbeats = value.parse().ok()?,
             "--campaigns" => bounds.budgets.campaigns = Some(value.parse().ok()?),
+            "--snapshots" => bounds.budgets.snapshots = value.parse().ok()?,
+            "--installs" => bounds.budgets.installs = value.parse().ok()?,
+            "--transfers" => bounds.budgets.transfers = value.parse().ok()?,
+            "--changes" => bounds.budgets.changes = value.parse().ok()?,
+            "--change" => allow(&mut bounds.world.changes, value)?,
+            "--spares" => bounds.world.spares = value.parse().ok().filter(|spares| *spares <= 4)?,
             "--silences" => bounds.budgets.silences = value.parse().ok()?,
             "--states-max" => limits.states_max = value.parse().ok()?,
             #[cfg(feature = "planted")]
@@ -132,5 +149,21 @@ fn parse(options: &[&str]) -> Option<(Bounds, Limits)> {
             _ => return None,
         }
     }
+    if bounds.budgets.changes > 0 && !bounds.world.changes.any() {
+        bounds.world.changes = Changes::ALL;
+    }
     Some((bounds, limits))
+}
+
+fn allow(changes: &mut Changes, kind: &str) -> Option<()> {
+    let allowed = match kind {
+        "learner" => &mut changes.learner,
+        "voter" => &mut changes.voter,
+        "replace" => &mut changes.replace,
+        "promote" => &mut changes.promote,
+        "remove" => &mut changes.remove,
+        _ => return None,
+    };
+    *allowed = true;
+    Some(())
 }

@@ -14,7 +14,11 @@
 //!    does not stand or lead, the answer is dead when it is born (rule 1), and so the request is. For a request for
 //!    a vote the asker may lead as well.
 //!
-//! 3. *Who led a term* is remembered for the rule that nobody else does. When no node can be in a lower term again and none stands in
+//! 3. *The word to lead in a leader's place* is heard in its own term only, by whoever follows that leader; in a lower term it brings the term, and in a
+//!    higher one it is not answered. Whoever is beyond it for ever, or in the highest term of the bounds, where nobody may stand
+//!    again, gets nothing by it.
+//!
+//! 4. *Who led a term* is remembered for the rule that nobody else does. When no node can be in a lower term again and none stands in
 //!    that term, nobody can win it any more.
 //!
 //! What the rules say of the core is checked by a test, over all pairs of a node state and a message of a small cluster: what is called
@@ -47,8 +51,8 @@ enum Kind {
     Request,
     VoteResponse,
     Answer,
-    /// Pre-votes speak of a term in which nobody stands yet, and the word to stand for election is no question. They are never
-    /// taken for dead.
+    Word,
+    /// Pre-votes speak of a term in which nobody stands yet. They are never taken for dead.
     Other,
 }
 
@@ -73,8 +77,8 @@ impl Address {
                 | Message::PreVoteResponse { .. }
                 | Message::RepairRequest { .. }
                 | Message::RepairResponse { .. }
-                | Message::Donation { .. }
-                | Message::TimeoutNow { .. } => Kind::Other,
+                | Message::Donation { .. } => Kind::Other,
+                Message::TimeoutNow { .. } => Kind::Word,
             },
         }
     }
@@ -106,6 +110,7 @@ impl Address {
                     && vote.is_some_and(|vote| vote != asker);
                 deaf && (lowest > self.term || refused)
             }
+            Kind::Word => lowest > self.term || lowest == terms,
             Kind::Other => false,
         }
     }

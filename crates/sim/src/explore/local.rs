@@ -3,6 +3,7 @@
 //! The explorer plays the disk, as a test of the core does: it may say that a write is durable.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use quorate_core::config::Config;
@@ -13,76 +14,24 @@ use quorate_core::raft::Raft;
 use quorate_core::ready::{Durable, Fact, Input, Write};
 use quorate_core::state::Name;
 use quorate_core::status::Role;
-use quorate_core::stored::Stored;
 use quorate_core::types::{EntryId, Index, NodeId, Term, WriteNumber};
 
-/// What may happen to one node.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Event {
-    /// A message arrives.
-    Deliver(Envelope),
-    /// The oldest write under way becomes durable.
-    Persist,
-    /// It stands for election.
-    Campaign,
-    /// A client proposes the command with this number.
-    Propose(u8),
-    /// A leader's heartbeat timer fires.
-    Heartbeat,
-    /// A leader has heard nobody for an election timeout.
-    Silence,
-    /// It loses all that is not durable and starts again.
-    Crash,
-}
-
-impl Event {
-    /// The event as it would be if the nodes had other names.
-    #[must_use]
-    pub fn renamed(&self, name: Name<'_>) -> Event {
-        match self {
-            Event::Deliver(envelope) => Event::Deliver(envelope.renamed(name)),
-            Event::Persist
-            | Event::Campaign
-            | Event::Propose(_)
-            | Event::Heartbeat
-            | Event::Silence
-            | Event::Crash => self.clone(),
-        }
-    }
-}
+use crate::explore::disk::{Disk, Pending, sort};
+use crate::explore::event::Event;
+use crate::explore::members;
+use crate::explore::snapshot::Snapshot;
+use crate::explore::world::World;
 
 /// A node.
 #[derive(Clone)]
 pub struct Local {
     raft: Raft,
-    hard_state: HardState,
-    disk: Vec<Entry>,
+    /// What stood before the first entry of the log that the core knows; for the rules only.
+    behind: Vec<Entry>,
+    disk: Disk,
     /// Oldest first. None is empty: what would wait for an empty one waits for the one before it.
     pending: Vec<Pending>,
     world: World,
-}
-
-/// What is the same for all nodes and never changes.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub struct World {
-    /// Nodes, all of them voters.
-    pub nodes: u8,
-    /// Whether what was sent stays in flight for ever: it may come never, at any time, and any number of times. Then one copy
-    /// of a message says all that two would.
-    pub messages_stay: bool,
-    /// Whether a message carries one entry at most.
-    pub one_entry: bool,
-    /// Whether voters give candidates what their logs lack.
-    pub donation: bool,
-}
-
-/// A write under way.
-#[derive(Clone)]
-struct Pending {
-    hard_state: Option<HardState>,
-    entries: Vec<Entry>,
-    /// In order of their binary forms: they leave together.
-    messages: Vec<Envelope>,
 }
 
 /// What an event did, besides to the node itself.
@@ -92,20 +41,20 @@ pub struct Output {
     pub sent: Vec<Envelope>,
     /// Whether the node became leader.
     pub elected: bool,
+    /// Who decided, if the node leads and committed something by counting copies.
+    pub decided: Option<Arc<Membership>>,
+    /// Whether the node chose another one by itself. Where two were equal to it, it chose by their names.
+    pub chose: bool,
 }
 
 impl Local {
-    /// A node that has never run.
+    /// A node that has never run: a voter of the beginning, or one that waits to be added.
     pub fn new(node: NodeId, world: World) -> Local {
-        let entries =
-            vec![Entry::bootstrap(Membership::of_voters((1..=u64::from(world.nodes)).map(NodeId::new)))];
-        let mut local = Local {
-            raft: Raft::new(config(node, world), Stored::of_entries(HardState::default(), entries.clone())),
-            hard_state: HardState::default(),
-            disk: entries,
-            pending: Vec::new(),
-            world,
-        };
+        let bootstrap = Entry::bootstrap(Membership::of_voters(world.voters()));
+        let is_voter = world.voters().any(|voter| voter == node);
+        let disk = Disk { entries: is_voter.then_some(bootstrap).into_iter().collect(), ..Disk::default() };
+        let raft = Raft::new(config(node, world), disk.stored());
+        let mut local = Local { raft, behind: Vec::new(), disk, pending: Vec::new(), world };
         local.raft.forget_time();
         local
     }
@@ -117,7 +66,8 @@ impl Local {
     pub fn after(&self, event: &Event) -> Result<(Local, Output), String> {
         let happen = || {
             let mut local = self.clone();
-            let output = local.happen(event);
+            let mut output = Output::default();
+            local.happen(event, &mut output);
             local.raft.forget_time();
             (local, output)
         };
@@ -129,10 +79,10 @@ impl Local {
         })
     }
 
-    fn happen(&mut self, event: &Event) -> Output {
+    fn happen(&mut self, event: &Event, output: &mut Output) {
         let input = match event {
             Event::Deliver(envelope) => Input::Received(envelope.clone()),
-            Event::Persist => return self.persist(),
+            Event::Persist => self.persist(output),
             Event::Campaign => Input::Campaign,
             Event::Propose(number) => Input::Propose {
                 ticket: u64::from(*number),
@@ -141,71 +91,117 @@ impl Local {
             },
             Event::Heartbeat => Input::Tick { elapsed: HEARTBEAT_TICKS, wall_ms: 0 },
             Event::Silence => Input::Tick { elapsed: ELECTION_TICKS, wall_ms: 0 },
-            Event::Crash => {
-                self.pending.clear();
-                let stored = Stored::of_entries(self.hard_state, self.disk.clone());
-                self.raft = Raft::new(config(self.raft.node(), self.world), stored);
-                return Output::default();
+            Event::Crash | Event::CrashInInstall => {
+                self.crash(*event == Event::CrashInInstall);
+                // The first turn writes down the term of the snapshot, if that is not yet on the disk.
+                return self.turn(None, None, output);
+            }
+            Event::Snapshot => self.take_snapshot(),
+            Event::Compact => {
+                self.disk.compact();
+                Input::Compacted { base: self.raft.snapshot() }
+            }
+            Event::Install(snapshot) => {
+                let input = Input::SnapshotReceived(snapshot.meta.clone());
+                return self.turn(Some(input), Some(snapshot), output);
+            }
+            Event::Transfer(to) => Input::Transfer { ticket: TICKET, to: Some(*to) },
+            Event::GiveUp => {
+                self.raft.overdue_transfer();
+                Input::Tick { elapsed: 0, wall_ms: 0 }
+            }
+            Event::Change(wish) => {
+                Input::Change { ticket: TICKET, change: wish.change(&self.raft.membership()) }
             }
         };
-        let mut output = Output::default();
-        self.turn(input, &mut output);
-        output
+        self.turn(Some(input), None, output);
+        output.chose &= !matches!(event, Event::Transfer(_));
     }
 
     /// The oldest write becomes durable: its messages leave, and the node learns of it.
-    fn persist(&mut self) -> Output {
-        let Pending { hard_state, entries, messages } = self.pending.remove(0);
-        if let Some(hard_state) = hard_state {
-            self.hard_state = hard_state;
-        }
-        if let Some(first) = entries.first() {
-            self.disk.retain(|entry| entry.id.index < first.id.index);
-            self.disk.extend(entries);
-        }
-        let mut output = Output { sent: messages, elected: false };
+    fn persist(&mut self, output: &mut Output) -> Input {
+        let Pending { hard_state, install, entries, messages } = self.pending.remove(0);
+        self.disk.write(hard_state, install, entries);
+        output.sent = messages;
         // Writes under way are numbered from 1 on.
-        self.turn(Input::Persisted(WriteNumber(1)), &mut output);
-        output
+        Input::Persisted(WriteNumber(1))
     }
 
-    /// One input and what it asks for, with all invariants of one node before, between and after.
-    fn turn(&mut self, input: Input, output: &mut Output) {
+    /// What is not durable goes. If it comes in the middle of an install, the received snapshot is named.
+    fn crash(&mut self, in_install: bool) {
+        let install = self.pending.drain(..).find_map(|write| write.install);
+        if let Some(snapshot) = install.filter(|_| in_install) {
+            self.disk.finish_install(snapshot);
+        }
+        self.behind.clone_from(&self.disk.compacted);
+        self.raft = Raft::new(config(self.raft.node(), self.world), self.disk.stored());
+    }
+
+    /// All that may be applied is applied, and a snapshot of it is durable.
+    fn take_snapshot(&mut self) -> Input {
+        let through = self.may_apply();
         let before = self.raft.clone();
-        self.raft.step(input);
+        self.raft.step(Input::Applied(through));
         invariants::check_step(&before, &self.raft);
+        let covered: Vec<Entry> =
+            self.log().into_iter().take_while(|entry| entry.id.index <= through).collect();
+        let snapshot = Snapshot::of(&covered, self.raft.term());
+        let last = snapshot.last();
+        self.disk.snapshot = Some(snapshot);
+        Input::SnapshotTaken { last }
+    }
+
+    /// One input, or none, and what it asks for, with all invariants of one node before, between and after. A snapshot that comes with the input is
+    /// the one that a write may install.
+    fn turn(&mut self, input: Option<Input>, received: Option<&Snapshot>, output: &mut Output) {
+        let before = self.raft.clone();
+        if let Some(input) = input {
+            self.raft.step(input);
+        }
+        invariants::check_step(&before, &self.raft);
+        if self.raft.base() != before.base() {
+            let snapshot = received.or(self.disk.snapshot.as_ref());
+            self.behind.clone_from(&snapshot.expect("a log is cut behind a snapshot").covered);
+        }
+        let leads = self.raft.role() == Role::Leader;
+        let (commit, term) = (self.raft.commit_index(), self.raft.term());
+        if leads && commit > before.commit_index() {
+            output.decided = members::newest(&self.log()).map(|(_, newest)| Arc::clone(newest));
+        }
         let between = self.raft.clone();
         let ready = self.raft.ready();
         invariants::check_step(&between, &self.raft);
         invariants::check(&self.raft);
-        assert!(ready.fetches.is_empty(), "all entries are in the window");
-        assert!(ready.offers.is_empty(), "nothing is compacted");
-        if let Some(Write {
-            number,
-            after_refusal: _,
-            hard_state,
-            install: _,
-            repaired: _,
-            entries,
-            barrier,
-        }) = ready.write
-        {
-            let messages = barrier.release(Durable::attest(number));
-            match self.pending.last_mut() {
-                Some(before) if hard_state.is_none() && entries.is_empty() => {
-                    before.messages.extend(messages);
-                    self.raft.join_empty_write();
-                }
-                _ => self.pending.push(Pending { hard_state, entries, messages }),
-            }
-            self.sort_newest();
+        if leads && self.raft.last() != before.last() {
+            let len = usize::try_from(before.last().index.0).expect("logs are short here");
+            members::check_made(&self.log(), len, commit, term);
         }
-        output.elected = ready.facts.iter().any(|fact| matches!(fact, Fact::BecameLeader(_)));
+        assert!(ready.fetches.is_empty(), "all entries are in the window");
+        if let Some(write) = ready.write {
+            self.begin_write(write, received);
+        }
+        for fact in &ready.facts {
+            output.elected |= matches!(fact, Fact::BecameLeader(_));
+            output.chose |= matches!(fact, Fact::HandsOver { .. });
+        }
         output.sent.extend(ready.send);
     }
 
-    /// Brings the messages that wait for the newest write into their order.
-    fn sort_newest(&mut self) {
+    fn begin_write(&mut self, write: Write, received: Option<&Snapshot>) {
+        let Write { number, after_refusal: _, hard_state, install, repaired: _, entries, barrier } = write;
+        let install = install.map(|meta| {
+            let received = received.expect("an install follows its snapshot at once");
+            assert!(received.meta == meta, "what came is installed");
+            received.clone()
+        });
+        let messages = barrier.release(Durable::attest(number));
+        match self.pending.last_mut() {
+            Some(before) if hard_state.is_none() && install.is_none() && entries.is_empty() => {
+                before.messages.extend(messages);
+                self.raft.join_empty_write();
+            }
+            _ => self.pending.push(Pending { hard_state, install, entries, messages }),
+        }
         if let Some(Pending { messages, .. }) = self.pending.last_mut() {
             sort(messages);
             if self.world.messages_stay {
@@ -217,19 +213,11 @@ impl Local {
     /// The node as it would be if the nodes had other names.
     #[must_use]
     pub fn renamed(&self, name: Name<'_>) -> Local {
-        let renamed = |entries: &[Entry]| entries.iter().map(|entry| entry.renamed(name)).collect();
-        let pending = |Pending { hard_state, entries, messages }: &Pending| {
-            let mut messages: Vec<Envelope> =
-                messages.iter().map(|envelope| envelope.renamed(name)).collect();
-            sort(&mut messages);
-            let hard_state = hard_state.map(|hard_state| hard_state.renamed(name));
-            Pending { hard_state, entries: renamed(entries), messages }
-        };
         Local {
             raft: self.raft.renamed(name),
-            hard_state: self.hard_state.renamed(name),
-            disk: renamed(&self.disk),
-            pending: self.pending.iter().map(pending).collect(),
+            behind: self.behind.iter().map(|entry| entry.renamed(name)).collect(),
+            disk: self.disk.renamed(name),
+            pending: self.pending.iter().map(|write| write.renamed(name)).collect(),
             world: self.world,
         }
     }
@@ -238,15 +226,8 @@ impl Local {
     pub fn encode(&self, out: &mut BytesMut) {
         out.put_u64_le(self.raft.node().get());
         self.raft.encode_state(out);
-        self.hard_state.encode(out);
-        put_entries(out, &self.disk);
-        for Pending { hard_state, entries, messages } in &self.pending {
-            out.put_u8(u8::from(hard_state.is_some()));
-            hard_state.unwrap_or_default().encode(out);
-            put_entries(out, entries);
-            out.put_u64_le(messages.len() as u64);
-            messages.iter().for_each(|envelope| envelope.encode(out));
-        }
+        self.disk.encode(out);
+        self.pending.iter().for_each(|write| write.encode(out));
     }
 
     /// Its term.
@@ -260,8 +241,8 @@ impl Local {
     }
 
     /// The term and the vote that it would have after a crash.
-    pub fn hard_state(&self) -> HardState {
-        self.hard_state
+    pub fn lowest(&self) -> HardState {
+        self.disk.lowest()
     }
 
     /// What it is in its term.
@@ -274,52 +255,73 @@ impl Local {
         self.pending.len()
     }
 
+    /// Whether one of these installs a snapshot.
+    pub fn installs(&self) -> bool {
+        self.pending.iter().any(|write| write.install.is_some())
+    }
+
     /// How far it knows its log to be committed.
     pub fn commit(&self) -> Index {
         self.raft.commit_index()
     }
 
-    /// Its log as it knows it.
-    pub fn log(&self) -> Vec<Entry> {
-        self.raft
-            .entries(Index(1), self.raft.last().index, usize::MAX)
-            .expect("all entries are in the window")
+    /// How far its state machine may go: to what is committed and on the own disk.
+    pub fn may_apply(&self) -> Index {
+        self.raft.commit_index().min(self.raft.status().persisted)
     }
 
-    /// Its log as its disk holds it.
-    pub fn disk(&self) -> &[Entry] {
-        &self.disk
+    /// The last entry of its newest snapshot.
+    pub fn snapshot_last(&self) -> EntryId {
+        self.raft.snapshot()
+    }
+
+    /// Its newest snapshot.
+    pub fn snapshot(&self) -> Option<&Snapshot> {
+        self.disk.snapshot.as_ref()
+    }
+
+    /// The entry before the first one of its log.
+    pub fn base(&self) -> EntryId {
+        self.raft.base()
+    }
+
+    /// Whether it hands its leadership over.
+    pub fn hands_over(&self) -> bool {
+        self.raft.successor().is_some()
+    }
+
+    /// Its log as it knows it, from the first entry on.
+    pub fn log(&self) -> Vec<Entry> {
+        let from = self.raft.base().index.next();
+        let entries = self.raft.entries(from, self.raft.last().index, usize::MAX);
+        let entries = entries.expect("all entries that are not compacted are in the window");
+        self.behind.iter().cloned().chain(entries).collect()
+    }
+
+    /// Its log as its disk holds it, or held it before it was cut.
+    pub fn disk(&self) -> Vec<Entry> {
+        self.disk.log()
     }
 
     /// One line about it.
     pub fn line(&self) -> String {
-        let ids = |entries: &[Entry]| {
-            let ids: Vec<EntryId> = entries.iter().map(|entry| entry.id).collect();
-            ids.iter().map(EntryId::to_string).collect::<Vec<_>>().join(" ")
+        let ids = |entries: &[Entry], base: EntryId| {
+            let held = entries.iter().filter(|entry| entry.id.index > base.index);
+            let ids: Vec<String> = held.map(|entry| entry.id.to_string()).collect();
+            let behind = if base == EntryId::ZERO { String::new() } else { format!("..{base}] ") };
+            format!("{behind}{}", ids.join(" "))
         };
         let vote = self.raft.status().vote.map_or_else(|| "nobody".into(), |vote| vote.to_string());
+        let disk_base = self.disk.compacted.last().map_or(EntryId::ZERO, |entry| entry.id);
         format!(
             "{}, voted for {vote}, log {}; on disk t{} {}; {} writes under way",
             self.raft.status(),
-            ids(&self.log()),
-            self.hard_state.term.0,
-            ids(&self.disk),
+            ids(&self.log(), self.base()),
+            self.disk.hard_state.term.0,
+            ids(&self.disk(), disk_base),
             self.pending.len()
         )
     }
-}
-
-fn sort(messages: &mut [Envelope]) {
-    messages.sort_by_cached_key(|envelope| {
-        let mut key = BytesMut::new();
-        envelope.encode(&mut key);
-        key
-    });
-}
-
-fn put_entries(out: &mut BytesMut, entries: &[Entry]) {
-    out.put_u64_le(entries.len() as u64);
-    entries.iter().for_each(|entry| entry.encode(out));
 }
 
 /// Timers never fire by themselves here: an election timeout is out of reach of any number of heartbeats.
@@ -339,3 +341,5 @@ fn config(node: NodeId, world: World) -> Config {
 
 const HEARTBEAT_TICKS: u64 = 1;
 const ELECTION_TICKS: u64 = 1 << 32;
+/// Who asks for a transfer or a change. It makes no difference.
+const TICKET: u64 = 1;

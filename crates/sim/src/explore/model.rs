@@ -3,21 +3,29 @@
 //! What an event does to a node depends on that node alone. So it is computed once for each pair of them, by the real core,
 //! with all invariants of one node; after that it is looked up.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
-use quorate_core::entry::Entry;
+use quorate_core::entry::{Entry, Membership};
 use quorate_core::message::Envelope;
+use quorate_core::state::Name;
 use quorate_core::status::Role;
 use quorate_core::types::NodeId;
 
 use crate::check::Violation;
+use crate::explore::action::{Action, Step, spend};
 use crate::explore::dead::{self, Address};
+use crate::explore::event::Event;
 use crate::explore::fingerprint::{fingerprint, scramble};
 use crate::explore::interner::Interner;
-use crate::explore::local::{Event, Local, World};
-use crate::explore::rules;
+use crate::explore::local::{Local, Output};
+use crate::explore::members;
+use crate::explore::rules::{self, Moved};
+use crate::explore::snapshot::Snapshot;
 use crate::explore::start::{self, Start};
 use crate::explore::state::{Budgets, State};
 use crate::explore::symmetry::{Prints, Renamings};
+use crate::explore::world::{Wish, World};
 
 /// How large the cluster is and how much may happen.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -50,25 +58,6 @@ impl Reductions {
     pub const NONE: Reductions = Reductions { names: false, dead: false };
 }
 
-/// Something that may happen. Nodes are given by their place, which is one less than their id.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Action {
-    /// A message arrives.
-    Deliver(u16),
-    /// The oldest write of a node becomes durable.
-    Persist(usize),
-    /// A node stands for election.
-    Campaign(usize),
-    /// A client proposes to a leader.
-    Propose(usize),
-    /// A leader begins a heartbeat round.
-    Heartbeat(usize),
-    /// A leader finds itself without a quorum.
-    Silence(usize),
-    /// A node loses what is not durable and starts again.
-    Crash(usize),
-}
-
 /// All distinct parts of the states that were seen.
 pub struct Model {
     bounds: Bounds,
@@ -80,6 +69,10 @@ pub struct Model {
     /// Lists of numbers of entries.
     lists: Interner<Vec<u16>>,
     list_prints: Prints,
+    /// Who decided somewhere, or may have.
+    memberships: Interner<Arc<Membership>>,
+    snapshots: Interner<Snapshot>,
+    snapshot_prints: Prints,
     locals: Interner<Local>,
     local_prints: Prints,
     /// For each term all leaders that it may have had, nobody first.
@@ -105,10 +98,28 @@ pub struct Facts {
     /// Whom it voted for in its term.
     vote: Option<u8>,
     /// Its term and its vote after a crash.
-    disk_vote: (u8, Option<u8>),
+    pub(super) disk_vote: (u8, Option<u8>),
     /// What it is.
     pub role: Role,
-    writes: bool,
+    /// The newest membership of its log: its number.
+    pub members: u16,
+    /// What it may do next.
+    may: May,
+}
+
+/// What a node may do next by itself.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+struct May {
+    /// A write is under way.
+    persist: bool,
+    /// One of them installs a snapshot.
+    name_install: bool,
+    /// It may apply more than its snapshot covers.
+    snapshot: bool,
+    /// Its snapshot covers entries of its log.
+    compact: bool,
+    /// It hands its leadership over.
+    give_up: bool,
 }
 
 impl Facts {
@@ -124,16 +135,19 @@ struct Outcome {
     to: u32,
     sent: Vec<u16>,
     elected: bool,
+    decided: Option<u16>,
+    /// Something else may come of it as well, which stands behind this.
+    has_more: bool,
 }
 
 impl Model {
     /// Nothing is known yet.
     pub fn new(bounds: Bounds) -> Model {
-        let renamings = Renamings::all(bounds.world.nodes);
+        let renamings = Renamings::of(bounds.world);
         let mut leader_prints = Prints::default();
         for term in 0..u64::from(bounds.terms) {
             leader_prints.push(&renamings.prints(|_| scramble(term << 8 | LEADER_KIND)));
-            for node in (1..=u64::from(bounds.world.nodes)).map(NodeId::new) {
+            for node in bounds.world.ids() {
                 let print =
                     |name: &dyn Fn(NodeId) -> NodeId| name(node).get() << 32 | term << 8 | LEADER_KIND;
                 leader_prints.push(&renamings.prints(|name| scramble(print(name))));
@@ -148,6 +162,9 @@ impl Model {
             entries: Interner::new(),
             lists: Interner::new(),
             list_prints: Prints::default(),
+            memberships: Interner::new(),
+            snapshots: Interner::new(),
+            snapshot_prints: Prints::default(),
             locals: Interner::new(),
             local_prints: Prints::default(),
             leader_prints,
@@ -160,10 +177,10 @@ impl Model {
     /// The state in which the cluster starts.
     pub fn start(&mut self) -> State {
         let Bounds { world, start, terms, budgets, .. } = self.bounds;
-        let ids = (1..=u64::from(world.nodes)).map(NodeId::new);
-        let nodes = ids.map(|id| self.local_number(&Local::new(id, world))).collect();
+        let nodes = world.ids().map(|id| self.local_number(&Local::new(id, world))).collect();
         let mut state = State {
             messages: Vec::new(),
+            snapshots: Vec::new(),
             // All nodes begin with the same first entry, and nothing is committed.
             committed: self.list_number(&[]),
             leaders: vec![0; usize::from(terms)],
@@ -178,11 +195,12 @@ impl Model {
 
     /// Puts the fingerprints of all parts together anew.
     pub fn sum(&self, state: &mut State) {
-        let State { nodes, messages, committed, leaders, left, sums } = state;
+        let State { nodes, messages, snapshots, committed, leaders, left, sums } = state;
         sums.clear();
         sums.resize(self.renamings.len(), budget_print(*left));
         nodes.iter().for_each(|node| self.local_prints.add(*node as usize, sums));
         messages.iter().for_each(|message| self.message_prints.add(usize::from(*message), sums));
+        snapshots.iter().for_each(|snapshot| self.snapshot_prints.add(usize::from(*snapshot), sums));
         self.list_prints.add(usize::from(*committed), sums);
         for (term, leader) in (1..).zip(leaders.iter()) {
             self.leader_prints.add(self.leader_place(term, *leader), sums);
@@ -202,7 +220,8 @@ impl Model {
     }
 
     fn leader_place(&self, term: u8, leader: u8) -> usize {
-        usize::from(term - 1) * (usize::from(self.bounds.world.nodes) + 1) + usize::from(leader)
+        let World { nodes, spares, .. } = self.bounds.world;
+        usize::from(term - 1) * (usize::from(nodes + spares) + 1) + usize::from(leader)
     }
 
     /// Everything that may happen in a state, always in the same order.
@@ -216,33 +235,55 @@ impl Model {
             before = Some(*message);
             actions.push(Action::Deliver(*message));
         }
-        let may_campaign = state.left.campaigns != Some(0);
+        let left = state.left;
         for (node, local) in state.nodes.iter().enumerate() {
             let facts = &self.facts[*local as usize];
             let leads = facts.role == Role::Leader;
+            let may_campaign = left.campaigns != Some(0) && !leads && facts.term < self.bounds.terms;
             let may = [
-                (facts.writes, Action::Persist(node)),
-                (may_campaign && !leads && facts.term < self.bounds.terms, Action::Campaign(node)),
-                (leads && state.left.proposals > 0, Action::Propose(node)),
-                (leads && state.left.heartbeats > 0, Action::Heartbeat(node)),
-                (leads && state.left.silences > 0, Action::Silence(node)),
-                (state.left.crashes > 0, Action::Crash(node)),
+                (facts.may.persist, Action::Persist(node)),
+                (may_campaign, Action::Campaign(node)),
+                (leads && left.proposals > 0, Action::Propose(node)),
+                (leads && left.heartbeats > 0, Action::Heartbeat(node)),
+                (leads && left.silences > 0, Action::Silence(node)),
+                (left.crashes > 0, Action::Crash(node)),
+                (left.crashes > 0 && facts.may.name_install, Action::CrashInInstall(node)),
+                (left.snapshots > 0 && facts.may.snapshot, Action::Snapshot(node)),
+                (facts.may.compact, Action::Compact(node)),
+                (facts.may.give_up, Action::GiveUp(node)),
             ];
             actions.extend(may.iter().filter(|(may, _)| *may).map(|(_, action)| *action));
+            if left.installs > 0 {
+                actions.extend(state.snapshots.iter().map(|snapshot| Action::Install(node, *snapshot)));
+            }
+            if leads && left.transfers > 0 {
+                let others = (0..state.nodes.len()).filter(|to| *to != node);
+                actions.extend(others.map(|to| Action::Transfer(node, to)));
+            }
+            if leads && left.changes > 0 {
+                let mut wishes = Vec::new();
+                self.bounds.world.wishes(self.members(facts.members), &mut wishes);
+                actions.extend(wishes.iter().map(|wish| Action::Change(node, *wish)));
+            }
         }
     }
 
-    /// Puts what comes of `action` into `next`. Returns whether anything does: what changes nothing is not followed.
+    /// Puts what comes of a step into `next`. `None` if nothing does: what changes nothing is not followed. Else whether there is
+    /// another choice behind this one.
     ///
     /// # Errors
     /// A rule that is broken by it.
-    pub fn follow(&mut self, state: &State, action: Action, next: &mut State) -> Result<bool, Violation> {
+    pub fn follow(&mut self, state: &State, step: Step, next: &mut State) -> Result<Option<bool>, Violation> {
+        let Step { action, choice } = step;
         let (node, code) = self.code(state, action);
         let from = state.nodes[node];
-        let place = self.outcome(from, code)?;
-        let Outcome { to, sent, elected } = &self.outcomes[place as usize];
-        if *to == from && sent.is_empty() {
-            return Ok(false);
+        let place = self.outcome(from, code)? + choice;
+        let Outcome { to, sent, elected, decided, has_more } = &self.outcomes[place as usize];
+        let (before, after) = (&self.facts[from as usize], &self.facts[*to as usize]);
+        let stands = after.role == Role::Candidate && after.term > before.term;
+        let out_of_bounds = after.term > self.bounds.terms || state.left.campaigns == Some(0);
+        if *to == from && sent.is_empty() || stands && out_of_bounds {
+            return Ok(None);
         }
         next.clone_from(state);
         if let Action::Deliver(message) = action
@@ -252,6 +293,9 @@ impl Model {
             self.message_prints.take(usize::from(message), &mut next.sums);
         }
         spend(action, &mut next.left);
+        if stands {
+            next.left.campaigns = next.left.campaigns.map(|campaigns| campaigns - 1);
+        }
         if next.left != state.left {
             let change = budget_print(next.left).wrapping_sub(budget_print(state.left));
             next.sums.iter_mut().for_each(|sum| *sum = sum.wrapping_add(change));
@@ -265,8 +309,12 @@ impl Model {
                 self.message_prints.add(usize::from(*message), &mut next.sums);
             }
         }
-        let elected = *elected;
-        rules::check(self, next, node, elected)?;
+        let moved = Moved { node, from, elected: *elected, decided: *decided };
+        let has_more = *has_more;
+        if let Action::Snapshot(_) = action {
+            self.note_snapshot(next, node)?;
+        }
+        rules::check(self, next, moved)?;
         self.list_prints.take(usize::from(state.committed), &mut next.sums);
         self.list_prints.add(usize::from(next.committed), &mut next.sums);
         for (term, (before, after)) in (1..).zip(state.leaders.iter().zip(&next.leaders)) {
@@ -278,7 +326,20 @@ impl Model {
         if self.bounds.reductions.dead {
             self.forget_dead(next);
         }
-        Ok(true)
+        Ok(Some(has_more))
+    }
+
+    /// The node at this place has just taken a snapshot: from now on anybody may get it.
+    fn note_snapshot(&mut self, state: &mut State, node: usize) -> Result<(), Violation> {
+        let taken = self.local(state.nodes[node]).snapshot().expect("it was taken just now").clone();
+        let covered = self.list_number(&taken.covered);
+        rules::check_snapshot(self, state, node, covered)?;
+        let number = self.snapshot_number(&taken);
+        if let Err(place) = state.snapshots.binary_search(&number) {
+            state.snapshots.insert(place, number);
+            self.snapshot_prints.add(usize::from(number), &mut state.sums);
+        }
+        Ok(())
     }
 
     /// Which node an action moves, and the code of the event that it is to that node.
@@ -293,12 +354,25 @@ impl Model {
             Action::Heartbeat(node) => (node, HEARTBEAT),
             Action::Silence(node) => (node, SILENCE),
             Action::Crash(node) => (node, CRASH),
+            Action::CrashInInstall(node) => (node, CRASH_IN_INSTALL),
+            Action::Snapshot(node) => (node, SNAPSHOT),
+            Action::Compact(node) => (node, COMPACT),
+            Action::Install(node, snapshot) => (node, INSTALL | u32::from(snapshot)),
+            Action::Transfer(node, to) => {
+                (node, TRANSFER | u32::try_from(to + 1).expect("there are few nodes"))
+            }
+            Action::GiveUp(node) => (node, GIVE_UP),
+            Action::Change(node, wish) => (node, CHANGE | wish.code()),
         }
     }
 
     /// Drops what can do nothing any more: messages, and who led a term that nobody can win again.
     pub fn forget_dead(&self, state: &mut State) {
-        let State { nodes, messages, left, sums, leaders, .. } = state;
+        let State { nodes, messages, snapshots, left, sums, leaders, .. } = state;
+        if left.installs == 0 {
+            snapshots.iter().for_each(|snapshot| self.snapshot_prints.take(usize::from(*snapshot), sums));
+            snapshots.clear();
+        }
         for (term, leader) in (1..).zip(leaders.iter_mut()).filter(|(_, leader)| **leader != 0) {
             let may_win = |node: &u32| dead::may_win(&self.facts[*node as usize], left.crashes > 0, term);
             if !nodes.iter().any(may_win) {
@@ -319,21 +393,37 @@ impl Model {
         });
     }
 
-    /// What an event does to a node state, computed or remembered.
+    /// What an event does to a node state, computed or remembered: the place of the first of the things that may come of it.
     fn outcome(&mut self, from: u32, code: u32) -> Result<u32, Violation> {
         if let Some((_, place)) = self.tried[from as usize].iter().find(|(tried, _)| *tried == code) {
             return Ok(*place);
         }
         let event = self.event(code);
-        let (local, output) = self
-            .locals
-            .get(from)
-            .after(&event)
-            .map_err(|panic| Violation::safety("a node's own invariants", panic))?;
-        let to = self.local_number(&local);
-        let sent = output.sent.iter().map(|envelope| self.message_number(envelope)).collect();
+        let mut all = vec![after(self.locals.get(from), &event)?];
+        if all[0].1.chose {
+            for place in 1..self.renamings.len() {
+                let name = |node: NodeId| self.renamings.name(place, node);
+                let renamed = after(&self.locals.get(from).renamed(&name), &event.renamed(&name))?;
+                all.push(renamed_back(&renamed, &|name| self.renamings.named(place, name)));
+            }
+        }
+        let mut outcomes: Vec<Outcome> = Vec::new();
+        for (local, output) in &all {
+            let outcome = Outcome {
+                to: self.local_number(local),
+                sent: output.sent.iter().map(|envelope| self.message_number(envelope)).collect(),
+                elected: output.elected,
+                decided: output.decided.as_ref().map(|members| self.membership_number(members)),
+                has_more: true,
+            };
+            let is_known = |other: &Outcome| other.to == outcome.to && other.sent == outcome.sent;
+            if !outcomes.iter().any(is_known) {
+                outcomes.push(outcome);
+            }
+        }
+        outcomes.last_mut().expect("something comes of it").has_more = false;
         let place = u32::try_from(self.outcomes.len()).expect("the number of outcomes fits 32 bits");
-        self.outcomes.push(Outcome { to, sent, elected: output.elected });
+        self.outcomes.append(&mut outcomes);
         self.tried[from as usize].push((code, place));
         Ok(place)
     }
@@ -355,6 +445,13 @@ impl Model {
             HEARTBEAT => Event::Heartbeat,
             SILENCE => Event::Silence,
             CRASH => Event::Crash,
+            CRASH_IN_INSTALL => Event::CrashInInstall,
+            SNAPSHOT => Event::Snapshot,
+            COMPACT => Event::Compact,
+            INSTALL => Event::Install(self.snapshots.get(argument).clone()),
+            TRANSFER => Event::Transfer(NodeId::new(u64::from(argument))),
+            GIVE_UP => Event::GiveUp,
+            CHANGE => Event::Change(Wish::of_code(argument)),
             _ => unreachable!("no other codes are made"),
         }
     }
@@ -366,16 +463,24 @@ impl Model {
             let committed = usize::try_from(local.commit().0).expect("logs are short here");
             let small = |number| u8::try_from(number).expect("terms and ids are small here");
             let vote = |vote: Option<NodeId>| vote.map(|node| small(node.get()));
-            let hard_state = local.hard_state();
+            let lowest = local.lowest();
+            let members = members::newest(&log).map(|(_, members)| Arc::clone(members)).unwrap_or_default();
             let facts = Facts {
                 log: self.list_number(&log),
-                disk: self.list_number(local.disk()),
+                disk: self.list_number(&local.disk()),
                 committed: self.list_number(&log[..committed]),
                 term: small(local.term().0),
                 vote: vote(local.vote()),
-                disk_vote: (small(hard_state.term.0), vote(hard_state.vote)),
+                disk_vote: (small(lowest.term.0), vote(lowest.vote)),
                 role: local.role(),
-                writes: local.writes_under_way() > 0,
+                members: self.membership_number(&members),
+                may: May {
+                    persist: local.writes_under_way() > 0,
+                    name_install: local.installs(),
+                    snapshot: local.may_apply() > local.snapshot_last().index,
+                    compact: local.base().index < local.snapshot_last().index,
+                    give_up: local.hands_over(),
+                },
             };
             self.facts.push(facts);
             self.tried.push(Vec::new());
@@ -412,6 +517,22 @@ impl Model {
         narrow(number)
     }
 
+    fn snapshot_number(&mut self, snapshot: &Snapshot) -> u16 {
+        let known = self.snapshots.len();
+        let number = self.snapshots.number(&snapshot_key(snapshot), || snapshot.clone());
+        if number as usize == known {
+            self.snapshot_prints
+                .push(&self.renamings.prints(|name| fingerprint(&snapshot_key(&snapshot.renamed(name)))));
+        }
+        narrow(number)
+    }
+
+    fn membership_number(&mut self, membership: &Arc<Membership>) -> u16 {
+        let mut key = BytesMut::new();
+        membership.encode(&mut key);
+        narrow(self.memberships.number(&key, || Arc::clone(membership)))
+    }
+
     fn entry_number(&mut self, entry: &Entry) -> u16 {
         let mut key = BytesMut::new();
         entry.encode(&mut key);
@@ -440,6 +561,21 @@ impl Model {
     /// A message.
     pub fn message(&self, number: u16) -> &Envelope {
         self.messages.get(u32::from(number))
+    }
+
+    /// A snapshot.
+    pub fn snapshot(&self, number: u16) -> &Snapshot {
+        self.snapshots.get(u32::from(number))
+    }
+
+    /// A membership.
+    pub fn members(&self, number: u16) -> &Membership {
+        self.memberships.get(u32::from(number))
+    }
+
+    /// Whether the members may change.
+    pub fn members_change(&self) -> bool {
+        self.bounds.world.changes.any()
     }
 
     /// A list of numbers of entries.
@@ -478,16 +614,16 @@ fn nameless(sums: &[u64]) -> u64 {
     sums.iter().fold(0, |fingerprint, sum| fingerprint.wrapping_add(scramble(*sum)))
 }
 
-/// What an action takes from what may still happen.
-fn spend(action: Action, left: &mut Budgets) {
-    match action {
-        Action::Propose(_) => left.proposals -= 1,
-        Action::Heartbeat(_) => left.heartbeats -= 1,
-        Action::Silence(_) => left.silences -= 1,
-        Action::Crash(_) => left.crashes -= 1,
-        Action::Campaign(_) => left.campaigns = left.campaigns.map(|campaigns| campaigns - 1),
-        Action::Deliver(_) | Action::Persist(_) => {}
-    }
+fn after(local: &Local, event: &Event) -> Result<(Local, Output), Violation> {
+    local.after(event).map_err(|panic| Violation::safety("a node's own invariants", panic))
+}
+
+/// What came of an event under other names, under those that the nodes have.
+fn renamed_back((local, output): &(Local, Output), name: Name<'_>) -> (Local, Output) {
+    let mut output = output.clone();
+    output.sent.iter_mut().for_each(|envelope| *envelope = envelope.renamed(name));
+    output.decided = output.decided.map(|members| Arc::new(members.renamed(name)));
+    (local.renamed(name), output)
 }
 
 fn local_key(local: &Local) -> BytesMut {
@@ -502,8 +638,14 @@ fn message_key(envelope: &Envelope) -> BytesMut {
     key
 }
 
+fn snapshot_key(snapshot: &Snapshot) -> BytesMut {
+    let mut key = BytesMut::from(&b"snapshot"[..]);
+    snapshot.encode(&mut key);
+    key
+}
+
 fn budget_print(left: Budgets) -> u64 {
-    scramble(u64::from(left.packed()) << 8 | BUDGET_KIND)
+    scramble(left.packed() << 8 | BUDGET_KIND)
 }
 
 /// The search looks at [`Model::is_full`] after every state.
@@ -523,6 +665,13 @@ const PROPOSE: u32 = 3 << 16;
 const HEARTBEAT: u32 = 4 << 16;
 const SILENCE: u32 = 5 << 16;
 const CRASH: u32 = 6 << 16;
+const CRASH_IN_INSTALL: u32 = 7 << 16;
+const SNAPSHOT: u32 = 8 << 16;
+const COMPACT: u32 = 9 << 16;
+const INSTALL: u32 = 10 << 16;
+const TRANSFER: u32 = 11 << 16;
+const GIVE_UP: u32 = 12 << 16;
+const CHANGE: u32 = 13 << 16;
 
 /// What a node state points to: its window, its disk, its writes, its peers.
 const LOCAL_HEAP_BYTES: usize = 2_000;

@@ -1,26 +1,53 @@
 //! What must hold of the cluster in every state (thesis figure 3.2). What must hold of one node is checked where the node
 //! takes its step.
 
+use quorate_core::types::NodeId;
+
 use crate::check::Violation;
+use crate::check::members::is_quorum;
 use crate::explore::model::Model;
 use crate::explore::state::State;
 
-/// Checks a state in which the node at place `changed` has just moved, and notes what it has newly committed or won.
+/// Who has just moved, and what came of it.
+#[derive(Copy, Clone)]
+pub(super) struct Moved {
+    /// The place of the node.
+    pub node: usize,
+    /// Its state before.
+    pub from: u32,
+    /// Whether it became leader.
+    pub elected: bool,
+    /// The members by whom it decided, if it leads and committed something.
+    pub decided: Option<u16>,
+}
+
+/// Checks a state in which a node has just moved, and notes what it has newly committed or won.
 ///
 /// # Errors
 /// The first rule that is broken.
-pub(super) fn check(
-    model: &Model,
-    state: &mut State,
-    changed: usize,
-    elected: bool,
-) -> Result<(), Violation> {
-    if elected {
-        check_elected(model, state, changed)?;
+pub(super) fn check(model: &Model, state: &mut State, moved: Moved) -> Result<(), Violation> {
+    if moved.elected {
+        check_elected(model, state, moved.node)?;
     }
-    check_logs(model, state, changed)?;
-    note_committed(model, state, changed)?;
-    check_durable(model, state)
+    check_logs(model, state, moved.node)?;
+    check_kept(model, state, moved)?;
+    note_committed(model, state, moved.node)?;
+    check_durable(model, state, moved)
+}
+
+/// A snapshot holds what was committed, in its order: by log matching equal states at equal indices.
+pub(super) fn check_snapshot(
+    model: &Model,
+    state: &State,
+    node: usize,
+    covered: u16,
+) -> Result<(), Violation> {
+    let (own, all) = (model.list(covered), model.list(state.committed));
+    if all.starts_with(own) {
+        return Ok(());
+    }
+    let what = format!("n{} covers {}, {} is committed", node + 1, ids(model, own), ids(model, all));
+    Err(Violation::safety("a snapshot covers only what is committed", what))
 }
 
 /// One leader in a term (election safety), and it holds all that was committed before (leader completeness).
@@ -33,6 +60,9 @@ fn check_elected(model: &Model, state: &mut State, node: usize) -> Result<(), Vi
         return Err(Violation::safety("one leader in a term", what));
     }
     *leader = id;
+    if model.members_change() {
+        check_voters(model, state, node)?;
+    }
     let committed = model.list(state.committed);
     // Whoever commits, does it with an entry of its own term: a leader of an earlier term than that needs nothing of it.
     let newest = committed.last().map_or(0, |entry| model.entry(*entry).id.term.0);
@@ -41,6 +71,23 @@ fn check_elected(model: &Model, state: &mut State, node: usize) -> Result<(), Vi
         return Err(Violation::safety("a leader holds all that was committed before", what));
     }
     Ok(())
+}
+
+/// A leader is elected by a quorum of the members that are in force in its log, and by nobody else. Whoever is in a later term by now may
+/// have voted as well.
+fn check_voters(model: &Model, state: &State, node: usize) -> Result<(), Violation> {
+    let facts = model.facts(state.nodes[node]);
+    let own = u8::try_from(node + 1).expect("there are few nodes");
+    let voted = |voter: NodeId| {
+        let (term, vote) = model.facts(state.nodes[place(voter)]).disk_vote;
+        term > facts.term || (term == facts.term && vote == Some(own))
+    };
+    let members = model.members(facts.members);
+    if is_quorum(members, voted) {
+        return Ok(());
+    }
+    let what = format!("n{own} leads term {} without the votes of a quorum of {members:?}", facts.term);
+    Err(Violation::safety("a leader is elected by a quorum of the members in force", what))
 }
 
 /// Two logs with an entry of the same id are equal up to it (log matching), on disk and in memory.
@@ -65,6 +112,21 @@ fn matching(model: &Model, a: &[u16], b: &[u16]) -> bool {
     common.is_none_or(|last| a[..=last] == b[..=last])
 }
 
+/// What is committed and on a disk stays there.
+fn check_kept(model: &Model, state: &State, moved: Moved) -> Result<(), Violation> {
+    let (before, after) = (model.facts(moved.from).disk, model.facts(state.nodes[moved.node]).disk);
+    if before == after {
+        return Ok(());
+    }
+    let committed = model.list(state.committed);
+    let held = |disk: u16| model.list(disk).iter().zip(committed).take_while(|(a, b)| a == b).count();
+    if held(after) >= held(before) {
+        return Ok(());
+    }
+    let what = format!("n{} held {} of {}", moved.node + 1, held(before), ids(model, committed));
+    Err(Violation::safety("what is committed is never lost from a disk", what))
+}
+
 /// At each index one entry is committed, ever (state machine safety).
 fn note_committed(model: &Model, state: &mut State, changed: usize) -> Result<(), Violation> {
     let number = model.facts(state.nodes[changed]).committed;
@@ -81,16 +143,31 @@ fn note_committed(model: &Model, state: &mut State, changed: usize) -> Result<()
     Ok(())
 }
 
-/// What was committed is on the disks of a quorum, from then on and for ever.
-fn check_durable(model: &Model, state: &State) -> Result<(), Violation> {
+/// What was committed is on the disks of a quorum, from then on and for ever. Where the members change, of those who were in force at the
+/// leader when it decided: from then on it is leader completeness that keeps it.
+fn check_durable(model: &Model, state: &State, moved: Moved) -> Result<(), Violation> {
     let committed = model.list(state.committed);
-    let holds = |local: &&u32| model.list(model.facts(**local).disk).starts_with(committed);
-    let copies = state.nodes.iter().filter(holds).count();
-    if copies * 2 > state.nodes.len() {
+    let holds = |local: u32, list: &[u16]| model.list(model.facts(local).disk).starts_with(list);
+    if !model.members_change() {
+        let copies = state.nodes.iter().filter(|local| holds(**local, committed)).count();
+        if copies * 2 > state.nodes.len() {
+            return Ok(());
+        }
+        let what = format!("{} is committed and on {copies} disks", ids(model, committed));
+        return Err(Violation::safety("what is committed is durable on a quorum", what));
+    }
+    let Some(decided) = moved.decided else { return Ok(()) };
+    let own = model.list(model.facts(state.nodes[moved.node]).committed);
+    let members = model.members(decided);
+    if is_quorum(members, |voter| holds(state.nodes[place(voter)], own)) {
         return Ok(());
     }
-    let what = format!("{} is committed and on {copies} disks", ids(model, committed));
-    Err(Violation::safety("what is committed is durable on a quorum", what))
+    let what = format!("n{} committed {} without a quorum of {members:?}", moved.node + 1, ids(model, own));
+    Err(Violation::safety("what is committed is durable on a quorum of the members in force", what))
+}
+
+fn place(node: NodeId) -> usize {
+    usize::try_from(node.get() - 1).expect("ids are small here")
 }
 
 fn ids(model: &Model, list: &[u16]) -> String {

@@ -6,9 +6,10 @@
 //! numbered after those of the state before it.
 
 use crate::check::Violation;
+use crate::explore::action::{Action, Step};
 use crate::explore::fingerprint::{Fingerprints, Insert};
 use crate::explore::frontier::Frontier;
-use crate::explore::model::{Action, Bounds, Model};
+use crate::explore::model::{Bounds, Model};
 use crate::explore::state::{MESSAGES_MAX, State};
 
 /// How much may be explored.
@@ -27,8 +28,8 @@ pub enum Ended {
     Complete,
     /// A limit was reached; which one. All rules held in what was seen.
     Limit(&'static str),
-    /// A rule was broken, by the last of these actions from the start on.
-    Broken(Violation, Vec<Action>),
+    /// A rule was broken, by the last of these steps from the start on.
+    Broken(Violation, Vec<Step>),
 }
 
 /// What was seen.
@@ -70,9 +71,9 @@ pub struct Search {
 /// How states were reached.
 #[derive(Default)]
 struct Origins {
-    /// For each state but the first: which of its parent's actions led to it.
-    actions: Vec<u8>,
-    /// For each state whose actions were all followed: how many new states they led to.
+    /// For each state but the first: which of its parent's steps led to it.
+    steps: Vec<u8>,
+    /// For each state whose steps were all followed: how many new states they led to.
     children: Vec<u8>,
 }
 
@@ -167,22 +168,21 @@ impl Search {
 
     /// Follows all actions of a state.
     fn expand(&mut self, state: &State) -> Result<(), Ended> {
-        let mut actions = Vec::new();
-        self.model.actions(state, &mut actions);
+        let mut steps = Steps::of(&self.model, state);
         let mut next = State::default();
         let mut new: u8 = 0;
-        for (place, action) in actions.iter().enumerate() {
-            match self.model.follow(state, *action, &mut next) {
-                Ok(true) => {}
-                Ok(false) => continue,
+        while let Some((place, step)) = steps.next() {
+            match self.model.follow(state, step, &mut next) {
+                Ok(Some(has_more)) => steps.has_more = has_more,
+                Ok(None) => continue,
                 Err(violation) => {
                     let path = self.path();
-                    let path = path.into_iter().chain([*action]).collect();
+                    let path = path.into_iter().chain([step]).collect();
                     return Err(Ended::Broken(violation, path));
                 }
             }
             self.actions += 1;
-            let Ok(origin) = u8::try_from(place) else { return Err(Ended::Limit("actions of a state")) };
+            let Ok(origin) = u8::try_from(place) else { return Err(Ended::Limit("steps from a state")) };
             if next.messages.len() > MESSAGES_MAX {
                 return Err(Ended::Limit("messages in flight"));
             }
@@ -191,7 +191,7 @@ impl Search {
                 Insert::New => {
                     new += 1;
                     if let Some(origins) = &mut self.origins {
-                        origins.actions.push(origin);
+                        origins.steps.push(origin);
                     }
                 }
                 Insert::Full => return Err(Ended::Limit("memory")),
@@ -218,13 +218,13 @@ impl Search {
         insert
     }
 
-    /// The actions that lead to the state that is expanded now, if it is kept how states were reached.
-    fn path(&mut self) -> Vec<Action> {
+    /// The steps that lead to the state that is expanded now, if it is kept how states were reached.
+    fn path(&mut self) -> Vec<Step> {
         let Some(origins) = &self.origins else { return Vec::new() };
         let mut path = Vec::new();
         let mut at = origins.children.len();
         while at > 0 {
-            path.push(origins.actions[at - 1]);
+            path.push(origins.steps[at - 1]);
             // The children of the states up to the parent, the parent's own included, are just enough to reach `at`.
             let mut found = 0;
             at = origins
@@ -240,16 +240,21 @@ impl Search {
         self.replay(&path)
     }
 
-    fn replay(&mut self, origins: &[u8]) -> Vec<Action> {
+    fn replay(&mut self, origins: &[u8]) -> Vec<Step> {
         let mut state = self.model.start();
-        let (mut path, mut actions, mut next) = (Vec::new(), Vec::new(), State::default());
+        let (mut path, mut next) = (Vec::new(), State::default());
         for origin in origins {
-            self.model.actions(&state, &mut actions);
-            let action = actions[usize::from(*origin)];
-            let followed = self.model.follow(&state, action, &mut next);
-            assert!(followed == Ok(true), "what was followed once can be followed again");
+            let mut steps = Steps::of(&self.model, &state);
+            while let Some((place, step)) = steps.next() {
+                let followed = self.model.follow(&state, step, &mut next);
+                steps.has_more = followed.expect("no rule was broken on the way") == Some(true);
+                if place == usize::from(*origin) {
+                    path.push(step);
+                    break;
+                }
+            }
+            assert!(steps.place == usize::from(*origin) + 1, "what was followed once can be followed again");
             std::mem::swap(&mut state, &mut next);
-            path.push(action);
         }
         path
     }
@@ -257,9 +262,36 @@ impl Search {
     /// Counts the memory that is taken while so many bytes of the level are left.
     fn count_bytes(&mut self, level: usize) {
         let origins = self.origins.as_ref();
-        let origins = origins.map_or(0, |kept| kept.actions.capacity() + kept.children.capacity());
+        let origins = origins.map_or(0, |kept| kept.steps.capacity() + kept.children.capacity());
         let now = self.seen.bytes() + origins + level + self.found.bytes() + self.model.bytes();
         self.bytes = self.bytes.max(now);
+    }
+}
+
+/// The steps from a state, one after the other, numbered from 0 on.
+struct Steps {
+    actions: std::vec::IntoIter<Action>,
+    last: Option<Step>,
+    /// Whether something else may come of the last one as well.
+    has_more: bool,
+    place: usize,
+}
+
+impl Steps {
+    fn of(model: &Model, state: &State) -> Steps {
+        let mut actions = Vec::new();
+        model.actions(state, &mut actions);
+        Steps { actions: actions.into_iter(), last: None, has_more: false, place: 0 }
+    }
+
+    fn next(&mut self) -> Option<(usize, Step)> {
+        let another = self.last.filter(|_| std::mem::take(&mut self.has_more));
+        let another = another.map(|step| Step { choice: step.choice + 1, ..step });
+        let first = |action| Step { action, choice: 0 };
+        self.last = another.or_else(|| self.actions.next().map(first));
+        let place = self.place;
+        self.place += usize::from(self.last.is_some());
+        self.last.map(|step| (place, step))
     }
 }
 

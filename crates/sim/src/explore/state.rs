@@ -13,6 +13,14 @@ pub struct Budgets {
     pub silences: u8,
     /// Candidacies, of all nodes in all terms. `None` is as many as the terms allow, and is not counted down.
     pub campaigns: Option<u8>,
+    /// Snapshots that nodes take. The log is cut behind each, sooner or later or never.
+    pub snapshots: u8,
+    /// Snapshots that come to a node, from whoever took them.
+    pub installs: u8,
+    /// Times that a leader is asked to hand over.
+    pub transfers: u8,
+    /// Times that a leader is asked to change the members. What follows from a change by itself is not counted.
+    pub changes: u8,
 }
 
 impl Budgets {
@@ -20,16 +28,19 @@ impl Budgets {
     ///
     /// # Panics
     /// If one is larger than [`BUDGET_MAX`].
-    pub fn packed(self) -> u32 {
-        let Budgets { proposals, crashes, heartbeats, silences, campaigns } = self;
+    pub fn packed(self) -> u64 {
+        let Budgets { proposals, crashes, heartbeats, silences, campaigns, .. } = self;
+        let Budgets { snapshots, installs, transfers, changes, .. } = self;
         let campaigns = campaigns.map_or(0, |campaigns| campaigns + 1);
-        [proposals, crashes, campaigns, heartbeats, silences].iter().rev().fold(0, |packed, budget| {
+        let common = [proposals, crashes, campaigns, heartbeats, silences];
+        let rest = [snapshots, installs, transfers, changes];
+        common.iter().chain(&rest).rev().fold(0, |packed, budget| {
             assert!(*budget < 16, "a budget is at most {BUDGET_MAX}");
-            packed << 4 | u32::from(*budget)
+            packed << 4 | u64::from(*budget)
         })
     }
 
-    fn unpacked(packed: u32) -> Budgets {
+    fn unpacked(packed: u64) -> Budgets {
         let budget = |place: u32| (packed >> (4 * place)).to_le_bytes()[0] & 15;
         Budgets {
             proposals: budget(0),
@@ -37,6 +48,10 @@ impl Budgets {
             campaigns: budget(2).checked_sub(1),
             heartbeats: budget(3),
             silences: budget(4),
+            snapshots: budget(5),
+            installs: budget(6),
+            transfers: budget(7),
+            changes: budget(8),
         }
     }
 }
@@ -48,6 +63,8 @@ pub struct State {
     pub nodes: Vec<u32>,
     /// The messages in flight, in order of their numbers. A message may be in flight several times, unless messages stay.
     pub messages: Vec<u16>,
+    /// The snapshots that were ever taken, in order of their numbers. Whoever took one may give it to anybody, at any time.
+    pub snapshots: Vec<u16>,
     /// What was committed anywhere, ever: the number of a list of entries.
     pub committed: u16,
     /// Who led each term, from term 1 on; 0 as long as nobody has.
@@ -63,16 +80,18 @@ impl State {
     /// written: a state takes about 25 bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         for node in &self.nodes {
-            put(out, *node);
+            put(out, u64::from(*node));
         }
-        put(out, u32::from(self.committed));
+        put(out, u64::from(self.committed));
         out.extend(&self.leaders);
         put(out, self.left.packed());
-        put(out, u32::try_from(self.messages.len()).expect("the search bounds the messages in flight"));
-        let mut before = 0;
-        for message in &self.messages {
-            put(out, u32::from(message - before));
-            before = *message;
+        for list in [&self.snapshots, &self.messages] {
+            put(out, list.len() as u64);
+            let mut before = 0;
+            for number in list {
+                put(out, u64::from(number - before));
+                before = *number;
+            }
         }
     }
 
@@ -81,19 +100,21 @@ impl State {
     pub fn decode(&mut self, bytes: &[u8]) -> usize {
         let mut reader = Reader { bytes, at: 0 };
         for node in &mut self.nodes {
-            *node = reader.take();
+            *node = u32::try_from(reader.take()).expect("it was written from 32 bits");
         }
         self.committed = reader.take_narrow();
         for leader in &mut self.leaders {
             *leader = reader.take_byte();
         }
         self.left = Budgets::unpacked(reader.take());
-        let len = reader.take();
-        self.messages.clear();
-        let mut before = 0;
-        for _ in 0..len {
-            before += reader.take_narrow();
-            self.messages.push(before);
+        for list in [&mut self.snapshots, &mut self.messages] {
+            let len = reader.take();
+            list.clear();
+            let mut before = 0;
+            for _ in 0..len {
+                before += reader.take_narrow();
+                list.push(before);
+            }
         }
         reader.at
     }
@@ -112,7 +133,7 @@ impl State {
 }
 
 /// Seven bits in each byte, the lowest first; the highest bit says that more follow.
-fn put(out: &mut Vec<u8>, mut number: u32) {
+fn put(out: &mut Vec<u8>, mut number: u64) {
     while let [low, ..] = number.to_le_bytes()
         && number > 0x7f
     {
@@ -133,11 +154,11 @@ impl Reader<'_> {
         self.bytes[self.at - 1]
     }
 
-    fn take(&mut self) -> u32 {
+    fn take(&mut self) -> u64 {
         let (mut number, mut shift) = (0, 0);
         loop {
             let byte = self.take_byte();
-            number |= u32::from(byte & 0x7f) << shift;
+            number |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
                 return number;
             }

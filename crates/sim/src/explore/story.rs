@@ -4,17 +4,18 @@ use quorate_core::message::{Envelope, Message};
 use quorate_core::types::EntryId;
 
 use crate::check::Violation;
-use crate::explore::model::{Action, Model};
+use crate::explore::action::{Action, Step};
+use crate::explore::model::Model;
 use crate::explore::state::State;
 
 /// Tells a path from the start on, with the node of each step as it is after it, and which rule the last step breaks.
-pub fn tell(model: &mut Model, path: &[Action], violation: &Violation) -> Vec<String> {
+pub fn tell(model: &mut Model, path: &[Step], violation: &Violation) -> Vec<String> {
     let mut lines = Vec::new();
     let (mut state, mut next) = (model.start(), State::default());
-    for (step, action) in path.iter().enumerate() {
-        let (what, node) = describe(model, *action);
-        lines.push(format!("{:>3}  {what}", step + 1));
-        if model.follow(&state, *action, &mut next).is_err() {
+    for (number, step) in path.iter().enumerate() {
+        let (what, node) = describe(model, step.action);
+        lines.push(format!("{:>3}  {what}", number + 1));
+        if model.follow(&state, *step, &mut next).is_err() {
             break;
         }
         std::mem::swap(&mut state, &mut next);
@@ -37,6 +38,18 @@ fn describe(model: &Model, action: Action) -> (String, usize) {
         Action::Heartbeat(node) => (format!("n{} begins a heartbeat round", node + 1), node),
         Action::Silence(node) => (format!("n{} finds itself without a quorum", node + 1), node),
         Action::Crash(node) => (format!("n{} crashes and starts again", node + 1), node),
+        Action::CrashInInstall(node) => {
+            (format!("n{} crashes in the middle of its install and starts again", node + 1), node)
+        }
+        Action::Snapshot(node) => (format!("n{} takes a snapshot", node + 1), node),
+        Action::Compact(node) => (format!("n{} cuts its log behind its snapshot", node + 1), node),
+        Action::Install(node, snapshot) => {
+            let meta = &model.snapshot(snapshot).meta;
+            (format!("n{} gets a snapshot up to {}, of term {}", node + 1, meta.last, meta.term.0), node)
+        }
+        Action::Transfer(node, to) => (format!("n{} is asked to hand over to n{}", node + 1, to + 1), node),
+        Action::GiveUp(node) => (format!("n{} has waited for its successor long enough", node + 1), node),
+        Action::Change(node, wish) => (format!("n{} is asked for {wish}", node + 1), node),
     }
 }
 

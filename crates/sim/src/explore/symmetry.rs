@@ -9,22 +9,32 @@
 //!
 //! Let p be a renaming. If a step leads from s to t, then p of the step leads from p(s) to p(t): the core compares names only
 //! for equality and keeps them in sorted maps, whose order decides nothing but the order of messages that leave together,
-//! and here they leave as a set. The start is equal to itself under every p, the bounds name no node, and each rule holds
+//! and here they leave as a set. The bounds name none of the nodes that change their names, and each rule holds
 //! in p(s) if it holds in s. So every state that can be reached from p(s) is a renaming of one that can be reached from
 //! s, and exploring s is enough. A test steps renamed nodes beside the real ones; another one holds the states of a search with this
 //! against those of a search without it.
+//!
+//! *Who is added later* has an id that is compared with others: each new one is higher than all before it. So only the voters of the
+//! beginning change their names; what is asked of the ids is the highest of them, which is the same under every such p.
+//!
+//! *Who is chosen by name.* A leader that was removed hands over to whoever holds the most, and of two that hold as much to the one with
+//! the lower name. There the core would do something else in p(s). So whatever a node does in such a step, it is tried under every p,
+//! and all that comes of it may happen: then p(s) can do what s can. That is more than can happen in reality, and whom a leader chooses must
+//! not matter for what is safe.
 
 use quorate_core::types::NodeId;
+
+use crate::explore::world::World;
 
 /// The renamings of a cluster, the one that changes nothing first.
 #[derive(Clone, Debug)]
 pub struct Renamings(Vec<Vec<NodeId>>);
 
 impl Renamings {
-    /// All of them: as many as the nodes can be put in order.
-    pub fn all(nodes: u8) -> Renamings {
+    /// All of them that leave the spares alone: as many as the voters of the beginning can be put in order.
+    pub fn of(world: World) -> Renamings {
         let mut names = vec![Vec::new()];
-        for node in (1..=u64::from(nodes)).map(NodeId::new) {
+        for node in world.voters() {
             // The new node goes behind all others first, so that the first renaming stays the one that changes nothing.
             let longer = |names: &Vec<NodeId>| {
                 let mut names = names.clone();
@@ -38,6 +48,8 @@ impl Renamings {
             };
             names = names.iter().flat_map(longer).collect();
         }
+        let spares: Vec<NodeId> = world.ids().skip(usize::from(world.nodes)).collect();
+        names.iter_mut().for_each(|names| names.extend(&spares));
         assert!(names[0].is_sorted(), "the first renaming changes nothing");
         Renamings(names)
     }
@@ -54,10 +66,18 @@ impl Renamings {
 
     /// What each renaming makes of a thing, by `print`, in order.
     pub fn prints(&self, mut print: impl FnMut(&dyn Fn(NodeId) -> NodeId) -> u64) -> Vec<u64> {
-        let of = |names: &Vec<NodeId>| {
-            print(&|node: NodeId| names[usize::try_from(node.get() - 1).expect("ids are small here")])
-        };
-        self.0.iter().map(of).collect()
+        (0..self.len()).map(|place| print(&|node| self.name(place, node))).collect()
+    }
+
+    /// What a node is called by the renaming at this place.
+    pub fn name(&self, place: usize, node: NodeId) -> NodeId {
+        self.0[place][usize::try_from(node.get() - 1).expect("ids are small here")]
+    }
+
+    /// Which node is called so by the renaming at this place.
+    pub fn named(&self, place: usize, name: NodeId) -> NodeId {
+        let node = self.0[place].iter().zip(1..).find(|(other, _)| **other == name);
+        NodeId::new(node.expect("every name is given to a node").1)
     }
 }
 

@@ -186,7 +186,11 @@ impl Raft {
     /// A peer does not hold the entry that was to stand before the ones sent: ask further back. The hint and the own terms
     /// together skip a whole run of conflicting entries at a time (thesis 3.5).
     pub(crate) fn on_append_rejected(&mut self, from: NodeId, prev: Index, hint: EntryId) {
-        let agreed = self.log.last_at_or_below(hint).index;
+        let found = self.log.last_at_or_below(hint);
+        // Nothing in this log is as old as that, not even its base: so the peer lacks what is compacted. To ask it at the base would only
+        // send entries in vain.
+        let is_compacted = found.index > hint.index || found.term > hint.term;
+        let agreed = if is_compacted { hint.index.min(found.index.prev()) } else { found.index };
         if let Some(progress) = self.heard_peer(from) {
             progress.on_rejected(prev, agreed);
         }

@@ -57,6 +57,11 @@ impl Replica {
 
     /// Lets go of what no peer is thought to need any more.
     fn cut_log(&mut self) {
+        if self.apply.installing().is_some() {
+            // The newest snapshot is not in its place yet, and never will be if the disk has no room for the write that says so: behind an older
+            // one there would be nothing to go on with.
+            return;
+        }
         let supplier = &self.snapshots.supplier;
         // A node whose disk is full needs the room more than any peer the entries: there is the snapshot.
         let full = self.raft.is_paused();

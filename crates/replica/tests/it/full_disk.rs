@@ -14,6 +14,7 @@ use quorate_replica::input::{Input, Now, Ticket};
 use quorate_replica::peer_message::PeerMessage;
 use quorate_replica::replica::Replica;
 
+use crate::snapshots::{piece, stored};
 use crate::solo::{ME, PEER, key, propose, raft};
 
 /// One of three voters whose writes are carried out by nobody but the test.
@@ -85,6 +86,22 @@ fn a_node_whose_disk_is_full_refuses_at_once_and_goes_on_when_there_is_room() {
     let forwards =
         |effect: &Effect| matches!(effect, Effect::Send { to: PEER, message: PeerMessage::Forward { .. } });
     assert!(effects.iter().any(forwards), "it goes to the leader");
+}
+
+/// A snapshot from a peer takes the place of the log with a write of its own. If an earlier one finds no room, that is refused with it: to cut the
+/// log behind that snapshot would leave neither. Found by a seed with little room for what is in flight, whose disk had many writes to do.
+#[test]
+fn a_full_disk_cuts_nothing_behind_a_snapshot_that_is_not_installed() {
+    let mut node = Node::new();
+    let from = node.take_entry();
+    let last = EntryId::new(1, 50);
+    node.turn(vec![raft(PEER, 1, Message::SnapshotOffer { last })]);
+    let effects = node.turn(vec![piece(PEER, last, 0), stored(last, 1, 1)]);
+    let installs = |write: &Write| write.install.as_ref().is_some_and(|meta| meta.last == last);
+    assert!(writes(&effects).any(installs), "the write that installs it is handed out");
+    let effects = node.turn(vec![Input::NoRoom { from }]);
+    assert!(says(&effects, &Fact::Paused));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Compact { .. })), "{effects:?}");
 }
 
 /// Without a leader proposals wait. A node whose disk is full will not become one: whoever waits and was never sent anywhere is told.

@@ -130,12 +130,12 @@ fn name(last: EntryId) -> SnapshotName {
     SnapshotName { last, bytes: 1_000, check: 9 }
 }
 
-fn piece(from: NodeId, last: EntryId, piece: u64) -> Input {
+pub(crate) fn piece(from: NodeId, last: EntryId, piece: u64) -> Input {
     let bytes = Bytes::from(piece.to_le_bytes().to_vec());
     Input::Received { from, message: PeerMessage::SnapshotPiece { name: name(last), piece, bytes } }
 }
 
-fn stored(last: EntryId, next: u64, pieces: u64) -> Input {
+pub(crate) fn stored(last: EntryId, next: u64, pieces: u64) -> Input {
     let whole = (next == pieces).then(|| meta(last));
     Input::PieceStored { name: name(last), next, pieces, whole }
 }

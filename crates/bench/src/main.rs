@@ -7,6 +7,7 @@ mod node;
 mod pressure;
 mod processes;
 mod reads;
+mod replies;
 mod report;
 mod server;
 
@@ -46,6 +47,8 @@ enum What {
     Overload(Load),
     /// What a lease saves: linearizable reads by rounds and by a lease, of 1 and of 1,000 readers.
     Reads(Load),
+    /// For how long commands wait while a snapshot copies the table of a million replies that are kept for callers who may ask again.
+    Replies(Load),
     /// The physical limit alone: no consensus, only bytes, sockets and fsyncs.
     Floor(Load),
     #[command(hide = true)]
@@ -95,6 +98,7 @@ fn main() -> Result<()> {
         }
         What::SlowFollower(load) => in_fresh_dir(&load, pressure::slow_follower),
         What::Reads(load) => in_fresh_dir(&load, reads::measure),
+        What::Replies(load) => in_fresh_dir(&load, replies::measure),
         What::Overload(load) => in_fresh_dir(&load, pressure::overload),
         What::Node(args) => node::run(args),
         What::FloorFollower { leader, path } => floor::follower(&leader, &path),

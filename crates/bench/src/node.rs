@@ -28,6 +28,7 @@ pub(crate) struct NodeArgs {
 }
 
 /// The state machine of the measurement: counts commands and the bytes in them.
+#[derive(Default)]
 pub(crate) struct Tally {
     commands: u64,
     bytes: u64,
@@ -69,7 +70,7 @@ pub(crate) fn run(args: NodeArgs) -> Result<()> {
                 reads: if args.reads == "lease" { Reads::Lease } else { Reads::Round },
                 ..Config::default()
             })
-            .start(Tally { commands: 0, bytes: 0 })
+            .start(Tally::default())
             .await?;
         node.ready().await?;
         println!("{}", if node.status().leader == args.id { "leader" } else { "follower" });

@@ -44,6 +44,8 @@ impl SharedHistogram {
 pub struct Metrics {
     /// Each fsync of the log.
     pub fsync: SharedHistogram,
+    /// How long commands waited while a snapshot took its copy of the state.
+    pub snapshot_pause: SharedHistogram,
     /// Bytes written to the log.
     pub log_written_bytes: AtomicU64,
     /// Callers turned away because the inbox was full.
@@ -78,9 +80,9 @@ mod export {
     use prometheus_client::metrics::gauge::ConstGauge;
     use prometheus_client::registry::Unit;
 
-    use quorate_replica::status::Histogram;
+    use quorate_replica::status::{Histogram, ReplicaMetrics};
 
-    use super::Exporter;
+    use super::{Exporter, Metrics};
     use crate::status::{NodeStatus, PeerStatus, role_number};
 
     /// A histogram as the library encodes it.
@@ -105,24 +107,29 @@ mod export {
         }
     }
 
+    /// The durations that are measured, each with its help.
+    fn histograms(own: &Metrics, replica: &ReplicaMetrics) -> [(&'static str, &'static str, Histogram); 4] {
+        [
+            ("quorate_commit", "from a proposal's arrival to its commit", replica.commit_latency_us.clone()),
+            (
+                "quorate_apply",
+                "from handing over a batch until it is applied",
+                replica.apply_latency_us.clone(),
+            ),
+            ("quorate_fsync", "each fsync of the log", own.fsync.read()),
+            (
+                "quorate_snapshot_pause",
+                "how long commands waited while a snapshot took its copy of the state",
+                own.snapshot_pause.read(),
+            ),
+        ]
+    }
+
     impl Collector for Exporter {
         fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
             let published = self.published.borrow().clone();
             let (own, replica, status) = (&self.metrics, &published.replica, &published.status);
-            let histograms = [
-                (
-                    "quorate_commit",
-                    "from a proposal's arrival to its commit",
-                    replica.commit_latency_us.clone(),
-                ),
-                (
-                    "quorate_apply",
-                    "from handing over a batch until it is applied",
-                    replica.apply_latency_us.clone(),
-                ),
-                ("quorate_fsync", "each fsync of the log", own.fsync.read()),
-            ];
-            for (name, help, histogram) in histograms {
+            for (name, help, histogram) in histograms(own, replica) {
                 let metric = Exported(histogram);
                 metric.encode(encoder.encode_descriptor(
                     name,
@@ -185,7 +192,7 @@ mod export {
         fn encode_outcomes(
             &self,
             encoder: &mut DescriptorEncoder<'_>,
-            replica: &quorate_replica::status::ReplicaMetrics,
+            replica: &ReplicaMetrics,
         ) -> Result<(), std::fmt::Error> {
             let help = "proposals of this node's callers by outcome";
             let mut family =
@@ -209,7 +216,7 @@ mod export {
     /// Leaderships of this node that ended, by the reason in words.
     fn encode_step_downs(
         encoder: &mut DescriptorEncoder<'_>,
-        replica: &quorate_replica::status::ReplicaMetrics,
+        replica: &ReplicaMetrics,
     ) -> Result<(), std::fmt::Error> {
         let help = "leaderships of this node that ended, by reason";
         let mut family =
@@ -222,7 +229,7 @@ mod export {
 
     fn encode_snapshots(
         encoder: &mut DescriptorEncoder<'_>,
-        replica: &quorate_replica::status::ReplicaMetrics,
+        replica: &ReplicaMetrics,
     ) -> Result<(), std::fmt::Error> {
         let counters = [
             ("quorate_snapshots_taken", "snapshots of the own state written", replica.snapshots_taken),

@@ -222,6 +222,7 @@ fn workers<S: StateMachine>(
             disk: disk.clone(),
             options,
             writer: write_jobs,
+            metrics: Arc::clone(metrics),
         },
         snapshots: SnapshotWorker { disk: disk.clone(), options, jobs: write_queue, inbox: inbox.clone() },
         pieces: PieceWorker { disk, options, jobs: piece_queue, inbox, arriving: None },

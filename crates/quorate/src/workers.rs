@@ -239,6 +239,7 @@ pub(crate) struct ApplierWorker<S: StateMachine> {
     pub(crate) disk: RealDisk,
     pub(crate) options: SnapshotOptions,
     pub(crate) writer: mpsc::Sender<WriteJob>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl<S: StateMachine> ApplierWorker<S> {
@@ -251,7 +252,9 @@ impl<S: StateMachine> ApplierWorker<S> {
                     let begin = Instant::now();
                     let (meta, write) = self.applier.snapshot(term);
                     // Commands wait for as long as this takes.
-                    let stood_us = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+                    let stood = begin.elapsed();
+                    self.metrics.snapshot_pause.observe(stood);
+                    let stood_us = u64::try_from(stood.as_micros()).unwrap_or(u64::MAX);
                     tracing::info!(last = %meta.last, stood_us, "takes a snapshot");
                     let sent = self.writer.try_send(WriteJob { meta, write });
                     sent.map_err(|_| NodeError::Ended { part: "snapshots" })?;

@@ -37,6 +37,7 @@ pub mod replica;
 pub mod request;
 pub mod session;
 mod session_codec;
+mod shared_map;
 mod snapshot_fetch;
 mod snapshot_policy;
 mod snapshots;

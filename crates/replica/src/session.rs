@@ -4,12 +4,13 @@
 //! Two tables. A *session* numbers its requests and says which replies it has received; its memory is what it has not
 //! acknowledged. A *key* is for clients without a session; its memory is bounded by count, bytes and age.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use quorate_core::planted::{self, Bug};
 
 use crate::request::RequestId;
+use crate::shared_map::{SharedMap, SharedQueue};
 
 /// The bounds of the tables. They decide what is remembered, so they are the same on all nodes of a cluster.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -90,15 +91,15 @@ pub struct Sessions {
     /// The number of the last use. It only rises, with each use of any session.
     pub(crate) uses: u64,
     /// The ids of sessions that went, the oldest first: under them nothing is applied ever again, because nobody knows what was.
-    pub(crate) forgotten: VecDeque<u128>,
+    pub(crate) forgotten: SharedQueue<u128>,
     /// The same by id. Invariant: holds each of `forgotten` once, and none that is open.
-    forgotten_ids: BTreeSet<u128>,
+    forgotten_ids: SharedMap<u128, ()>,
     /// The bytes of all sessions' replies.
     bytes: usize,
     /// The keys.
-    pub(crate) keys: BTreeMap<Bytes, Answer>,
+    pub(crate) keys: SharedMap<Bytes, Answer>,
     /// The keys in the order of the log, each with its time. Invariant: holds each key of `keys` once.
-    pub(crate) keys_by_age: VecDeque<(u64, Bytes)>,
+    pub(crate) keys_by_age: SharedQueue<(u64, Bytes)>,
     /// The bytes of all keys and their replies.
     keys_bytes: usize,
 }
@@ -111,7 +112,7 @@ pub(crate) struct Session {
     /// Nothing at or below is kept: acknowledged by the client, or pushed out.
     pub(crate) floor: u64,
     /// What is kept, by sequence. Invariant: all above `floor`.
-    pub(crate) answers: BTreeMap<u64, Answer>,
+    pub(crate) answers: SharedMap<u64, Answer>,
     /// The bytes of the replies.
     bytes: usize,
 }
@@ -133,11 +134,11 @@ impl Sessions {
             sessions: BTreeMap::new(),
             by_use: BTreeMap::new(),
             uses: 0,
-            forgotten: VecDeque::new(),
-            forgotten_ids: BTreeSet::new(),
+            forgotten: SharedQueue::new(),
+            forgotten_ids: SharedMap::new(),
             bytes: 0,
-            keys: BTreeMap::new(),
-            keys_by_age: VecDeque::new(),
+            keys: SharedMap::new(),
+            keys_by_age: SharedQueue::new(),
             keys_bytes: 0,
         }
     }
@@ -146,11 +147,11 @@ impl Sessions {
     /// has been forgotten: opened again it would apply once more what it has applied.
     #[must_use = "who opens a session that was forgotten must be told"]
     pub fn open(&mut self, id: u128) -> bool {
-        if self.forgotten_ids.contains(&id) {
+        if self.forgotten_ids.contains_key(&id) {
             return false;
         }
         self.uses += 1;
-        let session = Session { used: self.uses, floor: 0, answers: BTreeMap::new(), bytes: 0 };
+        let session = Session { used: self.uses, floor: 0, answers: SharedMap::new(), bytes: 0 };
         let session = self.sessions.entry(id).or_insert(session);
         self.by_use.remove(&session.used);
         session.used = self.uses;
@@ -196,10 +197,11 @@ impl Sessions {
         }
         // A request is never its own acknowledgement: a client that says so is taken to mean those before.
         let floor = acknowledged.min(sequence.saturating_sub(1));
-        while let Some(lowest) = session.answers.first_entry()
-            && *lowest.key() <= floor
+        while let Some((lowest, answer)) = session.answers.first_key_value()
+            && *lowest <= floor
         {
-            let len = lowest.remove().len();
+            let len = answer.len();
+            session.answers.pop_first();
             session.bytes -= len;
             self.bytes -= len;
         }
@@ -288,7 +290,7 @@ impl Sessions {
 
     /// Notes that nothing is known any more of a session.
     fn remember_forgotten(&mut self, id: u128) {
-        if self.forgotten_ids.insert(id) {
+        if self.forgotten_ids.insert(id, ()).is_none() {
             self.forgotten.push_back(id);
         }
         while self.forgotten.len() > self.limits.forgotten_len_max {
@@ -300,7 +302,7 @@ impl Sessions {
 
     /// Puts back the id of a forgotten session as a snapshot holds it, the oldest first.
     pub(crate) fn restore_forgotten(&mut self, id: u128) -> bool {
-        let fresh = !self.sessions.contains_key(&id) && !self.forgotten_ids.contains(&id);
+        let fresh = !self.sessions.contains_key(&id) && !self.forgotten_ids.contains_key(&id);
         self.remember_forgotten(id);
         fresh
     }
@@ -316,9 +318,9 @@ impl Sessions {
         id: u128,
         used: u64,
         floor: u64,
-        answers: BTreeMap<u64, Answer>,
+        answers: SharedMap<u64, Answer>,
     ) -> bool {
-        let bytes = answers.values().map(Answer::len).sum();
+        let bytes = answers.iter().map(|(_, answer)| answer.len()).sum();
         let above = answers.first_key_value().is_none_or(|(lowest, _)| *lowest > floor);
         self.bytes += bytes;
         let fresh = used <= self.uses && self.by_use.insert(used, id).is_none();

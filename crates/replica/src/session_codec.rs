@@ -1,13 +1,13 @@
 //! The tables of sessions and keys as bytes, for snapshots. Numbers are u64 in little-endian order, lengths come before
 //! what they measure, and each is checked against the limits before memory is taken for it.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
 use bytes::Bytes;
 
 use crate::command_codec::KEY_BYTES_MAX;
 use crate::session::{Answer, Kept, SessionLimits, Sessions};
+use crate::shared_map::SharedMap;
 
 /// Writes the tables: uses, sessions, the ids of forgotten ones, keys.
 pub(crate) fn write(tables: &Sessions, out: &mut dyn Write) -> io::Result<()> {
@@ -18,20 +18,20 @@ pub(crate) fn write(tables: &Sessions, out: &mut dyn Write) -> io::Result<()> {
         write_number(out, session.used)?;
         write_number(out, session.floor)?;
         write_number(out, session.answers.len() as u64)?;
-        for (sequence, answer) in &session.answers {
+        for (sequence, answer) in session.answers.iter() {
             write_number(out, *sequence)?;
             write_answer(out, answer)?;
         }
     }
     write_number(out, tables.forgotten.len() as u64)?;
-    for id in &tables.forgotten {
+    for id in tables.forgotten.iter() {
         out.write_all(&id.to_le_bytes())?;
     }
     write_number(out, tables.keys_by_age.len() as u64)?;
-    for (timestamp_ms, key) in &tables.keys_by_age {
+    for (timestamp_ms, key) in tables.keys_by_age.iter() {
         write_number(out, *timestamp_ms)?;
         write_bytes(out, key)?;
-        write_answer(out, &tables.keys[key])?;
+        write_answer(out, tables.keys.get(key).expect("each key in the order of age is in the table"))?;
     }
     Ok(())
 }
@@ -52,7 +52,7 @@ pub(crate) fn read(limits: SessionLimits, source: &mut dyn Read) -> io::Result<S
         for _ in 0..len {
             listed.push((read_number(source)?, read_answer(source)?));
         }
-        let answers: BTreeMap<u64, Answer> = listed.into_iter().collect();
+        let answers: SharedMap<u64, Answer> = listed.into_iter().collect();
         let whole = answers.len() == len;
         if !whole || !tables.restore_session(u128::from_le_bytes(id), used, floor, answers) {
             return Err(invalid("a session that contradicts itself"));
@@ -142,9 +142,9 @@ fn invalid(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// For how many answers memory is taken before any has arrived.
-const LISTED_AT_ONCE: usize = 64;
 /// How much memory is taken before the bytes for it have arrived, in bytes.
 const READ_AT_ONCE_BYTES: usize = 4 << 10;
 /// No reply is longer, in bytes: a frame would not carry it to the node that asked.
 const REPLY_BYTES_MAX: usize = 1 << 30;
+/// For how many answers memory is taken before any has arrived.
+const LISTED_AT_ONCE: usize = 64;

@@ -22,7 +22,8 @@ impl Raft {
         // One command is always taken, however small the budget: else it could never be.
         let uncommitted_bytes = self.log.uncommitted_bytes();
         let over_budget = uncommitted_bytes > 0
-            && uncommitted_bytes.saturating_add(command.len()) > self.config.uncommitted_bytes_max;
+            && uncommitted_bytes.saturating_add(command.len()) > self.config.uncommitted_bytes_max
+            && !planted::is(Bug::UncommittedBytesUnbounded);
         let refusal = if !matches!(self.role, RoleState::Leader(_)) {
             Refusal::NotLeader { leader: self.leader() }
         } else if self.must_not_lead() {
@@ -39,6 +40,22 @@ impl Raft {
             return;
         };
         self.out.refused.push((ticket, refusal));
+    }
+
+    /// The bytes of entries that are not committed, as they count against `uncommitted_bytes_max`.
+    pub fn uncommitted_bytes(&self) -> usize {
+        self.log.uncommitted_bytes()
+    }
+
+    /// The most bytes of entries that any one peer has not acknowledged to this leader, as they count against `inflight_bytes_max`; 0 if it
+    /// does not lead.
+    pub fn inflight_bytes(&self) -> usize {
+        match &self.role {
+            RoleState::Leader(leader) => {
+                leader.peers.values().map(Progress::inflight_bytes).max().unwrap_or(0)
+            }
+            RoleState::Follower(_) | RoleState::PreCandidate(_) | RoleState::Candidate(_) => 0,
+        }
     }
 
     /// A linearizable read: it waits for the end of this turn, and then for a heartbeat round that begins there, after it came in, unless a

@@ -140,6 +140,12 @@ pub enum Bug {
     OldWordFreesVoters,
     /// A node votes at once after its start, whatever it may have promised before.
     RestartedFollowerVotes,
+    /// A leader takes proposals however much is not committed.
+    UncommittedBytesUnbounded,
+    /// A leader sends on however much a peer has not acknowledged.
+    InflightBytesUnbounded,
+    /// A node takes proposals however much waits for its answer.
+    PendingBytesUnbounded,
 }
 
 /// Whether `bug` is planted.

@@ -94,6 +94,14 @@ impl Progress {
         }
     }
 
+    /// How many bytes of entries are unanswered.
+    pub(crate) fn inflight_bytes(&self) -> usize {
+        match &self.sending {
+            Sending::Probe { .. } | Sending::Snapshot { .. } => 0,
+            Sending::Replicate { inflight_bytes, .. } => *inflight_bytes,
+        }
+    }
+
     /// The round that was under way when something was last sent, for the canonical encoding.
     pub(crate) fn sent_round(&self) -> u64 {
         self.sent_round
@@ -208,7 +216,9 @@ impl Progress {
         match &self.sending {
             Sending::Probe { asked, .. } => !asked,
             Sending::Replicate { inflight, inflight_bytes } => {
-                inflight.len() < config.inflight_appends_max && *inflight_bytes < config.inflight_bytes_max
+                let has_bytes =
+                    *inflight_bytes < config.inflight_bytes_max || planted::is(Bug::InflightBytesUnbounded);
+                inflight.len() < config.inflight_appends_max && has_bytes
             }
             Sending::Snapshot { offered } => !offered,
         }

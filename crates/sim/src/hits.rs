@@ -46,7 +46,10 @@ const DISK_FAULTS: [(Fault, &str); 9] = [
 ];
 
 /// What faults that last for a run, or that wait for their moment, must have caused.
-const CONSEQUENCES: [&str; 64] = [
+const CONSEQUENCES: [&str; 67] = [
+    "budget full: bytes in flight to a peer",
+    "budget full: bytes of proposals pending",
+    "budget full: bytes uncommitted",
     "candidate given what it lacked",
     "client gave up a request",
     "client repeated a request",

@@ -50,7 +50,7 @@ fn plain(profile: &Profile) -> Profile {
 }
 
 /// All knobs.
-pub const KNOBS: [Knob; 22] = [
+pub const KNOBS: [Knob; 24] = [
     Knob {
         name: "timing",
         take: |to, from| {
@@ -81,6 +81,16 @@ pub const KNOBS: [Knob; 22] = [
         name: "in-flight",
         take: |to, from| to.limits.inflight_appends_max = from.limits.inflight_appends_max,
         same: |a, b| a.limits.inflight_appends_max == b.limits.inflight_appends_max,
+    },
+    Knob {
+        name: "in-flight-bytes",
+        take: |to, from| to.limits.inflight_bytes_max = from.limits.inflight_bytes_max,
+        same: |a, b| a.limits.inflight_bytes_max == b.limits.inflight_bytes_max,
+    },
+    Knob {
+        name: "pending",
+        take: |to, from| to.limits.pending_bytes_max = from.limits.pending_bytes_max,
+        same: |a, b| a.limits.pending_bytes_max == b.limits.pending_bytes_max,
     },
     Knob {
         name: "uncommitted",

@@ -95,6 +95,9 @@ const BUGS: &[(Bug, Shows)] = &[
     (Bug::TransferKeepsLease, Shows::InRuns),
     (Bug::OldWordFreesVoters, Shows::InScripts),
     (Bug::RestartedFollowerVotes, Shows::InScripts),
+    (Bug::UncommittedBytesUnbounded, Shows::InRuns),
+    (Bug::InflightBytesUnbounded, Shows::InRuns),
+    (Bug::PendingBytesUnbounded, Shows::InRuns),
 ];
 
 /// What the simulator said of a bug.

@@ -47,8 +47,12 @@ pub struct Limits {
     pub append_bytes_max: usize,
     /// Unanswered append messages to one peer.
     pub inflight_appends_max: usize,
+    /// Unanswered bytes of entries to one peer.
+    pub inflight_bytes_max: usize,
     /// Bytes of entries that may wait for their commit.
     pub uncommitted_bytes_max: usize,
+    /// Bytes of commands that may wait for their answers at one node.
+    pub pending_bytes_max: usize,
     /// Bytes of the window in memory.
     pub window_bytes_max: usize,
     /// Bytes of a log segment.
@@ -124,7 +128,11 @@ impl Profile {
             operations_max: u64::MAX,
             limits: Limits {
                 leases: Leases::draw(&mut Rng::stream(seed, "leases"), nodes),
-                ..Limits::draw(&mut rng, &mut Rng::stream(seed, "snapshots"))
+                ..Limits::draw(
+                    &mut rng,
+                    &mut Rng::stream(seed, "snapshots"),
+                    &mut Rng::stream(seed, "budgets"),
+                )
             },
             donation: Rng::stream(seed, "donation").chance(750),
             priorities: draw_priorities(&mut Rng::stream(seed, "priorities")),
@@ -181,7 +189,7 @@ impl Profile {
 type Drawn = (&'static str, fn(&Profile) -> bool);
 
 /// What a seed may draw: over many runs all of it must come.
-pub const DRAWN: [Drawn; 36] = [
+pub const DRAWN: [Drawn; 38] = [
     ("cluster of 1", |profile| profile.nodes == 1),
     ("cluster of 2", |profile| profile.nodes == 2),
     ("cluster of 3", |profile| profile.nodes == 3),
@@ -207,6 +215,8 @@ pub const DRAWN: [Drawn; 36] = [
     ("limit: one entry a message", |profile| profile.limits.append_bytes_max == 1),
     ("limit: one message in flight", |profile| profile.limits.inflight_appends_max == 1),
     ("limit: 100 bytes uncommitted", |profile| profile.limits.uncommitted_bytes_max == 100),
+    ("limit: 200 bytes in flight", |profile| profile.limits.inflight_bytes_max == 200),
+    ("limit: 200 bytes pending", |profile| profile.limits.pending_bytes_max == 200),
     ("limit: window of 200 bytes", |profile| profile.limits.window_bytes_max == 200),
     ("limit: segments of 4 KiB", |profile| profile.limits.segment_bytes == 4 << 10),
     ("limit: segments of 16 KiB", |profile| profile.limits.segment_bytes == 16 << 10),
@@ -232,7 +242,9 @@ impl Limits {
             sync_writes_max: 64,
             append_bytes_max: 64 << 10,
             inflight_appends_max: 64,
+            inflight_bytes_max: 16 << 20,
             uncommitted_bytes_max: 1 << 20,
+            pending_bytes_max: 64 << 20,
             window_bytes_max: 1 << 20,
             segment_bytes: 64 << 10,
             apply_batch_bytes_max: 64 << 10,
@@ -246,7 +258,7 @@ impl Limits {
         }
     }
 
-    fn draw(rng: &mut Rng, snapshots: &mut Rng) -> Limits {
+    fn draw(rng: &mut Rng, snapshots: &mut Rng, budgets: &mut Rng) -> Limits {
         let shortest = rng.chance(100);
         let election_timeout_ticks = if shortest { ELECTION_TICKS_MIN } else { rng.between(5, 30) };
         let client_burst_len = if rng.chance(300) { rng.between(5, 50) } else { 1 };
@@ -257,7 +269,9 @@ impl Limits {
             sync_writes_max: small_or(rng, 1, 64),
             append_bytes_max: small_or(rng, 1, 64 << 10),
             inflight_appends_max: small_or(rng, 1, 64),
+            inflight_bytes_max: small_or(budgets, 200, 16 << 20),
             uncommitted_bytes_max: small_or(rng, 100, 1 << 20),
+            pending_bytes_max: small_or(budgets, 200, 64 << 20),
             window_bytes_max: small_or(rng, 200, 1 << 20),
             segment_bytes: *rng.pick(&SEGMENTS_BYTES).expect("the list is not empty"),
             apply_batch_bytes_max: small_or(rng, 1, 64 << 10),

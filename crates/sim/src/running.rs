@@ -18,6 +18,7 @@ use quorate_replica::peer_codec;
 use quorate_replica::peer_message::PeerMessage;
 use quorate_replica::replica::Replica;
 
+use crate::check::budgets;
 use crate::check::guests::Guests;
 use crate::check::{Seen, Violation};
 use crate::clock::{Clock, Timer};
@@ -271,6 +272,7 @@ impl Running {
             paused: raft.is_paused(),
         };
         scene.checks.on_turn(seen, write)?;
+        budgets::watch(scene, &self.replica)?;
         self.count_reads(scene);
         self.trace_turn(scene);
         for effect in effects {

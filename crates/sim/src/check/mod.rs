@@ -6,6 +6,7 @@
 //! node that deceives itself is caught too. Every check costs about a map look-up for each event.
 
 pub mod applied;
+pub(crate) mod budgets;
 mod by_node;
 pub mod commit;
 mod damage;
@@ -27,6 +28,7 @@ use quorate_core::stored::Stored;
 use quorate_core::types::{EntryId, Index, NodeId, Term, WriteNumber};
 
 use self::applied::Applied;
+use self::budgets::Budgets;
 use self::commit::Commits;
 use self::election::Elections;
 use self::linearizable::witness::Witness;
@@ -100,6 +102,7 @@ pub struct Checks {
     members: Members,
     applied: Applied,
     time: LogTime,
+    pub(crate) budgets: Budgets,
     /// Nodes that lost all that they stored. What they say reaches nobody, so it binds nobody.
     wiped: BTreeSet<NodeId>,
     /// Acknowledged writes and reads.

@@ -19,6 +19,8 @@ use crate::output::Output;
 const LEADER_WAIT: Duration = Duration::from_secs(30);
 /// The token of every cluster that `dev` makes; together with the ids of its nodes it names the cluster.
 const TOKEN: &str = "quorate-dev";
+/// How long a file of the log is, in bytes. Each node reserves one at once: what is tried out should not take the space of a real cluster.
+const SEGMENT_BYTES: u64 = 8 << 20;
 
 /// One node of the cluster.
 struct DevNode {
@@ -109,6 +111,7 @@ async fn start(arguments: &DevArgs) -> Result<Vec<DevNode>, Failure> {
         config.cluster.members.clone_from(&members);
         config.listen.api = address(&api)?;
         config.listen.peer = address(&peer)?;
+        config.replication.segment_bytes = SEGMENT_BYTES;
         let listeners = Listeners { api: Some(api), peer: Some(peer) };
         let server = Server::start_on(config, listeners).await.map_err(|error| {
             let failure = start_failure(&error);

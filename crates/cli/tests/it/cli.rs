@@ -12,10 +12,10 @@ pub(crate) struct Run {
     pub(crate) stderr: String,
 }
 
-/// The program with these arguments, in an environment that says nothing.
+/// The program with these arguments, in an environment that says nothing but how long the files of a log are: every node reserves one.
 pub(crate) fn program<A: AsRef<OsStr>>(arguments: &[A]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quorate"));
-    command.args(arguments).env_clear().stdin(Stdio::null());
+    command.args(arguments).env_clear().env("QUORATE_LIMITS__SEGMENT_BYTES", "4MiB").stdin(Stdio::null());
     command
 }
 

@@ -60,7 +60,8 @@ impl Cluster {
         let members = (1..).zip(listeners.iter().map(address)).collect();
         let dir = tempfile::tempdir().expect("a temporary folder");
         let config = Config { election_timeout: Duration::from_millis(300), ..Config::default() };
-        let config = Config { heartbeat: Duration::from_millis(50), ..config };
+        // Every node reserves a segment at once.
+        let config = Config { heartbeat: Duration::from_millis(50), segment_bytes: 4 << 20, ..config };
         Cluster { dir, members, listeners: listeners.into_iter().map(Some).collect(), config }
     }
 

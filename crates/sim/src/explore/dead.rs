@@ -27,7 +27,7 @@
 use quorate_core::message::{Envelope, Message};
 use quorate_core::status::Role;
 
-use crate::explore::model::Facts;
+use crate::explore::parts::Facts;
 
 /// What a message is to its receiver.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]

@@ -42,6 +42,8 @@ pub mod interner;
 pub mod local;
 mod members;
 pub mod model;
+mod outcomes;
+pub mod parts;
 mod rules;
 pub mod search;
 pub mod snapshot;

@@ -42,7 +42,7 @@ pub(super) fn check_snapshot(
     node: usize,
     covered: u16,
 ) -> Result<(), Violation> {
-    let (own, all) = (model.list(covered), model.list(state.committed));
+    let (own, all) = (model.parts().list(covered), model.parts().list(state.committed));
     if all.starts_with(own) {
         return Ok(());
     }
@@ -52,7 +52,7 @@ pub(super) fn check_snapshot(
 
 /// One leader in a term (election safety), and it holds all that was committed before (leader completeness).
 fn check_elected(model: &Model, state: &mut State, node: usize) -> Result<(), Violation> {
-    let facts = model.facts(state.nodes[node]);
+    let facts = model.parts().facts(state.nodes[node]);
     let id = u8::try_from(node + 1).expect("there are few nodes");
     let leader = &mut state.leaders[usize::from(facts.term) - 1];
     if *leader != 0 && *leader != id {
@@ -63,10 +63,10 @@ fn check_elected(model: &Model, state: &mut State, node: usize) -> Result<(), Vi
     if model.members_change() {
         check_voters(model, state, node)?;
     }
-    let committed = model.list(state.committed);
+    let committed = model.parts().list(state.committed);
     // Whoever commits, does it with an entry of its own term: a leader of an earlier term than that needs nothing of it.
-    let newest = committed.last().map_or(0, |entry| model.entry(*entry).id.term.0);
-    if newest <= u64::from(facts.term) && !model.list(facts.log).starts_with(committed) {
+    let newest = committed.last().map_or(0, |entry| model.parts().entry(*entry).id.term.0);
+    if newest <= u64::from(facts.term) && !model.parts().list(facts.log).starts_with(committed) {
         let what = format!("n{id} leads term {} without {}", facts.term, ids(model, committed));
         return Err(Violation::safety("a leader holds all that was committed before", what));
     }
@@ -76,13 +76,13 @@ fn check_elected(model: &Model, state: &mut State, node: usize) -> Result<(), Vi
 /// A leader is elected by a quorum of the members that are in force in its log, and by nobody else. Whoever is in a later term by now may
 /// have voted as well.
 fn check_voters(model: &Model, state: &State, node: usize) -> Result<(), Violation> {
-    let facts = model.facts(state.nodes[node]);
+    let facts = model.parts().facts(state.nodes[node]);
     let own = u8::try_from(node + 1).expect("there are few nodes");
     let voted = |voter: NodeId| {
-        let (term, vote) = model.facts(state.nodes[place(voter)]).disk_vote;
+        let (term, vote) = model.parts().facts(state.nodes[place(voter)]).disk_vote;
         term > facts.term || (term == facts.term && vote == Some(own))
     };
-    let members = model.members(facts.members);
+    let members = model.parts().members(facts.members);
     if is_quorum(members, voted) {
         return Ok(());
     }
@@ -92,14 +92,14 @@ fn check_voters(model: &Model, state: &State, node: usize) -> Result<(), Violati
 
 /// Two logs with an entry of the same id are equal up to it (log matching), on disk and in memory.
 fn check_logs(model: &Model, state: &State, changed: usize) -> Result<(), Violation> {
-    let facts = model.facts(state.nodes[changed]);
+    let facts = model.parts().facts(state.nodes[changed]);
     for (place, local) in state.nodes.iter().enumerate() {
-        let other = model.facts(*local);
+        let other = model.parts().facts(*local);
         for (a, b) in [(facts.log, other.log), (facts.disk, other.disk), (facts.log, other.disk)] {
-            if a == b || matching(model, model.list(a), model.list(b)) {
+            if a == b || matching(model, model.parts().list(a), model.parts().list(b)) {
                 continue;
             }
-            let (a, b) = (ids(model, model.list(a)), ids(model, model.list(b)));
+            let (a, b) = (ids(model, model.parts().list(a)), ids(model, model.parts().list(b)));
             let what = format!("n{} holds {a}, n{} holds {b}", changed + 1, place + 1);
             return Err(Violation::safety("logs with one entry in common are equal up to it", what));
         }
@@ -108,18 +108,19 @@ fn check_logs(model: &Model, state: &State, changed: usize) -> Result<(), Violat
 }
 
 fn matching(model: &Model, a: &[u16], b: &[u16]) -> bool {
-    let common = a.iter().zip(b).rposition(|(a, b)| model.entry(*a).id == model.entry(*b).id);
+    let common = a.iter().zip(b).rposition(|(a, b)| model.parts().entry(*a).id == model.parts().entry(*b).id);
     common.is_none_or(|last| a[..=last] == b[..=last])
 }
 
 /// What is committed and on a disk stays there.
 fn check_kept(model: &Model, state: &State, moved: Moved) -> Result<(), Violation> {
-    let (before, after) = (model.facts(moved.from).disk, model.facts(state.nodes[moved.node]).disk);
+    let (before, after) =
+        (model.parts().facts(moved.from).disk, model.parts().facts(state.nodes[moved.node]).disk);
     if before == after {
         return Ok(());
     }
-    let committed = model.list(state.committed);
-    let held = |disk: u16| model.list(disk).iter().zip(committed).take_while(|(a, b)| a == b).count();
+    let committed = model.parts().list(state.committed);
+    let held = |disk: u16| model.parts().list(disk).iter().zip(committed).take_while(|(a, b)| a == b).count();
     if held(after) >= held(before) {
         return Ok(());
     }
@@ -129,11 +130,11 @@ fn check_kept(model: &Model, state: &State, moved: Moved) -> Result<(), Violatio
 
 /// At each index one entry is committed, ever (state machine safety).
 fn note_committed(model: &Model, state: &mut State, changed: usize) -> Result<(), Violation> {
-    let number = model.facts(state.nodes[changed]).committed;
+    let number = model.parts().facts(state.nodes[changed]).committed;
     if number == state.committed {
         return Ok(());
     }
-    let (own, all) = (model.list(number), model.list(state.committed));
+    let (own, all) = (model.parts().list(number), model.parts().list(state.committed));
     if own.starts_with(all) {
         state.committed = number;
     } else if !all.starts_with(own) {
@@ -146,8 +147,9 @@ fn note_committed(model: &Model, state: &mut State, changed: usize) -> Result<()
 /// What was committed is on the disks of a quorum, from then on and for ever. Where the members change, of those who were in force at the
 /// leader when it decided: from then on it is leader completeness that keeps it.
 fn check_durable(model: &Model, state: &State, moved: Moved) -> Result<(), Violation> {
-    let committed = model.list(state.committed);
-    let holds = |local: u32, list: &[u16]| model.list(model.facts(local).disk).starts_with(list);
+    let committed = model.parts().list(state.committed);
+    let holds =
+        |local: u32, list: &[u16]| model.parts().list(model.parts().facts(local).disk).starts_with(list);
     if !model.members_change() {
         let copies = state.nodes.iter().filter(|local| holds(**local, committed)).count();
         if copies * 2 > state.nodes.len() {
@@ -157,8 +159,8 @@ fn check_durable(model: &Model, state: &State, moved: Moved) -> Result<(), Viola
         return Err(Violation::safety("what is committed is durable on a quorum", what));
     }
     let Some(decided) = moved.decided else { return Ok(()) };
-    let own = model.list(model.facts(state.nodes[moved.node]).committed);
-    let members = model.members(decided);
+    let own = model.parts().list(model.parts().facts(state.nodes[moved.node]).committed);
+    let members = model.parts().members(decided);
     if is_quorum(members, |voter| holds(state.nodes[place(voter)], own)) {
         return Ok(());
     }
@@ -171,6 +173,6 @@ fn place(node: NodeId) -> usize {
 }
 
 fn ids(model: &Model, list: &[u16]) -> String {
-    let ids: Vec<String> = list.iter().map(|entry| model.entry(*entry).id.to_string()).collect();
+    let ids: Vec<String> = list.iter().map(|entry| model.parts().entry(*entry).id.to_string()).collect();
     format!("[{}]", ids.join(" "))
 }

@@ -117,7 +117,7 @@ impl Search {
             actions: self.actions,
             depth: self.depth,
             widest: self.widest,
-            parts: self.model.parts(),
+            parts: self.model.parts().counts(),
             bytes: self.bytes,
         }
     }
@@ -204,7 +204,7 @@ impl Search {
         if self.seen.len() as u64 >= self.limits.states_max {
             return Err(Ended::Limit("states"));
         }
-        if self.model.is_full() { Err(Ended::Limit("distinct messages and logs")) } else { Ok(()) }
+        if self.model.parts().is_full() { Err(Ended::Limit("distinct messages and logs")) } else { Ok(()) }
     }
 
     /// Adds a state to the next level, unless it was seen.

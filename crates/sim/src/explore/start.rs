@@ -88,7 +88,7 @@ pub(super) fn lead(model: &mut Model, state: &mut State, start: Start) {
             settle(model, state);
             play(model, state, Action::Heartbeat(0));
             settle(model, state);
-            let leads = model.facts(state.nodes[0]).role == Role::Leader;
+            let leads = model.parts().facts(state.nodes[0]).role == Role::Leader;
             assert!(leads, "n1 leads term 1 at the end of the story");
         }
         Start::Figure8 => {
@@ -109,11 +109,11 @@ fn stage(model: &mut Model, state: &mut State, scene: Scene) {
     let actions = match scene {
         Scene::Campaign(id) => vec![Action::Campaign(id - 1)],
         Scene::Persist(id) => {
-            vec![Action::Persist(id - 1); model.local(state.nodes[id - 1]).writes_under_way()]
+            vec![Action::Persist(id - 1); model.parts().local(state.nodes[id - 1]).writes_under_way()]
         }
         Scene::Crash(id) => vec![Action::Crash(id - 1)],
         Scene::Arrive(from, to) => {
-            model.on_the_way(state, from - 1, to - 1).into_iter().map(Action::Deliver).collect()
+            model.parts().on_the_way(state, from - 1, to - 1).into_iter().map(Action::Deliver).collect()
         }
     };
     assert!(!actions.is_empty(), "every scene of the story does something");
@@ -123,7 +123,7 @@ fn stage(model: &mut Model, state: &mut State, scene: Scene) {
 /// All writes become durable and all messages arrive, until nothing is under way.
 fn settle(model: &mut Model, state: &mut State) {
     loop {
-        let writes = |local: &u32| model.local(*local).writes_under_way() > 0;
+        let writes = |local: &u32| model.parts().local(*local).writes_under_way() > 0;
         if let Some(node) = state.nodes.iter().position(writes) {
             play(model, state, Action::Persist(node));
         } else if let Some(message) = state.messages.first().copied() {

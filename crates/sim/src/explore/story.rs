@@ -19,7 +19,7 @@ pub fn tell(model: &mut Model, path: &[Step], violation: &Violation) -> Vec<Stri
             break;
         }
         std::mem::swap(&mut state, &mut next);
-        lines.push(format!("       {}", model.local(state.nodes[node]).line()));
+        lines.push(format!("       {}", model.parts().local(state.nodes[node]).line()));
     }
     lines.push(format!("{violation}"));
     lines
@@ -29,7 +29,7 @@ pub fn tell(model: &mut Model, path: &[Step], violation: &Violation) -> Vec<Stri
 fn describe(model: &Model, action: Action) -> (String, usize) {
     match action {
         Action::Deliver(message) => {
-            let envelope = model.message(message);
+            let envelope = model.parts().message(message);
             (format!("arrives: {}", message_line(envelope)), place(envelope))
         }
         Action::Persist(node) => (format!("n{}: its oldest write is durable", node + 1), node),
@@ -44,7 +44,7 @@ fn describe(model: &Model, action: Action) -> (String, usize) {
         Action::Snapshot(node) => (format!("n{} takes a snapshot", node + 1), node),
         Action::Compact(node) => (format!("n{} cuts its log behind its snapshot", node + 1), node),
         Action::Install(node, snapshot) => {
-            let meta = &model.snapshot(snapshot).meta;
+            let meta = &model.parts().snapshot(snapshot).meta;
             (format!("n{} gets a snapshot up to {}, of term {}", node + 1, meta.last, meta.term.0), node)
         }
         Action::Transfer(node, to) => (format!("n{} is asked to hand over to n{}", node + 1, to + 1), node),

@@ -141,7 +141,7 @@ fn check_dead_messages_do_nothing(search: &mut Search, state: &State) {
         let step = Step { action: Action::Deliver(*message), choice: 0 };
         if model.follow(state, step, &mut next) == Ok(Some(false)) {
             model.forget_dead(&mut next);
-            assert!(next == without, "a dead message does something: {:?}", model.message(*message));
+            assert!(next == without, "a dead message does something: {:?}", model.parts().message(*message));
         }
     }
 }
@@ -193,7 +193,7 @@ fn check_names(bounds: Bounds, steps: usize) {
             if !tried.insert((state.nodes[node], format!("{event:?}"))) {
                 continue;
             }
-            let local = model.local(state.nodes[node]);
+            let local = model.parts().local(state.nodes[node]);
             let of = |names: [u64; 3], node: NodeId| {
                 let place = usize::try_from(node.get()).expect("ids are small here") - 1;
                 names.get(place).map_or(node, |name| NodeId::new(*name))

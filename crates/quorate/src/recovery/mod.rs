@@ -193,7 +193,7 @@ fn remove_unfinished(beside: &Path) -> Result<(), RecoveryError> {
         return Ok(());
     }
     let names = std::fs::read_dir(beside).map_err(|source| failed("read", beside, source))?;
-    let known = ["LOCK", "LOG", "NODE", "wal", "snapshot", "LOG.tmp", "NODE.tmp"];
+    let known = ["LOCK", "LOG", "NODE", "PEERS", "wal", "snapshot", "LOG.tmp", "NODE.tmp", "PEERS.tmp"];
     let strangers = names.flatten().any(|entry| !known.iter().any(|name| entry.file_name() == **name));
     if strangers {
         let what = "is in the way, and holds more than an interrupted recovery leaves: move it away";

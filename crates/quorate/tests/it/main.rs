@@ -7,5 +7,6 @@ mod leadership;
 mod leases;
 mod members;
 mod proposals;
+mod recovery;
 mod snapshots;
 mod versions;

@@ -493,7 +493,31 @@ impl<S> Node<S> {
         let node = id.map(known_id).transpose()?;
         let replaces = replaces.map(known_id).transpose()?;
         let add = Change::Add { node, address: address.into(), voter, replaces };
-        match self.ask_cluster(ClusterRequest::Change(add)).await? {
+        self.add(ClusterRequest::Change(add)).await
+    }
+
+    /// Adds a node as [`Node::add_member`] does, and says what its binary understands: the leader refuses it if commands mean more than
+    /// that already, for such a node could only stop.
+    ///
+    /// # Errors
+    /// As [`Node::add_member`].
+    pub async fn join_member(
+        &self,
+        address: impl Into<String>,
+        id: Option<u64>,
+        voter: bool,
+        replaces: Option<u64>,
+        feature_level_max: u64,
+    ) -> Result<u64, ClusterError> {
+        let node = id.map(known_id).transpose()?;
+        let replaces = replaces.map(known_id).transpose()?;
+        let change = Change::Add { node, address: address.into(), voter, replaces };
+        let level_max = u16::try_from(feature_level_max).unwrap_or(u16::MAX);
+        self.add(ClusterRequest::Join { change, level_max }).await
+    }
+
+    async fn add(&self, request: ClusterRequest) -> Result<u64, ClusterError> {
+        match self.ask_cluster(request).await? {
             ClusterDone::Members { node: Some(node) } => Ok(node.get()),
             // Not an answer to this question: a leader of another version.
             ClusterDone::Members { node: None } | ClusterDone::Leads(_) => Err(ClusterError::TimedOut),

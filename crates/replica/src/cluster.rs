@@ -15,6 +15,13 @@ pub enum ClusterRequest {
     },
     /// Other members (thesis chapter 4).
     Change(Change),
+    /// A node comes of which is known what its binary understands: if that is less than what is in force, it could only stop.
+    Join {
+        /// How it comes.
+        change: Change,
+        /// The highest feature level that it understands.
+        level_max: u16,
+    },
 }
 
 /// What came of it.
@@ -78,6 +85,16 @@ pub enum ClusterRefusal {
     NotTakenOver {
         /// Who was to lead.
         to: NodeId,
+    },
+    /// The node that wants to come does not understand what commands mean here.
+    #[error(
+        "the cluster is at feature level {level}, the node that wants to join understands {level_max} at most"
+    )]
+    LevelTooLow {
+        /// The level of the cluster.
+        level: u16,
+        /// The highest one that the node understands.
+        level_max: u16,
     },
 }
 

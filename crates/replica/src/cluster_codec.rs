@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! request  0 transfer: node u64, 0 for any     1 add: node u64, 0 for any; voter u8; replaces u64, 0 for none; length u16, address
-//!          2 promote: node u64                 3 remove: node u64
+//!          2 promote: node u64                 3 remove: node u64             4 join: level u16, then as an add from its kind on
 //! answer   0 leads: node u64            1 no leader: node u64, 0 for none   2 overloaded   3 timed out   4 stopped: sent u8
 //!          5 not a voter: node u64      6 transfer under way: node u64      7 nobody else  8 not taken over: node u64
 //!          9 members: node u64, 0 for none                                 10 members refused: reason
+//!         11 level too low: level u16, of the node u16
 //! reason   0 not the leader: node u64, 0 for none    1 not yet     2 under way     3 id used: node u64, next u64
 //!          4 already a member: node u64    5 address used: by u64  6 address invalid       7 not a member: node u64
 //!          8 last voter    9 too many      10 no quorum: count u16, nodes u64              11 id zero
@@ -26,7 +27,18 @@ pub(crate) fn put_request(out: &mut BytesMut, request: &ClusterRequest) {
             out.put_u8(0);
             put_node(out, *to);
         }
-        ClusterRequest::Change(Change::Add { node, address, voter, replaces }) => {
+        ClusterRequest::Change(change) => put_change(out, change),
+        ClusterRequest::Join { change, level_max } => {
+            out.put_u8(4);
+            out.put_u16_le(*level_max);
+            put_change(out, change);
+        }
+    }
+}
+
+fn put_change(out: &mut BytesMut, change: &Change) {
+    match change {
+        Change::Add { node, address, voter, replaces } => {
             out.put_u8(1);
             put_node(out, *node);
             out.put_u8(u8::from(*voter));
@@ -36,11 +48,11 @@ pub(crate) fn put_request(out: &mut BytesMut, request: &ClusterRequest) {
             out.put_u16_le(u16::try_from(bytes.len()).expect("it was cut to what fits"));
             out.put_slice(bytes);
         }
-        ClusterRequest::Change(Change::Promote { node }) => {
+        Change::Promote { node } => {
             out.put_u8(2);
             put_node(out, Some(*node));
         }
-        ClusterRequest::Change(Change::Remove { node }) => {
+        Change::Remove { node } => {
             out.put_u8(3);
             put_node(out, Some(*node));
         }
@@ -51,17 +63,32 @@ pub(crate) fn put_request(out: &mut BytesMut, request: &ClusterRequest) {
 pub(crate) fn take_request(body: &mut Bytes) -> Result<ClusterRequest, DecodeError> {
     Ok(match take_u8(body)? {
         0 => ClusterRequest::Transfer { to: take_node(body)? },
+        4 => {
+            let level_max = take_level(body)?;
+            let kind = take_u8(body)?;
+            ClusterRequest::Join { change: take_change(kind, body)?, level_max }
+        }
+        kind => ClusterRequest::Change(take_change(kind, body)?),
+    })
+}
+
+fn take_change(kind: u8, body: &mut Bytes) -> Result<Change, DecodeError> {
+    Ok(match kind {
         1 => {
             let node = take_node(body)?;
             let voter = take_bool(body)?;
             let replaces = take_node(body)?;
             let address = take_address(body)?;
-            ClusterRequest::Change(Change::Add { node, address, voter, replaces })
+            Change::Add { node, address, voter, replaces }
         }
-        2 => ClusterRequest::Change(Change::Promote { node: take_named(body)? }),
-        3 => ClusterRequest::Change(Change::Remove { node: take_named(body)? }),
+        2 => Change::Promote { node: take_named(body)? },
+        3 => Change::Remove { node: take_named(body)? },
         _ => return Err(error("a request for the cluster of an unknown kind")),
     })
+}
+
+fn take_level(body: &mut Bytes) -> Result<u16, DecodeError> {
+    body.try_get_u16_le().map_err(|_| error("a cut feature level"))
 }
 
 /// Appends an answer.
@@ -84,6 +111,11 @@ pub(crate) fn put_result(out: &mut BytesMut, result: &Result<ClusterDone, Cluste
         Err(ClusterError::Refused(ClusterRefusal::TransferUnderWay { to })) => (6, Some(*to)),
         Err(ClusterError::Refused(ClusterRefusal::NobodyElse)) => return out.put_u8(7),
         Err(ClusterError::Refused(ClusterRefusal::NotTakenOver { to })) => (8, Some(*to)),
+        Err(ClusterError::Refused(ClusterRefusal::LevelTooLow { level, level_max })) => {
+            out.put_u8(11);
+            out.put_u16_le(*level);
+            return out.put_u16_le(*level_max);
+        }
     };
     out.put_u8(kind);
     put_node(out, node);
@@ -92,6 +124,10 @@ pub(crate) fn put_result(out: &mut BytesMut, result: &Result<ClusterDone, Cluste
 /// Takes an answer from the front of `body`.
 pub(crate) fn take_result(body: &mut Bytes) -> Result<Result<ClusterDone, ClusterError>, DecodeError> {
     let kind = take_u8(body)?;
+    if kind == 11 {
+        let (level, level_max) = (take_level(body)?, take_level(body)?);
+        return Ok(Err(ClusterError::Refused(ClusterRefusal::LevelTooLow { level, level_max })));
+    }
     let mut named = || take_named(body);
     Ok(match kind {
         0 => Ok(ClusterDone::Leads(named()?)),

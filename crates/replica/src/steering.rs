@@ -100,16 +100,7 @@ impl Replica {
         for number in due {
             let pending = self.steering.pending.get_mut(&number).expect("it was found just now");
             match (leader, pending.asker) {
-                (Some(leader), _) if leader == node => {
-                    pending.stage = Stage::Begun;
-                    let input = match &pending.request {
-                        ClusterRequest::Transfer { to } => ready::Input::Transfer { ticket: number, to: *to },
-                        ClusterRequest::Change(change) => {
-                            ready::Input::Change { ticket: number, change: change.clone() }
-                        }
-                    };
-                    self.raft.step(input);
-                }
+                (Some(leader), _) if leader == node => self.begin_cluster_request(number),
                 (leader, Asker::Peer(..)) => self.end_cluster(number, Err(ClusterError::NoLeader { leader })),
                 (Some(leader), Asker::Local(_)) => {
                     pending.stage = Stage::Sent { to: leader };
@@ -119,6 +110,30 @@ impl Replica {
                 (None, Asker::Local(_)) => {}
             }
         }
+    }
+
+    /// Gives a request to the own protocol, which leads.
+    fn begin_cluster_request(&mut self, number: u64) {
+        let (level, not_before) = (self.level.applied(), self.tick + self.config.retry_pause_ticks);
+        let pending = self.steering.pending.get_mut(&number).expect("what is begun waits");
+        pending.stage = Stage::Begun;
+        let input = match &pending.request {
+            ClusterRequest::Transfer { to } => ready::Input::Transfer { ticket: number, to: *to },
+            ClusterRequest::Join { .. } if level == 0 => {
+                // Nothing was applied since the start, so what is in force is not known.
+                pending.stage = Stage::Queued { not_before };
+                return;
+            }
+            ClusterRequest::Join { level_max, .. } if *level_max < level => {
+                let level_max = *level_max;
+                let refusal = ClusterRefusal::LevelTooLow { level, level_max };
+                return self.end_cluster(number, Err(ClusterError::Refused(refusal)));
+            }
+            ClusterRequest::Change(change) | ClusterRequest::Join { change, .. } => {
+                ready::Input::Change { ticket: number, change: change.clone() }
+            }
+        };
+        self.raft.step(input);
     }
 
     /// The leader has answered. An answer of somebody else is none.

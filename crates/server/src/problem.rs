@@ -238,6 +238,7 @@ fn refusal_hint(refusal: &ClusterRefusal) -> &'static str {
         ClusterRefusal::NobodyElse => {
             "bring another node back first: `GET /v1/cluster` shows which are reached"
         }
+        ClusterRefusal::LevelTooLow { .. } => "start it with the version that the members run",
         ClusterRefusal::NotTakenOver { .. } => {
             "see with `GET /v1/cluster` whether it runs and how far it is behind, or choose another one"
         }

@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::response::Response;
 use quorate::ClusterError;
 use quorate_api::cluster::{AddMember, LeaderIs, MemberAdded, MemberChanged, Transfer};
-use quorate_api::meaning::ProblemCode;
 
 use crate::app::{App, within};
 use crate::call::Call;
@@ -27,17 +26,13 @@ pub(crate) async fn transfer(State(app): State<App>, call: Call) -> Result<Respo
 pub(crate) async fn add(State(app): State<App>, call: Call) -> Result<Response, Failure> {
     call.allow(&["timeout"])?;
     let AddMember { id, peer, voter, replaces, feature_level_max } = call.json()?;
-    let level = app.node.status().feature_level;
-    if let Some(understood) = feature_level_max.filter(|understood| *understood < level) {
-        return Err(Failure::new(
-            ProblemCode::Refused,
-            format!(
-                "the cluster is at feature level {level}, the node that wants to join understands {understood} at most"
-            ),
-            "start it with the version that the members run",
-        ));
-    }
-    let adding = within(call.timeout()?, app.node.add_member(peer, id, voter, replaces)).await;
+    let adding = async {
+        match feature_level_max {
+            Some(understood) => app.node.join_member(peer, id, voter, replaces, understood).await,
+            None => app.node.add_member(peer, id, voter, replaces).await,
+        }
+    };
+    let adding = within(call.timeout()?, adding).await;
     let id = adding.unwrap_or(Err(ClusterError::TimedOut));
     let id = id.map_err(|error| Failure::cluster(&error, &app.members))?;
     Ok(json(200, &MemberAdded { id, cluster: app.node.cluster_id().to_string() }))

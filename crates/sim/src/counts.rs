@@ -49,7 +49,9 @@ pub(crate) fn describe_answer(result: &Result<ClusterDone, ClusterError>) -> &'s
     match result {
         Ok(ClusterDone::Leads(_)) => "transfer: another leads",
         Ok(ClusterDone::Members { .. }) => "members: changed",
-        Err(ClusterError::Refused(ClusterRefusal::Change(_))) => "members: refused",
+        Err(ClusterError::Refused(ClusterRefusal::Change(_) | ClusterRefusal::LevelTooLow { .. })) => {
+            "members: refused"
+        }
         Err(ClusterError::Refused(ClusterRefusal::NotTakenOver { .. })) => "transfer: given up",
         Err(ClusterError::Refused(
             ClusterRefusal::NotVoter(_)

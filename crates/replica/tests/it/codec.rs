@@ -153,6 +153,8 @@ fn cluster_messages() -> Vec<PeerMessage> {
         ChangeRefusal::NoQuorum { silent: vec![node, NodeId::new(9)] },
     ];
     results.extend(reasons.map(|reason| Err(ClusterError::Refused(ClusterRefusal::Change(reason)))));
+    let too_low = ClusterRefusal::LevelTooLow { level: 3, level_max: 2 };
+    results.push(Err(ClusterError::Refused(too_low)));
     let replies = results.into_iter().map(|result| PeerMessage::ClusterReply { ticket, result });
     let changes = [
         Change::Add { node: Some(node), address: "żółw:1".into(), voter: true, replaces: Some(node) },
@@ -161,7 +163,8 @@ fn cluster_messages() -> Vec<PeerMessage> {
         Change::Remove { node },
     ];
     let requests = [None, Some(node)].map(|to| ClusterRequest::Transfer { to }).into_iter();
-    let requests = requests.chain(changes.map(ClusterRequest::Change));
+    let joins = changes.clone().map(|change| ClusterRequest::Join { change, level_max: 7 });
+    let requests = requests.chain(changes.map(ClusterRequest::Change)).chain(joins);
     let requests = requests.map(|request| PeerMessage::ClusterRequest { ticket, request });
     let introduced = vec![(node, "żółw:1".to_owned()), (NodeId::new(4), String::new())];
     let introductions = [PeerMessage::Introduction { members: introduced }];

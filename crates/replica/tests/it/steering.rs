@@ -230,3 +230,23 @@ fn a_change_of_the_members_whose_leader_is_lost_has_an_unknown_outcome() {
     solo.turn(vec![raft(PEER, 2, Message::Heartbeat { commit: Index(0), round: 1, asks_promise: false })]);
     assert_eq!(solo.cluster_answers, [(Ticket(1), Err(ClusterError::TimedOut))]);
 }
+
+/// A node that does not understand what commands mean here could only stop once it has caught up: it is refused before it is anybody's peer, by the
+/// leader, which alone knows what is in force.
+#[test]
+fn a_node_that_understands_too_little_is_refused_by_the_leader() {
+    let mut solo = Solo::leader(|_| {});
+    let join = |ticket, level_max| {
+        let change = Change::Add { node: None, address: "n2:1".into(), voter: false, replaces: None };
+        Input::Cluster { ticket: Ticket(ticket), request: ClusterRequest::Join { change, level_max } }
+    };
+    let level = solo.replica.status().level;
+    assert!(level > 0, "something was applied");
+    solo.turn(vec![join(1, level - 1)]);
+    let refusal = ClusterRefusal::LevelTooLow { level, level_max: level - 1 };
+    assert_eq!(solo.cluster_answers, [(Ticket(1), Err(ClusterError::Refused(refusal)))]);
+    solo.cluster_answers.clear();
+    solo.turn(vec![join(2, level)]);
+    solo.apply();
+    assert!(matches!(solo.cluster_answers[..], [(Ticket(2), Ok(ClusterDone::Members { node: Some(_) }))]));
+}

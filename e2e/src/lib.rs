@@ -57,6 +57,8 @@ pub fn data(name: &str) -> PathBuf {
 pub struct Options {
     /// How many nodes.
     pub size: usize,
+    /// How many more may join: a network of namespaces has room for them from the start.
+    pub joiners: usize,
     /// How the nodes reach each other.
     pub network: Network,
     /// Further sections of each node's settings.
@@ -68,12 +70,22 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Three nodes on loopback.
+    /// Three nodes on loopback. Every node reserves a file of the log at once, so these are not as long as those of a real cluster.
     fn default() -> Options {
         let network = Network::Loopback;
-        Options { size: 3, network, settings: "", data_dirs: BTreeMap::new(), clocks: None }
+        Options {
+            size: 3,
+            joiners: 0,
+            network,
+            settings: SMALL_SEGMENTS,
+            data_dirs: BTreeMap::new(),
+            clocks: None,
+        }
     }
 }
+
+/// The settings of nodes whose test says nothing else.
+const SMALL_SEGMENTS: &str = "[limits]\nsegment_bytes = \"4MiB\"\n";
 
 /// How the nodes of a cluster reach each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,7 +129,8 @@ impl Cluster {
     /// When a node does not start; its log is printed.
     pub fn start_with(options: Options) -> Result<Cluster> {
         let size = options.size;
-        let net = (options.network == Network::Net).then(|| Net::start(size)).transpose()?;
+        let net =
+            (options.network == Network::Net).then(|| Net::start(size + options.joiners)).transpose()?;
         let addresses: Vec<(String, String)> = if let Some(net) = &net {
             (0..size).map(|node| net.addresses(node)).collect()
         } else {
@@ -232,25 +245,42 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts a further node, which joins through the API of `through`. Its place is behind all others, and so is its id.
+    /// Starts a further node, which joins through the API of `through`, and waits until it is ready. Its place is behind all others, and
+    /// so is its id.
     ///
     /// # Errors
     /// When it does not start or does not get ready.
     pub fn join(&mut self, through: usize) -> Result<usize> {
-        ensure!(self.options.network == Network::Loopback, "nodes join over loopback");
+        let node = self.begin_join(through)?;
+        self.wait_ready(node)?;
+        Ok(node)
+    }
+
+    /// Starts a further node, which joins through the API of `through`.
+    ///
+    /// # Errors
+    /// When it cannot be started, or its network has no room for it.
+    pub fn begin_join(&mut self, through: usize) -> Result<usize> {
+        ensure!(self.options.network != Network::Mesh, "a mesh has no wires for a node that joins");
         let node = self.addresses.len();
-        let free = free_addresses(2)?;
-        let (peer, api, seed) = (&free[0], &free[1], self.api(through));
+        let (peer, api) = if let Some(net) = &self.net {
+            ensure!(node < self.options.size + self.options.joiners, "the network has no room for it");
+            net.addresses(node)
+        } else {
+            let mut free = free_addresses(2)?.into_iter();
+            free.next().zip(free.next()).context("two addresses were asked for")?
+        };
         let text = format!(
-            "[node]\ndata_dir = \"{}\"\n\n[cluster]\njoin = \"{seed}\"\n\n[listen]\napi = \"{api}\"\npeer = \"{peer}\"\n\n{}\n",
+            "[node]\ndata_dir = \"{}\"\n\n[cluster]\njoin = \"{}\"\n\n[listen]\napi = \"{api}\"\npeer = \"{peer}\"\ninsecure = {}\n\n{}\n",
             self.data_dir(node).display(),
+            self.api(through),
+            self.net.is_some(),
             self.options.settings
         );
-        self.addresses.push((peer.clone(), api.clone()));
+        self.addresses.push((peer, api));
         self.processes.push(None);
         std::fs::write(self.config(node), text)?;
         self.run(node)?;
-        self.wait_ready(node)?;
         Ok(node)
     }
 

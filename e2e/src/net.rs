@@ -55,8 +55,10 @@ pub fn enclosed(test: &str) -> Result<Place, NotPermitted> {
 /// The beginning of a command that runs what follows in namespaces of its own. Whoever is not root is called so in there.
 fn unshare() -> Result<Command> {
     let mut command = Command::new("timeout");
-    let minutes: u64 = std::env::var("E2E_LONG").ok().and_then(|long| long.parse().ok()).unwrap_or(0);
-    command.args(["-s", "KILL", &(TEST_SECONDS_MAX + 60 * minutes).to_string(), "unshare"]);
+    let asked =
+        |name: &str| -> u64 { std::env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(0) };
+    let seconds = TEST_SECONDS_MAX + 60 * asked("E2E_LONG") + 3 * asked("E2E_STATE_MB");
+    command.args(["-s", "KILL", &seconds.to_string(), "unshare"]);
     if std::fs::metadata("/proc/self")?.uid() != 0 {
         command.args(["--user", "--map-root-user"]);
     }
@@ -211,17 +213,40 @@ impl Net {
         run(Command::new("tc").args(["-n", "router", "qdisc", "replace", "dev", &port]).args(queue)).map(drop)
     }
 
+    /// What is sent to `node`, by anybody, comes at so many kilobits in a second, through a queue as routers have it: a fifth of a second long.
+    ///
+    /// # Errors
+    /// When the tool fails.
+    pub fn limit(&self, node: usize, kilobits: u32) -> Result<()> {
+        let (port, rate) = (format!("p{}", Party::Node(node).number()), format!("{kilobits}kbit"));
+        let queue = ["root", "tbf", "rate", &rate, "burst", "16000", "latency", "200ms"];
+        run(Command::new("tc").args(["-n", "router", "qdisc", "replace", "dev", &port]).args(queue)).map(drop)
+    }
+
+    /// How many bytes have gone through the queue before `node` since it was made, with the heads of their packets.
+    ///
+    /// # Errors
+    /// When it has no such queue.
+    pub fn sent_bytes(&self, node: usize) -> Result<u64> {
+        self.counted(node, "Sent ", ' ')
+    }
+
     /// How many packets the queue before `node` has lost so far.
     ///
     /// # Errors
     /// When it has no such queue.
     pub fn dropped(&self, node: usize) -> Result<u64> {
+        self.counted(node, "dropped ", ',')
+    }
+
+    /// A number that the tool tells of the queue before `node`, between these words.
+    fn counted(&self, node: usize, before: &str, behind: char) -> Result<u64> {
         let port = format!("p{}", Party::Node(node).number());
         let mut command = Command::new("tc");
         let told = run(command.args(["-n", "router", "-s", "qdisc", "show", "dev", &port]))?;
         let told = String::from_utf8(told.stdout)?;
-        let dropped = told.split("dropped ").nth(1).and_then(|rest| rest.split(',').next());
-        Ok(dropped.with_context(|| format!("no count in: {told}"))?.parse()?)
+        let count = told.split(before).nth(1).and_then(|rest| rest.split(behind).next());
+        Ok(count.with_context(|| format!("no count in: {told}"))?.parse()?)
     }
 
     /// Every packet arrives again, and at once.

@@ -46,10 +46,19 @@ async fn a_leader_whose_disk_does_twenty_writes_in_a_second_is_replaced_within_t
     let (load, leader) = loaded(&cluster).await;
     let slow = DiskFault::SyncDelay(Duration::from_millis(50));
     let Some(tracer) = permitted(Tracer::attach(cluster.pid(leader).expect("it runs"), slow)) else { return };
-    let begin = Instant::now();
+    let syncs = || metric(&cluster, leader, "quorate_fsync_seconds_count");
+    let (begin, before) = (Instant::now(), syncs());
     let next = cluster.wait_leader((leader + 1) % 3, |next| next != leader).expect("another leads");
-    let took = begin.elapsed();
-    println!("node {} leads {took:?} after the disk of node {} became slow", next + 1, leader + 1);
+    let (took, done) = (begin.elapsed(), syncs() - before);
+    assert!(
+        Duration::from_millis(50 * done.saturating_sub(1)) <= begin.elapsed(),
+        "{done} syncs in {took:?}"
+    );
+    println!(
+        "node {} leads {took:?} after the disk of node {} became slow, and did {done} syncs",
+        next + 1,
+        leader + 1
+    );
     assert!(took < Duration::from_secs(10), "it took {took:?}");
     load.progress(10 * SOME).await;
     assert_ne!(cluster.leader_seen_by((leader + 1) % 3), Some(leader), "a node with a slow disk leads again");
@@ -64,11 +73,6 @@ async fn a_node_joins_behind_a_cut_log_and_one_that_is_removed_says_so() {
     let options = Options { settings: SMALL, ..Options::default() };
     let mut cluster = Cluster::start_with(options).expect("three servers start");
     let (load, leader) = loaded(&cluster).await;
-    let metric = |cluster: &Cluster, node: usize, name: &str| -> u64 {
-        let metrics = http_get(cluster.api(node), "/metrics").expect("it answers");
-        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.and_then(|value| value.parse().ok()).unwrap_or(0)
-    };
     let begin = Instant::now();
     while metric(&cluster, leader, "quorate_log_base_index") == 0 {
         assert!(begin.elapsed() < BOUND, "the log is never cut");
@@ -93,6 +97,13 @@ async fn a_node_joins_behind_a_cut_log_and_one_that_is_removed_says_so() {
     load.progress(SOME).await;
     cluster.stop(old).expect("it may be stopped");
     verify(&cluster, load).await;
+}
+
+/// A number that a node measures; 0 before there is any.
+fn metric(cluster: &Cluster, node: usize, name: &str) -> u64 {
+    let metrics = http_get(cluster.api(node), "/metrics").expect("it answers");
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
 /// Waits until `cluster status`, asked of this node alone, shows one of these rows: the id and the role, without the mark of a learner.

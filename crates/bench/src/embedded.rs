@@ -1,5 +1,6 @@
 //! The embedded measurement: three processes, each with a node; the load is made in the leader's process.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
@@ -35,6 +36,8 @@ pub(crate) fn measure(load: &Load, window: usize, dir: &Path) -> Result<Measured
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Process>,
     pub(crate) leader: usize,
+    /// What each node is started with.
+    arguments: Vec<Vec<OsString>>,
 }
 
 impl Cluster {
@@ -46,16 +49,16 @@ impl Cluster {
     /// The same, with more arguments for each node.
     pub(crate) fn start_with(dir: &Path, arguments: &[&str]) -> Result<Cluster> {
         let peers = free_addresses(3)?.join(",");
-        let mut nodes = Vec::new();
-        for id in 1..=3 {
-            let mut command = Command::new(std::env::current_exe()?);
-            command.args(["node", "--id", &id.to_string(), "--peers", &peers]);
-            command.args(arguments).arg("--dir");
-            nodes.push(Process::start(command.arg(dir.join(format!("n{id}"))))?);
-        }
+        let of_node = |id: u64| {
+            let own = ["node", "--id", &id.to_string(), "--peers", &peers].map(OsString::from);
+            let data = ["--dir".into(), dir.join(format!("n{id}")).into_os_string()];
+            own.into_iter().chain(arguments.iter().map(OsString::from)).chain(data).collect::<Vec<_>>()
+        };
+        let arguments: Vec<Vec<OsString>> = (1..=3).map(of_node).collect();
+        let mut nodes = arguments.iter().map(|own| start(own)).collect::<Result<Vec<_>>>()?;
         let roles = nodes.iter_mut().map(Process::line).collect::<Result<Vec<_>>>()?;
         let leader = roles.iter().position(|role| role == "leader").context("no node leads")?;
-        let mut cluster = Cluster { nodes, leader };
+        let mut cluster = Cluster { nodes, leader, arguments };
         cluster.ask_leader("run 1 256 0.2")?;
         Ok(cluster)
     }
@@ -89,6 +92,13 @@ impl Cluster {
         self.nodes.iter().map(Process::resident_kib_max).collect()
     }
 
+    /// Stops a node in order, starts it again, and returns when it knows a leader.
+    pub(crate) fn restart(&mut self, place: usize) -> Result<()> {
+        self.nodes[place].ask("stop")?;
+        self.nodes[place] = start(&self.arguments[place])?;
+        self.nodes[place].line().map(|_| ())
+    }
+
     /// Stops all nodes.
     pub(crate) fn stop(mut self) -> Result<()> {
         self.nodes.iter_mut().try_for_each(|node| node.ask("stop").map(|_| ()))
@@ -106,4 +116,8 @@ impl Cluster {
         }
         Ok(totals)
     }
+}
+
+fn start(arguments: &[OsString]) -> Result<Process> {
+    Process::start(Command::new(std::env::current_exe()?).args(arguments))
 }

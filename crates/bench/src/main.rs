@@ -1,6 +1,7 @@
 //! Throughput and latency of Quorate in real processes: three nodes over loopback, fsync on, a closed loop, and beside each
 //! figure the physical limit of the machine, measured in the same run.
 
+mod day;
 mod embedded;
 mod floor;
 mod node;
@@ -32,6 +33,7 @@ const EXAMPLES: &str = "Examples:
   quorate-bench server --window 64 --json
   quorate-bench slow-follower --window 64 --seconds 2
   quorate-bench reads --seconds 5
+  quorate-bench day --window 1000 --bytes 100 --seconds 60
   quorate-bench overload --window 1000 --bytes 1000000 --seconds 10";
 
 #[derive(Subcommand)]
@@ -45,6 +47,8 @@ enum What {
     SlowFollower(Load),
     /// What callers are told who ask for more than the nodes can take, how soon, and what it costs in memory.
     Overload(Load),
+    /// A day's worth of proposals in some seconds: whether memory and disk stay as they are, and how soon a node is back after it.
+    Day(Load),
     /// What a lease saves: linearizable reads by rounds and by a lease, of 1 and of 1,000 readers.
     Reads(Load),
     /// For how long commands wait while a snapshot copies the table of a million replies that are kept for callers who may ask again.
@@ -97,6 +101,7 @@ fn main() -> Result<()> {
             measure(&load, "floor", |load, window, dir| floor::run(window, load.bytes, load.seconds, dir))
         }
         What::SlowFollower(load) => in_fresh_dir(&load, pressure::slow_follower),
+        What::Day(load) => in_fresh_dir(&load, day::measure),
         What::Reads(load) => in_fresh_dir(&load, reads::measure),
         What::Replies(load) => in_fresh_dir(&load, replies::measure),
         What::Overload(load) => in_fresh_dir(&load, pressure::overload),

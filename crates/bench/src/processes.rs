@@ -53,11 +53,18 @@ impl Process {
 
     /// Its highest resident memory so far in KiB, from `/proc` (proc(5), `VmHWM`).
     pub(crate) fn resident_kib_max(&self) -> Result<u64> {
+        self.status_kib("VmHWM:")
+    }
+
+    /// Its resident memory now in KiB (`VmRSS`).
+    pub(crate) fn resident_kib(&self) -> Result<u64> {
+        self.status_kib("VmRSS:")
+    }
+
+    fn status_kib(&self, name: &str) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .context("VmHWM in a process's status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let line = line.with_context(|| format!("{name} in a process's status"))?;
         line.trim().trim_end_matches("kB").trim().parse().context("a number of KiB")
     }
 }

@@ -11,7 +11,7 @@ use crate::cli::{Run, program, quorate, write};
 use crate::cluster::Dev;
 
 /// A node as `quorate server`. Killed when dropped.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     api: String,
     peer: String,
@@ -20,7 +20,7 @@ struct Server {
 
 impl Server {
     /// Starts it on free ports and waits until it says where it listens.
-    fn start(arguments: &[&str]) -> Server {
+    pub(crate) fn start(arguments: &[&str]) -> Server {
         let ports = ["--listen-api", "127.0.0.1:0", "--listen-peer", "127.0.0.1:0"];
         let arguments = [&["server"], arguments, &ports[..]].concat();
         let mut child = program(&arguments).stderr(Stdio::piped()).spawn().expect("the program runs");
@@ -33,7 +33,7 @@ impl Server {
         Server { child, api, peer, lines }
     }
 
-    fn run(&self, arguments: &[&str]) -> Run {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
         let at = ["--endpoint", self.api.as_str()];
         quorate(&[&at[..], arguments].concat())
     }

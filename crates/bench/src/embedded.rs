@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use crate::Load;
 use crate::processes::{Process, free_addresses};
 use crate::report::Measured;
+use crate::slow_link::SlowLink;
 
 /// Bytes that one node may write in a measurement: a long run at full speed would fill the log between two snapshots faster than a
 /// small disk is emptied.
@@ -48,11 +49,28 @@ impl Cluster {
 
     /// The same, with more arguments for each node.
     pub(crate) fn start_with(dir: &Path, arguments: &[&str]) -> Result<Cluster> {
-        let peers = free_addresses(3)?.join(",");
+        let peers = free_addresses(3)?;
+        Cluster::start_at(dir, &peers, |_| arguments.to_vec())
+    }
+
+    /// The same, with a link before the last node that can be made slow. That node does not lead.
+    pub(crate) fn start_with_slow_link(dir: &Path) -> Result<(Cluster, SlowLink)> {
+        let mut peers = free_addresses(3)?;
+        let listens = peers.pop().context("three addresses")?;
+        let link = SlowLink::to(listens.clone())?;
+        peers.push(link.address().to_owned());
+        let of_last = ["--listen", &listens, "--priority", "0"];
+        let cluster =
+            Cluster::start_at(dir, &peers, |id| if id == 3 { of_last.to_vec() } else { Vec::new() })?;
+        Ok((cluster, link))
+    }
+
+    fn start_at<'a>(dir: &Path, peers: &[String], more: impl Fn(u64) -> Vec<&'a str>) -> Result<Cluster> {
+        let peers = peers.join(",");
         let of_node = |id: u64| {
             let own = ["node", "--id", &id.to_string(), "--peers", &peers].map(OsString::from);
             let data = ["--dir".into(), dir.join(format!("n{id}")).into_os_string()];
-            own.into_iter().chain(arguments.iter().map(OsString::from)).chain(data).collect::<Vec<_>>()
+            own.into_iter().chain(more(id).into_iter().map(OsString::from)).chain(data).collect::<Vec<_>>()
         };
         let arguments: Vec<Vec<OsString>> = (1..=3).map(of_node).collect();
         let mut nodes = arguments.iter().map(|own| start(own)).collect::<Result<Vec<_>>>()?;

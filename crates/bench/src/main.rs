@@ -11,6 +11,7 @@ mod reads;
 mod replies;
 mod report;
 mod server;
+mod slow_link;
 
 use std::path::PathBuf;
 
@@ -43,7 +44,7 @@ enum What {
     /// Three `quorate server` processes: proposals made over HTTP by this process, whose CPU counts too. Needs the binary
     /// `quorate` beside this one.
     Server(Load),
-    /// What a follower that cannot keep up costs the rest: at half speed, and stopped, against three healthy nodes.
+    /// What a follower that cannot keep up costs the rest: at half speed, stopped, and behind a slow link, against three healthy nodes.
     SlowFollower(Load),
     /// What callers are told who ask for more than the nodes can take, how soon, and what it costs in memory.
     Overload(Load),

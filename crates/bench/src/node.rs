@@ -22,6 +22,12 @@ pub(crate) struct NodeArgs {
     /// The peer addresses of nodes 1, 2, 3.
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
+    /// Where this node listens, if that is not where its peers dial it.
+    #[arg(long)]
+    listen: Option<String>,
+    /// How much this node is meant to lead.
+    #[arg(long, default_value_t = 100)]
+    priority: u8,
     /// How reads are confirmed: `round` or `lease`.
     #[arg(long, default_value = "round")]
     reads: String,
@@ -62,11 +68,14 @@ pub(crate) fn run(args: NodeArgs) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let members: Vec<(u64, String)> = (1..).zip(args.peers).collect();
-        let node = Node::builder(args.dir)
-            .id(args.id)
-            .cluster("bench")
-            .peers(members)
+        let builder = Node::builder(args.dir).id(args.id).cluster("bench").peers(members);
+        let builder = match args.listen {
+            Some(address) => builder.listen(address),
+            None => builder,
+        };
+        let node = builder
             .config(Config {
+                priority: args.priority,
                 reads: if args.reads == "lease" { Reads::Lease } else { Reads::Round },
                 ..Config::default()
             })

@@ -320,4 +320,50 @@ mod tests {
         let skew = Config { clock_skew_max: Duration::from_millis(200), ..Config::default() };
         assert!(skew.validate().expect_err("clocks are shown too seldom").contains("clock_skew_max"));
     }
+
+    /// The page of limits is for whoever sizes a machine: a default that it does not know would make it wrong.
+    #[test]
+    fn the_page_of_limits_names_each_budget_with_its_default() {
+        let config = Config::default();
+        let replica = quorate_replica::config::ReplicaConfig::new(1, 1);
+        let transport = quorate_transport::TransportConfig::default();
+        let sessions = quorate_replica::session::SessionLimits::default();
+        let page = include_str!("../../../docs/limits.md");
+        let bytes = [
+            ("inbox_bytes_max", config.inbox_bytes_max),
+            ("pending_bytes_max", config.pending_bytes_max),
+            ("command_bytes_max", config.command_bytes_max),
+            ("uncommitted_bytes_max", config.uncommitted_bytes_max),
+            ("window_bytes_max", config.window_bytes_max),
+            ("append_bytes_max", config.append_bytes_max),
+            ("inflight_bytes_max", config.inflight_bytes_max),
+            ("apply_batch_bytes_max", replica.apply_batch_bytes_max),
+            ("forward_bytes_max", replica.forward_bytes_max),
+            ("peer_queue_bytes_max", transport.peer_queue_bytes_max),
+            ("inbound_bytes_max", transport.inbound_bytes_max),
+            ("frame_body_bytes_max", transport.frame_body_bytes_max),
+            ("session_bytes_max", sessions.session_bytes_max),
+            ("sessions_bytes_max", sessions.sessions_bytes_max),
+            ("keys_bytes_max", sessions.keys_bytes_max),
+        ];
+        for (name, bytes) in bytes {
+            let row = format!("| `{name}` | {} MiB |", bytes >> 20);
+            assert!(page.contains(&row), "docs/limits.md has no row {row}");
+        }
+        let counts = [
+            ("inbox_len_max", config.inbox_len_max as u64),
+            ("inflight_appends_max", config.inflight_appends_max as u64),
+            ("peer_queue_len_max", config.peer_queue_len_max as u64),
+            ("pending_len_max", replica.pending_len_max as u64),
+            ("forwarded_len_max", replica.forwarded_len_max as u64),
+            ("apply_lag_len_max", replica.apply_lag_len_max),
+            ("reads_len_max", replica.reads_len_max as u64),
+            ("snapshot_window_len", replica.snapshot_window_len),
+            ("snapshot_asks_len_max", replica.snapshot_asks_len_max as u64),
+        ];
+        for (name, count) in counts {
+            let row = format!("| `{name}` | {count} |");
+            assert!(page.contains(&row), "docs/limits.md has no row {row}");
+        }
+    }
 }

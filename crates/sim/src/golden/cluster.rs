@@ -1,9 +1,10 @@
 //! The nodes of a golden script: a core, a log over a simulated disk, and what a reader wants to know of both.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use quorate_core::config::Config;
-use quorate_core::entry::Membership;
+use quorate_core::entry::{Membership, Payload};
 use quorate_core::invariants;
 use quorate_core::raft::Raft;
 use quorate_core::ready::{ChangeEnd, Fact, FetchFor, Input, Ready, TransferEnd, Write};
@@ -66,6 +67,8 @@ pub(super) struct Running {
     written: Vec<Write>,
     /// The last entry applied, with its timestamp.
     pub(super) applied: (EntryId, u64),
+    /// The newest members that were applied, with the index of the entry that names them.
+    pub(super) members: (Index, Arc<Membership>),
 }
 
 impl Default for Cluster {
@@ -292,6 +295,7 @@ impl Cluster {
                 SnapshotFile::open(&disk, &store::SNAPSHOTS, restored).map_err(|error| error.to_string())?;
             let found = found.ok_or("the snapshot that was installed is not there")?;
             running.applied = (restored, found.meta().timestamp_ms);
+            running.members = (found.meta().membership_index, Arc::clone(&found.meta().membership));
             broken(self.checks.on_restore(id, restored))?;
             return self.apply(id, through);
         }
@@ -301,6 +305,11 @@ impl Cluster {
             None => store::read(&running.log, &disk, from, through).map_err(|error| error.to_string())?,
         };
         running.applied = entries.last().map_or(running.applied, |entry| (entry.id, entry.timestamp_ms));
+        for entry in &entries {
+            if let Payload::Membership(members) = &entry.payload {
+                running.members = (entry.id.index, Arc::clone(members));
+            }
+        }
         running.raft.step(Input::Applied(through));
         broken(self.checks.on_apply(id, &entries))?;
         self.note(id, format!("applies {}", describe_entries(&entries)));
@@ -386,9 +395,11 @@ impl Cluster {
             .map_err(|error| error.to_string())?;
         let snapshot = stored.snapshot.as_ref();
         let applied = snapshot.map_or((EntryId::ZERO, 0), |meta| (meta.last, meta.timestamp_ms));
+        let members = snapshot.map(|meta| (meta.membership_index, Arc::clone(&meta.membership)));
+        let members = members.unwrap_or_default();
         let raft = Raft::new(node.config.clone(), stored.clone());
         let (waiting, written) = (VecDeque::new(), Vec::new());
-        node.running = Some(Running { raft, log, waiting, written, applied });
+        node.running = Some(Running { raft, log, waiting, written, applied, members });
         broken(self.checks.on_start(id, &stored, &entries))?;
         if applied.0 > EntryId::ZERO {
             broken(self.checks.on_restore(id, applied.0))?;

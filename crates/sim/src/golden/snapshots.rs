@@ -1,11 +1,9 @@
 //! The snapshots of a golden script: taken, fetched and installed when the script says so. The state in them is empty; the files, the log and
 //! the protocol are what ships.
 
-use std::sync::Arc;
-
 use quorate_core::ready::Input;
 use quorate_core::snapshot::SnapshotMeta;
-use quorate_core::types::{Index, NodeId};
+use quorate_core::types::NodeId;
 use quorate_log::{Incoming, LogError, SnapshotFile, SnapshotWriter};
 
 use super::cluster::{Cluster, broken};
@@ -17,13 +15,9 @@ impl Cluster {
         let disk = self.node(id)?.disk.clone();
         let running = self.running_node(id)?;
         let (last, timestamp_ms) = running.applied;
-        let meta = SnapshotMeta {
-            last,
-            term: running.raft.term(),
-            timestamp_ms,
-            membership_index: Index(1),
-            membership: Arc::clone(&running.raft.membership()),
-        };
+        let (membership_index, membership) = running.members.clone();
+        let meta =
+            SnapshotMeta { last, term: running.raft.term(), timestamp_ms, membership_index, membership };
         broken(self.checks.on_snapshot(id, &meta))?;
         let writer = SnapshotWriter::begin(disk, store::SNAPSHOTS, meta).map_err(words)?;
         writer.finish().map_err(words)?;

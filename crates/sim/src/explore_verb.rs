@@ -31,6 +31,7 @@ quorate-sim explore       every state of a cluster that starts empty, breadth fi
   --figure-8              five nodes, one entry in a message; begins where an entry of term 1 is on two disks, another
                           one of term 2 on a third, and the first leader leads again in term 3
   --unreduced             tells apart what need not be told apart
+  --levels                tells how many states there are within so many steps, while it searches
   --states-max N          stop after so many states (100,000,000)
   --planted BUG           with a known mistake in the core; with `--features planted` only
   --bytes-max N           stop at so many bytes of memory (2147483648)
@@ -39,7 +40,9 @@ exit codes: 0 all rules held in every state, 1 a limit was reached before that, 
 
 /// Explores as `options` say and tells what was found.
 pub(crate) fn explore(options: &[&str]) -> ExitCode {
-    let Some((bounds, limits)) = parse(options) else {
+    let levels = options.contains(&"--levels");
+    let options: Vec<&str> = options.iter().copied().filter(|option| *option != "--levels").collect();
+    let Some((bounds, limits)) = parse(&options) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
@@ -48,6 +51,9 @@ pub(crate) fn explore(options: &[&str]) -> ExitCode {
     println!("{bounds:?}");
     let watch = crate::stopwatch();
     let mut search = Search::new(bounds, limits);
+    if levels {
+        search.tell_levels(Box::new(|depth, states| println!("{states} states within {depth} steps")));
+    }
     let found = search.run();
     let millis = watch().max(1);
     print_found(&found, millis);

@@ -66,6 +66,8 @@ pub struct Search {
     widest: u64,
     expanded: u64,
     bytes: usize,
+    /// Who is told after each level how deep the search is and how many states it has seen.
+    told: Option<Box<dyn FnMut(u64, u64)>>,
 }
 
 /// How states were reached.
@@ -92,7 +94,13 @@ impl Search {
             widest: 0,
             expanded: 0,
             bytes: 0,
+            told: None,
         }
+    }
+
+    /// Tells after each level how deep the search is and how many states it has seen.
+    pub fn tell_levels(&mut self, told: Box<dyn FnMut(u64, u64)>) {
+        self.told = Some(told);
     }
 
     fn nothing_seen(limits: Limits) -> Fingerprints {
@@ -162,6 +170,9 @@ impl Search {
                 }
             }
             self.depth += u64::from(!self.found.is_empty());
+            if let Some(told) = &mut self.told {
+                told(self.depth, self.seen.len() as u64);
+            }
         }
         Ended::Complete
     }

@@ -76,6 +76,8 @@ const LEARNER: Changes = Changes { learner: true, promote: true, ..Changes::NONE
 #[test]
 fn every_state_with_snapshots_transfers_or_changes_keeps_all_rules() {
     let once = |budgets| Budgets { campaigns: Some(1), ..budgets };
+    // A snapshot that covers a change, in a log that still holds what was before.
+    let taken = Budgets { crashes: 1, snapshots: 1, installs: 1, ..ONE_CHANGE };
     let broken_off = Budgets { crashes: 1, ..ONE_SNAPSHOT };
     for (bounds, states, depth) in [
         (led(3, 1, broken_off), 1_017, 12),
@@ -85,6 +87,7 @@ fn every_state_with_snapshots_transfers_or_changes_keeps_all_rules() {
         (changing(led(3, 1, ONE_CHANGE), 1, VOTER), 28_321, 38),
         (changing(led(2, 1, ONE_CHANGE), 1, REPLACE), 295, 25),
         (changing(led(2, 1, Budgets { changes: 2, ..ONE_CHANGE }), 1, LEARNER), 639, 32),
+        (changing(led(2, 1, taken), 0, REMOVE), 1_269, 13),
     ] {
         let found = explore(bounds);
         assert_eq!((found.ended, found.states, found.depth), (Ended::Complete, states, depth), "{bounds:?}");
@@ -169,6 +172,8 @@ fn what_is_not_told_apart_hides_no_state_of_changing_members() {
     check_nothing_is_missed(changing(led(3, 2, unheard), 0, REMOVE));
     check_nothing_is_missed(changing(led(2, 1, ONE_CHANGE), 1, VOTER));
     check_nothing_is_missed(changing(led(2, 1, ONE_CHANGE), 1, REPLACE));
+    let taken = Budgets { crashes: 1, snapshots: 1, installs: 1, ..ONE_CHANGE };
+    check_nothing_is_missed(changing(led(2, 1, taken), 0, REMOVE));
 }
 
 /// Names mean nothing: whatever a node does, it does under other names as well. But where it chooses one of several by its name.

@@ -13,7 +13,7 @@ use crate::load::{Load, connect};
 
 /// How far from the system's time the log's may be while a quorum's clocks show that: the bound of the nodes, and how long this machine may
 /// take between two looks at clocks.
-const APART: Duration = Duration::from_mins(1);
+const APART: Duration = Duration::from_secs(60);
 
 /// All changes of all instances, in the order of the log.
 async fn log_of(cluster: &Cluster, load: &Load) -> Vec<Change> {

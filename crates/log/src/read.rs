@@ -209,15 +209,26 @@ pub(crate) fn read_chunk<D: Disk>(
     wanted: usize,
 ) -> std::io::Result<Bytes> {
     let mut chunk = vec![0; wanted];
+    let filled = fill(disk, file, offset, &mut chunk)?;
+    chunk.truncate(filled);
+    Ok(Bytes::from(chunk))
+}
+
+/// Fills `buffer` with what stands at `offset`: how much of it, which is less than all only at the end of the file.
+pub(crate) fn fill<D: Disk>(
+    disk: &D,
+    file: &D::File,
+    offset: u64,
+    buffer: &mut [u8],
+) -> std::io::Result<usize> {
     let mut filled = 0;
-    while filled < wanted {
-        match disk.read_at(file, &mut chunk[filled..], offset + filled as u64)? {
+    while filled < buffer.len() {
+        match disk.read_at(file, &mut buffer[filled..], offset + filled as u64)? {
             0 => break,
             got => filled += got,
         }
     }
-    chunk.truncate(filled);
-    Ok(Bytes::from(chunk))
+    Ok(filled)
 }
 
 /// How much of a segment is read at first, in bytes. A single entry is not far from where its extent begins.

@@ -18,7 +18,7 @@ use crate::error::LogError;
 use crate::index::LogIndex;
 use crate::log::LogOptions;
 use crate::open::FIRST_SEGMENT;
-use crate::read::{ENTRY_OVERHEAD_BYTES, entry_bytes, entry_of, read_chunk};
+use crate::read::{ENTRY_OVERHEAD_BYTES, entry_bytes, entry_of, fill};
 use crate::record::{Head, Kind, SECTOR, Seed, is_zero};
 use crate::scan::{Batch, Case, Item, Scanned, SegmentBytes};
 use crate::segment::{Position, SEGMENT_DIR, SegmentHeader, segment_name};
@@ -115,17 +115,18 @@ pub(crate) fn examine<D: Disk>(disk: &D, expected: Expected, segments: &[u64]) -
     let mut replay = Replay::new(expected);
     let mut before: Option<Position> = None;
     let mut before_sealed = true;
+    // One for all segments: a segment is large, and memory that is given back is cleared again before it is had again.
+    let mut buffer = Vec::new();
     for (place, segment) in segments.iter().enumerate() {
         let file = segment_name(*segment);
         let is_last = place + 1 == segments.len();
-        let bytes = read_whole(disk, &file)?;
-        let header = check_header(&file, &bytes, *segment, expected)?;
+        let bytes = read_into(disk, &file, &mut buffer)?;
+        let header = check_header(&file, bytes, *segment, expected)?;
         replay.check_follows(&file, &header, before)?;
         let (previous, lowest) = (header.previous, None);
         replay.marks.push_back(SegmentMark { segment: *segment, previous, lowest });
         let seed = Seed::new(expected.cluster, *segment);
-        let content =
-            SegmentBytes { file: &file, segment: *segment, group: expected.group, seed, bytes: &bytes };
+        let content = SegmentBytes { file: &file, segment: *segment, group: expected.group, seed, bytes };
         if !before_sealed && !is_zero(&bytes[SECTOR..]) {
             let before = before.expect("only a segment that was read can lack its seal");
             let what = "the segment has no seal, but the one after it is in use"; // D10
@@ -471,8 +472,16 @@ fn slot_bytes(entry: Option<&Entry>) -> usize {
     entry.map_or(ENTRY_OVERHEAD_BYTES, |entry| entry_bytes(&entry.payload))
 }
 
-/// Reads a whole segment file.
+/// Reads a whole file, which is a segment at most.
 pub(crate) fn read_whole<D: Disk>(disk: &D, file: &str) -> Result<Bytes, LogError> {
+    let mut buffer = Vec::new();
+    let len = read_into(disk, file, &mut buffer)?.len();
+    buffer.truncate(len);
+    Ok(Bytes::from(buffer))
+}
+
+/// Reads a whole file, which is a segment at most, into a buffer that may have been used before.
+fn read_into<'b, D: Disk>(disk: &D, file: &str, buffer: &'b mut Vec<u8>) -> Result<&'b [u8], LogError> {
     let failed = |error| LogError::io("cannot read", file, error);
     let handle = disk.open(file).map_err(failed)?;
     let len = disk.len(&handle).map_err(failed)?;
@@ -480,7 +489,11 @@ pub(crate) fn read_whole<D: Disk>(disk: &D, file: &str) -> Result<Bytes, LogErro
     let Some(len) = len else {
         return Err(LogError::corrupt(file, 0, "the file is longer than a segment can be"));
     };
-    read_chunk(disk, &handle, 0, len).map_err(failed)
+    if buffer.len() < len {
+        *buffer = vec![0; len];
+    }
+    let filled = fill(disk, &handle, 0, &mut buffer[..len]).map_err(failed)?;
+    Ok(&buffer[..filled])
 }
 
 /// D4: the header is that of this segment of this log, and the file has its length.

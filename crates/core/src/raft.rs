@@ -165,7 +165,8 @@ impl Raft {
         let was_damaged = !self.log.damage().is_none();
         match input {
             Input::Tick { elapsed, wall_ms } => self.on_tick(elapsed, wall_ms),
-            Input::Clock { monotonic_us } => self.on_clock(monotonic_us),
+            // Comes with every turn, and changes nothing of what is checked below.
+            Input::Clock { monotonic_us } => return self.on_clock(monotonic_us),
             Input::Received(envelope) => self.on_envelope(envelope),
             Input::Propose { ticket, command, timestamp_ms } => {
                 self.on_propose(ticket, command, timestamp_ms)

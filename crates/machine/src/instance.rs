@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use quorate_replica::request::RequestId;
 use quorate_replica::state_machine::Context;
 
 use crate::command::Wish;
@@ -70,7 +71,11 @@ pub(crate) struct Extra {
 
 impl Stamp {
     pub(crate) fn new(context: &Context, data: Option<String>) -> Stamp {
-        let extra = Extra { actor: context.actor.clone(), request_id: context.request_id.clone(), data };
+        let extra = Extra {
+            actor: context.actor.clone(),
+            request_id: context.request_id.as_ref().map(RequestId::to_string),
+            data,
+        };
         let empty = extra.actor.is_none() && extra.request_id.is_none() && extra.data.is_none();
         Stamp {
             time_ms: context.timestamp_ms,

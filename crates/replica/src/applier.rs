@@ -235,15 +235,14 @@ impl<S: StateMachine> Applier<S> {
     /// Asks the tables first: what was answered before gets the same answer, whatever the state is by now.
     fn apply_user_command(&mut self, envelope: CommandEnvelope) -> Outcome {
         let Some(request) = &envelope.request_id else {
-            let words = None;
-            let kept = self.apply_once(&envelope.body, envelope.actor, words);
+            let kept = self.apply_once(&envelope.body, envelope.actor, None);
             return answer::<S>(kept, &envelope.body);
         };
         let command_hash = mix_bytes(COMMAND_HASH_SEED, &envelope.body);
         match self.sessions.look_up(request, command_hash, self.timestamp_ms) {
             Seen::No => {
-                let words = (!envelope.node_session).then(|| request.to_string());
-                let kept = self.apply_once(&envelope.body, envelope.actor, words);
+                let callers_own = (!envelope.node_session).then(|| request.clone());
+                let kept = self.apply_once(&envelope.body, envelope.actor, callers_own);
                 let mut remembered = kept.clone();
                 if planted::is(Bug::FailureKeptAsAnswer) {
                     remembered = Kept::Malformed;
@@ -264,7 +263,7 @@ impl<S: StateMachine> Applier<S> {
     }
 
     /// The one place where the state machine is called.
-    fn apply_once(&mut self, body: &Bytes, actor: Option<String>, request_id: Option<String>) -> Kept {
+    fn apply_once(&mut self, body: &Bytes, actor: Option<String>, request_id: Option<RequestId>) -> Kept {
         match S::Command::decode(body) {
             Ok(command) => {
                 let mut timestamp_ms = self.timestamp_ms;

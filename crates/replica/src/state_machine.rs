@@ -5,6 +5,8 @@ use std::io;
 use bytes::Bytes;
 use quorate_core::types::EntryId;
 
+use crate::request::RequestId;
+
 /// The replicated state machine. `apply` must be a function of its arguments and the state alone: no clock, no chance, no
 /// hash-map order, no I/O whose result matters. Whatever else goes wrong inside it must panic: then the node stops.
 pub trait StateMachine: Send + 'static {
@@ -44,8 +46,8 @@ pub struct Context {
     pub timestamp_ms: u64,
     /// Who asked, if the proposal said so.
     pub actor: Option<String>,
-    /// The request id in words, if the caller gave one (not one that the node made itself).
-    pub request_id: Option<String>,
+    /// The request id, if the caller gave one (not one that the node made itself). It shows itself in words.
+    pub request_id: Option<RequestId>,
     /// The feature level of the cluster at this entry: the same on all nodes, whatever their binaries know. It rises once every member
     /// understands a higher one, and never falls.
     pub level: u16,

@@ -120,8 +120,10 @@ fn a_request_id_is_told_to_the_state_machine_only_if_a_caller_gave_it() {
         .zip(1..)
         .map(|(command, index)| entry(1, index, 0, Payload::Command(command.encode().unwrap())));
     applier.apply(ApplyBatch { entries: entries.collect(), waiting: vec![] });
-    let told: Vec<_> = applier.state().seen.iter().map(|context| context.request_id.as_deref()).collect();
-    assert_eq!(told, [Some("k1"), None, Some("000000000000000000000000000000ab:2"), None]);
+    let words = |context: &Context| context.request_id.as_ref().map(RequestId::to_string);
+    let told: Vec<_> = applier.state().seen.iter().map(words).collect();
+    let expected = [Some("k1"), None, Some("000000000000000000000000000000ab:2"), None];
+    assert_eq!(told, expected.map(|words| words.map(str::to_owned)));
     assert_eq!(applier.state().seen[0].actor.as_deref(), Some("ann"));
 }
 

@@ -44,4 +44,5 @@ mod snapshots;
 pub mod state_machine;
 pub mod status;
 mod steering;
+mod ticks;
 mod waiters;

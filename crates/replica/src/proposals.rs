@@ -10,6 +10,7 @@ use crate::explain::Trace;
 use crate::input::Ticket;
 use crate::own_session::OwnSession;
 use crate::request::{CommandEnvelope, RequestId};
+use crate::ticks::earlier;
 
 /// All proposals of local callers without an answer, by their numbers, which rise.
 ///
@@ -321,7 +322,7 @@ impl Proposals {
         let pause = self.paused.first().map(|(at, _)| *at);
         let resend = self.resends.front().map(|(at, _)| *at);
         let impatient = self.impatient.first().map(|(at, _)| *at);
-        expiry.into_iter().chain(impatient).chain(pause).chain(resend).min()
+        earlier(earlier(expiry, impatient), earlier(pause, resend))
     }
 
     fn is_at(&self, number: u64, stage: impl Fn(&Stage) -> bool) -> bool {

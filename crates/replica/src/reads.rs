@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use quorate_core::types::{Index, NodeId};
 
 use crate::input::Ticket;
+use crate::ticks::earlier;
 
 /// The reads without an answer.
 ///
@@ -197,6 +198,6 @@ impl Reads {
         let expiry = (self.len > 0).then_some(self.expiry);
         let pause = (!self.waiting.is_empty() && self.not_before > tick).then_some(self.not_before);
         let resend = self.questions.values().next().map(|oldest| oldest.resend_at);
-        expiry.into_iter().chain(pause).chain(resend).min()
+        earlier(earlier(expiry, pause), resend)
     }
 }

@@ -28,6 +28,7 @@ use crate::reads::{Read, Reads};
 use crate::snapshots::Snapshots;
 use crate::status::{ReplicaMetrics, ReplicaStatus};
 use crate::steering::Steering;
+use crate::ticks::earlier;
 use crate::waiters::{Forwarded, Place, Waiters};
 
 /// One member of the cluster without its I/O.
@@ -194,8 +195,8 @@ impl Replica {
         if self.proposals.has_queued() && self.raft.leader().is_some() {
             return 1;
         }
-        let own = self.proposals.next_tick().into_iter().chain(self.reads.next_tick(self.tick));
-        let own = own.chain(self.steering.next_tick(self.tick)).chain(self.next_snapshot_tick()).min();
+        let own = earlier(self.proposals.next_tick(), self.reads.next_tick(self.tick));
+        let own = earlier(own, earlier(self.steering.next_tick(self.tick), self.next_snapshot_tick()));
         let own = own.map_or(u64::MAX, |at| at.saturating_sub(self.tick));
         own.min(self.raft.next_deadline_ticks()).max(1)
     }
@@ -422,6 +423,9 @@ impl Replica {
     /// All that the protocol wants. Messages that may leave now come before the write, so that the peers' disks work
     /// while this one does (thesis 10.2.1).
     fn carry_out(&mut self, ready: Ready) {
+        if !ready.send.is_empty() || ready.write.is_some() {
+            self.effects.reserve(ready.send.len() + EFFECTS_SPARE_LEN);
+        }
         for envelope in ready.send {
             self.send(envelope.to, PeerMessage::Raft(envelope));
         }
@@ -588,7 +592,7 @@ impl Replica {
 
     /// Sends the answers of this turn, a message for each peer, cut at its bound in bytes.
     fn send_replies(&mut self) {
-        for (peer, all) in std::mem::take(&mut self.replies) {
+        while let Some((peer, all)) = self.replies.pop_first() {
             let mut answers = Vec::new();
             let mut bytes = 0;
             for (ticket, answer) in all {
@@ -606,3 +610,6 @@ impl Replica {
         }
     }
 }
+
+/// For how many effects besides its messages a turn makes room at once.
+const EFFECTS_SPARE_LEN: usize = 3;

@@ -89,7 +89,7 @@ impl Origin {
         for (node, disk) in (0..).zip(&disks) {
             for (entry, id) in (0..).zip(&self.entries).filter(|(entry, _)| is_lost(node, *entry)) {
                 let struck = Rot::Bit.strike(disk, *id, &mut rng);
-                assert!(struck, "each disk holds entry {entry} of the four");
+                assert!(struck.is_some(), "each disk holds entry {entry} of the four");
             }
         }
         let mut trial = Trial::start(seed, &disks)?;

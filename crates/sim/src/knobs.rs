@@ -50,7 +50,7 @@ fn plain(profile: &Profile) -> Profile {
 }
 
 /// All knobs.
-pub const KNOBS: [Knob; 24] = [
+pub const KNOBS: [Knob; 26] = [
     Knob {
         name: "timing",
         take: |to, from| {
@@ -66,6 +66,25 @@ pub const KNOBS: [Knob; 24] = [
         name: "turn",
         take: |to, from| to.limits.turn_inputs_max = from.limits.turn_inputs_max,
         same: |a, b| a.limits.turn_inputs_max == b.limits.turn_inputs_max,
+    },
+    Knob {
+        name: "late-turns",
+        take: |to, from| to.limits.turn_delay_us_max = from.limits.turn_delay_us_max,
+        same: |a, b| a.limits.turn_delay_us_max == b.limits.turn_delay_us_max,
+    },
+    Knob {
+        name: "snapshots",
+        take: |to, from| {
+            to.limits.snapshot_log_bytes_min = from.limits.snapshot_log_bytes_min;
+            to.limits.snapshot_entries_min = from.limits.snapshot_entries_min;
+            to.limits.piece_bytes = from.limits.piece_bytes;
+        },
+        same: |a, b| {
+            let due = |of: &Profile| {
+                (of.limits.snapshot_log_bytes_min, of.limits.snapshot_entries_min, of.limits.piece_bytes)
+            };
+            due(a) == due(b)
+        },
     },
     Knob {
         name: "sync",

@@ -50,6 +50,7 @@ mod healing;
 mod host;
 mod inode;
 mod log_worker;
+mod queue;
 mod running;
 mod settings;
 mod store;

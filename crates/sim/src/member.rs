@@ -384,8 +384,8 @@ impl Member {
     /// # Errors
     /// When a check fails.
     pub fn on_work(&mut self, scene: &mut Scene, life: Life, work: Work) -> Result<(), Violation> {
-        let now = self.now(scene);
         let (paused, stalled) = (self.paused_until_us, self.stalled_until_us);
+        let clocks = (self.clock, self.steady, self.wall_offset_ms);
         let Some(running) = self.living(life) else { return Ok(()) };
         let wait = match work {
             Work::Turn | Work::Apply => paused,
@@ -404,7 +404,7 @@ impl Member {
             return Ok(());
         }
         let stopped = match work {
-            Work::Turn => running.turn(scene, now)?,
+            Work::Turn => running.turn(scene, now(scene.now_us, clocks))?,
             Work::LogWrite => running.log_write(scene),
             Work::LogSync => running.log_sync(scene)?,
             Work::FetchPlan(wanted) => running.plan(scene, wanted),
@@ -446,12 +446,14 @@ impl Member {
     fn living(&mut self, life: Life) -> Option<&mut Running> {
         self.running.as_mut().filter(|running| running.life() == life)
     }
+}
 
-    fn now(&self, scene: &Scene) -> Now {
-        let shown_us = self.clock.shows(scene.now_us);
-        let monotonic_us = self.steady.map_or(shown_us, |steady| steady.shows(scene.now_us));
-        Now { monotonic_us, wall_ms: self.wall_offset_ms + shown_us / 1000 }
-    }
+/// What a node reads at the beginning of a turn: of its clock, of the monotonic one that leases rest on, and of the wall clock that began at
+/// this offset.
+fn now(now_us: u64, (clock, steady, wall_offset_ms): (Clock, Option<Clock>, u64)) -> Now {
+    let shown_us = clock.shows(now_us);
+    let monotonic_us = steady.map_or(shown_us, |steady| steady.shows(now_us));
+    Now { monotonic_us, wall_ms: wall_offset_ms + shown_us / 1000 }
 }
 
 /// What the wall clocks show at the start of a run: a morning in 2026.

@@ -39,6 +39,8 @@ pub struct Limits {
     pub election_timeout_ticks: u64,
     /// Heartbeat interval in ticks.
     pub heartbeat_ticks: u64,
+    /// How long a turn comes after its first input at most, in microseconds: what comes in between is taken in the same turn.
+    pub turn_delay_us_max: u64,
     /// How many inputs a node takes in one turn.
     pub turn_inputs_max: usize,
     /// How many writes the log worker joins in one sync.
@@ -63,6 +65,8 @@ pub struct Limits {
     pub reads_len_max: usize,
     /// A snapshot is due after this many bytes of entries.
     pub snapshot_log_bytes_min: u64,
+    /// A snapshot is due after this many entries too, if they are a quarter of the last one in bytes.
+    pub snapshot_entries_min: u64,
     /// Bytes in one piece of a snapshot.
     pub piece_bytes: usize,
     /// The mean pause of a client between two operations, or two bursts of them, in microseconds.
@@ -128,6 +132,8 @@ impl Profile {
             operations_max: u64::MAX,
             limits: Limits {
                 leases: Leases::draw(&mut Rng::stream(seed, "leases"), nodes),
+                turn_delay_us_max: rarely(&mut Rng::stream(seed, "turns"), TURN_DELAY_US_LONG, TURN_DELAY_US),
+                snapshot_entries_min: rarely(&mut Rng::stream(seed, "entries"), 50, SNAPSHOT_ENTRIES),
                 ..Limits::draw(
                     &mut rng,
                     &mut Rng::stream(seed, "snapshots"),
@@ -167,7 +173,12 @@ impl Profile {
     /// repeats and delays a little.
     pub fn standard(seed: u64) -> Profile {
         let drawn = Profile::draw(seed);
-        let limits = Limits { client_pause_us: STANDARD_PAUSE_US, ..Limits::ordinary() };
+        let limits = Limits {
+            client_pause_us: STANDARD_PAUSE_US,
+            turn_delay_us_max: STANDARD_TURN_DELAY_US,
+            snapshot_entries_min: STANDARD_SNAPSHOT_ENTRIES,
+            ..Limits::ordinary()
+        };
         let faults = Faults {
             pause_us: SECOND_US,
             weights: crate::faults::class::CLASSES.iter().map(|_| 1).collect(),
@@ -189,7 +200,7 @@ impl Profile {
 type Drawn = (&'static str, fn(&Profile) -> bool);
 
 /// What a seed may draw: over many runs all of it must come.
-pub const DRAWN: [Drawn; 38] = [
+pub const DRAWN: [Drawn; 40] = [
     ("cluster of 1", |profile| profile.nodes == 1),
     ("cluster of 2", |profile| profile.nodes == 2),
     ("cluster of 3", |profile| profile.nodes == 3),
@@ -211,6 +222,7 @@ pub const DRAWN: [Drawn; 38] = [
     }),
     ("limit: heartbeat with every tick", |profile| profile.limits.heartbeat_ticks == 1),
     ("limit: one input a turn", |profile| profile.limits.turn_inputs_max == 1),
+    ("limit: turns come late", |profile| profile.limits.turn_delay_us_max == TURN_DELAY_US_LONG),
     ("limit: one write a sync", |profile| profile.limits.sync_writes_max == 1),
     ("limit: one entry a message", |profile| profile.limits.append_bytes_max == 1),
     ("limit: one message in flight", |profile| profile.limits.inflight_appends_max == 1),
@@ -225,6 +237,7 @@ pub const DRAWN: [Drawn; 38] = [
     ("limit: one entry a batch", |profile| profile.limits.apply_batch_bytes_max == 1),
     ("limit: one waiting read", |profile| profile.limits.reads_len_max == 1),
     ("limit: a snapshot of every entry", |profile| profile.limits.snapshot_log_bytes_min == 1),
+    ("limit: a snapshot after few entries", |profile| profile.limits.snapshot_entries_min < SNAPSHOT_ENTRIES),
     ("limit: no snapshot", |profile| profile.limits.snapshot_log_bytes_min == 1 << 40),
     ("leases", |profile| profile.limits.leases.drift_percent > 0),
     ("leases: clocks that differ twofold", |profile| profile.limits.leases.drift_percent == 100),
@@ -238,6 +251,7 @@ impl Limits {
         Limits {
             election_timeout_ticks: 20,
             heartbeat_ticks: 4,
+            turn_delay_us_max: TURN_DELAY_US,
             turn_inputs_max: 256,
             sync_writes_max: 64,
             append_bytes_max: 64 << 10,
@@ -250,6 +264,7 @@ impl Limits {
             apply_batch_bytes_max: 64 << 10,
             reads_len_max: 1 << 16,
             snapshot_log_bytes_min: 16 << 10,
+            snapshot_entries_min: SNAPSHOT_ENTRIES,
             piece_bytes: 4 << 10,
             client_pause_us: 30_000,
             client_burst_len: 1,
@@ -265,6 +280,7 @@ impl Limits {
         Limits {
             election_timeout_ticks,
             heartbeat_ticks: rng.between(1, election_timeout_ticks / 4),
+            turn_delay_us_max: TURN_DELAY_US,
             turn_inputs_max: small_or(rng, 1, 256),
             sync_writes_max: small_or(rng, 1, 64),
             append_bytes_max: small_or(rng, 1, 64 << 10),
@@ -276,6 +292,7 @@ impl Limits {
             segment_bytes: *rng.pick(&SEGMENTS_BYTES).expect("the list is not empty"),
             apply_batch_bytes_max: small_or(rng, 1, 64 << 10),
             reads_len_max: small_or(rng, 1, 1 << 16),
+            snapshot_entries_min: SNAPSHOT_ENTRIES,
             snapshot_log_bytes_min: *snapshots.pick(&SNAPSHOTS_BYTES).expect("the list is not empty"),
             piece_bytes: small_or(snapshots, PIECE_BYTES_MIN, 4 << 10),
             client_pause_us: client_burst_len * CLIENT_PAUSE_US,
@@ -342,7 +359,20 @@ const CLIENT_PAUSE_US: u64 = 80_000;
 const STANDARD_US: u64 = 20 * SECOND_US;
 
 /// The mean pause of a client in the standard mix.
-const STANDARD_PAUSE_US: u64 = 20_000;
+const STANDARD_PAUSE_US: u64 = 20_500;
+
+/// How late turns come at most in the standard mix, in microseconds.
+const STANDARD_TURN_DELAY_US: u64 = 200;
+
+/// After how many entries a snapshot is due in the standard mix.
+const STANDARD_SNAPSHOT_ENTRIES: u64 = 100;
+
+/// How late turns come at most, in microseconds: on a machine that has time for them, and on one that has not.
+const TURN_DELAY_US: u64 = 40;
+const TURN_DELAY_US_LONG: u64 = 2_000;
+
+/// The number of entries after which a snapshot is due where its bytes decide.
+const SNAPSHOT_ENTRIES: u64 = 1_000_000;
 
 /// The short time for which a client waits for an answer.
 const TIMEOUT_US_SHORT: u64 = 20_000;
@@ -376,6 +406,11 @@ const PRIORITIES: [u8; 4] = [0, 50, 100, 100];
 /// A class that is on in half of the runs.
 fn half(rng: &mut Rng, strength: impl FnOnce(&mut Rng) -> u64) -> u64 {
     if rng.chance(500) { strength(rng) } else { 0 }
+}
+
+/// The extreme in a sixth of the runs, else the ordinary.
+fn rarely(rng: &mut Rng, extreme: u64, ordinary: u64) -> u64 {
+    if rng.chance(167) { extreme } else { ordinary }
 }
 
 /// The extreme in a third of the runs, else the ordinary.

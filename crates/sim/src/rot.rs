@@ -22,9 +22,9 @@ pub enum Rot {
 pub const ROTS: [Rot; 3] = [Rot::Bit, Rot::LostSector, Rot::ForeignSector];
 
 impl Rot {
-    /// Damages the newest record of this entry. False if the disk holds none.
-    pub fn strike(self, disk: &SimDisk, id: EntryId, rng: &mut Rng) -> bool {
-        let Some((name, mut bytes, at, len)) = find(disk, id) else { return false };
+    /// Damages the newest record of this entry, and says in which file. None if the disk holds none.
+    pub fn strike(self, disk: &SimDisk, id: EntryId, rng: &mut Rng) -> Option<String> {
+        let (name, mut bytes, at, len) = find(disk, id)?;
         match self {
             // In the header behind the id or in the body, so that the record can still be found.
             Rot::Bit => {
@@ -45,7 +45,7 @@ impl Rot {
             }
         }
         disk.plant(&name, &bytes);
-        true
+        Some(name)
     }
 }
 
@@ -56,14 +56,17 @@ pub fn file_of(disk: &SimDisk, id: EntryId) -> Option<String> {
 
 /// The newest record of an entry: its file, that file's bytes, where it begins there, and how long it is.
 fn find(disk: &SimDisk, id: EntryId) -> Option<(String, Vec<u8>, usize, usize)> {
-    let mut words = id.term.0.to_le_bytes().to_vec();
-    words.extend(id.index.0.to_le_bytes());
+    let number_at = |bytes: &[u8], at: usize| {
+        bytes.get(at..).and_then(|bytes| bytes.first_chunk()).map(|bytes| u64::from_le_bytes(*bytes))
+    };
     // Segments are numbered with leading zeros, so the newest has the last name.
     let names = disk.names();
     names.into_iter().rev().filter(|name| name.starts_with("wal/")).find_map(|name| {
         let bytes = disk.contents(&name)?;
         let at = (SECTOR..bytes.len().saturating_sub(HEAD_LEN)).step_by(8).rev().find(|at| {
-            bytes[at + ID_AT..at + ID_AT + 16] == words[..] && ENTRY_KINDS.contains(&bytes[at + KIND_AT])
+            number_at(&bytes, at + ID_AT + 8) == Some(id.index.0)
+                && number_at(&bytes, at + ID_AT) == Some(id.term.0)
+                && ENTRY_KINDS.contains(&bytes[at + KIND_AT])
         })?;
         let len = u32::from_le_bytes(bytes[at + 4..at + 8].try_into().expect("four bytes"));
         let len = usize::try_from(len).ok().filter(|len| *len >= HEAD_LEN && at + len <= bytes.len())?;

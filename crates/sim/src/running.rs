@@ -221,7 +221,7 @@ impl Running {
     fn wake(&mut self, scene: &mut Scene) {
         if !self.turn_is_due {
             self.turn_is_due = true;
-            let delay = scene.delays.between(1, TURN_DELAY_US_MAX);
+            let delay = scene.delays.between(1, scene.profile.limits.turn_delay_us_max);
             scene.after(delay, Event::Work(self.life, Work::Turn));
         }
     }
@@ -575,6 +575,3 @@ fn kind_of(message: &PeerMessage) -> MessageKind {
         | PeerMessage::Introduction { .. } => MessageKind::Forward,
     }
 }
-
-/// How long an input waits at most before the node takes a turn.
-const TURN_DELAY_US_MAX: u64 = 40;

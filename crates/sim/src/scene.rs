@@ -1,7 +1,6 @@
 //! What every part of a run shares: virtual time, the queue of what is to happen, the network, the checks and the trace.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use quorate_core::types::{EntryId, Index, NodeId};
@@ -12,6 +11,7 @@ use crate::check::Checks;
 use crate::check::guests::Guests;
 use crate::network::{Network, NetworkOptions};
 use crate::profile::Profile;
+use crate::queue::{Queue, Scheduled};
 use crate::recorder::Recorder;
 use crate::rng::{HASH_START, Rng, hash_word};
 use crate::trace::Trace;
@@ -173,32 +173,13 @@ pub struct Scene {
     /// What stands for the order of all events so far.
     pub order: u64,
     faulty: bool,
-    queue: BinaryHeap<Reverse<Scheduled>>,
+    queue: Queue,
     /// What will happen, at the places that the queue names: small things are moved about in the queue, large ones stay.
     events: Vec<Option<Waiting>>,
     /// The places that are free.
     free: Vec<u32>,
     tie: Rng,
     scheduled_len: u64,
-}
-
-/// An event's place in time, as one number, because the queue does nothing but compare: when it happens (64 bits), what the seed drew (32),
-/// which decides the order of events of the same microsecond, and where it waits (32), which no two have in common.
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Scheduled(u128);
-
-impl Scheduled {
-    fn new(at_us: u64, tie: u64, place: u32) -> Scheduled {
-        Scheduled(u128::from(at_us) << 64 | u128::from(tie >> 32 << 32) | u128::from(place))
-    }
-
-    fn at_us(self) -> u64 {
-        u64::try_from(self.0 >> 64).expect("the upper half of 128 bits has 64 bits")
-    }
-
-    fn place(self) -> usize {
-        usize::try_from(self.0 & u128::from(u32::MAX)).expect("32 bits make a place in memory")
-    }
 }
 
 /// What waits for its time, with its number among all that were ever scheduled.
@@ -228,7 +209,7 @@ impl Scene {
             slow_disks: BTreeMap::new(),
             order: HASH_START,
             faulty: true,
-            queue: BinaryHeap::new(),
+            queue: Queue::new(),
             events: Vec::new(),
             free: Vec::new(),
             tie: Rng::stream(seed, "schedule"),
@@ -264,12 +245,12 @@ impl Scene {
             self.events.push(waiting);
             u32::try_from(self.events.len() - 1).expect("fewer than 2^32 events wait at a time")
         };
-        self.queue.push(Reverse(Scheduled::new(at_us, self.tie.next_u64(), place)));
+        self.queue.push(Scheduled::new(at_us, self.tie.next_u64(), place));
     }
 
     /// Moves time to the next event and takes it.
     pub fn take_next(&mut self) -> Option<Event> {
-        let Reverse(scheduled) = self.queue.pop()?;
+        let scheduled = self.queue.pop()?;
         assert!(scheduled.at_us() >= self.now_us, "virtual time never goes back");
         self.now_us = scheduled.at_us();
         let place = scheduled.place();
@@ -281,7 +262,7 @@ impl Scene {
 
     /// When the next event happens.
     pub fn next_at(&self) -> Option<u64> {
-        self.queue.peek().map(|Reverse(scheduled)| scheduled.at_us())
+        self.queue.next_at()
     }
 
     /// Whether faults may still happen.

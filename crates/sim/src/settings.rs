@@ -50,6 +50,7 @@ pub(crate) fn replica_config(life: Life, profile: &Profile) -> ReplicaConfig {
         pending_bytes_max: profile.limits.pending_bytes_max,
         apply_batch_bytes_max: profile.limits.apply_batch_bytes_max,
         snapshot_log_bytes_min: profile.limits.snapshot_log_bytes_min,
+        snapshot_entries_min: profile.limits.snapshot_entries_min,
         snapshot_retry_ticks: 50,
         snapshot_pin_ticks: 500,
         snapshot_pin_log_bytes_max: 1 << 20,

@@ -58,9 +58,7 @@ impl Faults {
         for id in candidates.into_iter().take(LOSSES_MAX) {
             let rot = *self.rng.pick(&ROTS).expect("there are ways");
             let changed = member.disk().fork(Rng::new(self.rng.next_u64()));
-            if !rot.strike(&changed, id, &mut self.rng) {
-                continue;
-            }
+            let Some(name) = rot.strike(&changed, id, &mut self.rng) else { continue };
             // What one sector holds may be more than this entry, or what cannot be told from a torn tail: then it does not strike.
             let Some(after) = look(scene, member, &changed) else { continue };
             let is_told = after.last == found.last
@@ -73,12 +71,7 @@ impl Faults {
                 continue;
             }
             copies.lose(&fresh);
-            for name in changed.names() {
-                let bytes = changed.contents(&name).unwrap_or_default();
-                if member.disk().contents(&name).as_ref() != Some(&bytes) {
-                    member.disk().plant(&name, &bytes);
-                }
-            }
+            member.disk().plant(&name, &changed.contents(&name).expect("it was changed"));
             found = after;
         }
         if !found.damaged.is_empty() {

@@ -359,10 +359,10 @@ const CLIENT_PAUSE_US: u64 = 80_000;
 const STANDARD_US: u64 = 20 * SECOND_US;
 
 /// The mean pause of a client in the standard mix.
-const STANDARD_PAUSE_US: u64 = 20_500;
+const STANDARD_PAUSE_US: u64 = 19_800;
 
 /// How late turns come at most in the standard mix, in microseconds.
-const STANDARD_TURN_DELAY_US: u64 = 200;
+const STANDARD_TURN_DELAY_US: u64 = 500;
 
 /// After how many entries a snapshot is due in the standard mix.
 const STANDARD_SNAPSHOT_ENTRIES: u64 = 100;

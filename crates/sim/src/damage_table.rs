@@ -195,8 +195,7 @@ impl Trial {
     /// Lets events happen for so long, or until it is done. Whether it is done.
     fn advance(&mut self, for_us: u64, done: impl Fn(&Trial) -> bool) -> Result<bool, Violation> {
         let until_us = self.scene.now_us + for_us;
-        while self.scene.next_at().is_some_and(|at_us| at_us < until_us) {
-            let event = self.scene.take_next().expect("it was looked at just now");
+        while let Some(event) = self.scene.take_before(until_us) {
             let answered = matches!(event, Event::Response(_));
             self.happen(event)?;
             if answered && done(self) {

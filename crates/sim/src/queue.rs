@@ -56,27 +56,30 @@ impl Queue {
         }
     }
 
-    /// Takes the next one.
-    pub(crate) fn pop(&mut self) -> Option<Scheduled> {
-        if self.nearest().is_none() {
-            let Reverse(next) = self.later.peek()?;
-            self.begin_at(next.slot());
-        }
-        let place = self.nearest().expect("what was later has come near");
+    /// Takes the next one, if it happens before `until_us`.
+    pub(crate) fn pop_before(&mut self, until_us: u64) -> Option<Scheduled> {
+        let place = match self.nearest() {
+            Some(place) => place,
+            None => {
+                let next = self.later.peek().map(|Reverse(next)| *next)?;
+                if next.at_us() >= until_us {
+                    return None;
+                }
+                self.begin_at(next.slot());
+                self.nearest().expect("what was later has come near")
+            }
+        };
         let slot = &mut self.ring[place];
         let (at, next) = slot.iter().copied().enumerate().min_by_key(|(_, next)| *next)?;
+        if next.at_us() >= until_us {
+            return None;
+        }
         slot.swap_remove(at);
         if slot.is_empty() {
             self.filled[place / 64] &= !(1 << (place % 64));
         }
         self.begin_at(next.slot());
         Some(next)
-    }
-
-    /// When the next one happens.
-    pub(crate) fn next_at(&self) -> Option<u64> {
-        let near = self.nearest().and_then(|place| self.ring[place].iter().min());
-        near.copied().or_else(|| self.later.peek().map(|Reverse(next)| *next)).map(Scheduled::at_us)
     }
 
     /// Lets the ring begin with this slot: what was later and belongs into it now comes in.
@@ -143,8 +146,10 @@ mod tests {
                 queue.push(scheduled);
                 heap.push(Reverse(scheduled));
             } else {
-                assert_eq!(queue.next_at(), heap.peek().map(|Reverse(next)| next.at_us()));
-                let next = queue.pop();
+                if let Some(Reverse(next)) = heap.peek() {
+                    assert_eq!(queue.pop_before(next.at_us()), None, "not before its time");
+                }
+                let next = queue.pop_before(u64::MAX);
                 assert_eq!(next, heap.pop().map(|Reverse(next)| next));
                 now_us = next.map_or(now_us, Scheduled::at_us);
             }

@@ -248,9 +248,9 @@ impl Scene {
         self.queue.push(Scheduled::new(at_us, self.tie.next_u64(), place));
     }
 
-    /// Moves time to the next event and takes it.
-    pub fn take_next(&mut self) -> Option<Event> {
-        let scheduled = self.queue.pop()?;
+    /// Moves time to the next event and takes it, if it happens before `until_us`.
+    pub fn take_before(&mut self, until_us: u64) -> Option<Event> {
+        let scheduled = self.queue.pop_before(until_us)?;
         assert!(scheduled.at_us() >= self.now_us, "virtual time never goes back");
         self.now_us = scheduled.at_us();
         let place = scheduled.place();
@@ -258,11 +258,6 @@ impl Scene {
         let Waiting { number, event } = self.events[place].take().expect("what the queue names waits");
         self.order = hash_word(hash_word(self.order, self.now_us), number);
         Some(event)
-    }
-
-    /// When the next event happens.
-    pub fn next_at(&self) -> Option<u64> {
-        self.queue.next_at()
     }
 
     /// Whether faults may still happen.

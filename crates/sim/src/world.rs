@@ -155,8 +155,9 @@ impl World {
     pub fn run(&mut self) -> Result<Report, Violation> {
         self.begin()?;
         self.faults.schedule(&mut self.scene);
-        while self.scene.next_at().is_some_and(|at_us| at_us < self.scene.profile.faulty_us) {
-            self.advance()?;
+        let faulty_us = self.scene.profile.faulty_us;
+        while let Some(event) = self.scene.take_before(faulty_us) {
+            self.happen(event)?;
         }
         self.heal()?;
         let deadline_us = self.scene.profile.faulty_us + self.scene.profile.healing_us_max;
@@ -202,8 +203,8 @@ impl World {
 
     fn advance_for(&mut self, duration_us: u64) -> Result<(), Violation> {
         let until_us = self.scene.now_us + duration_us;
-        while self.scene.next_at().is_some_and(|at_us| at_us < until_us) {
-            self.advance()?;
+        while let Some(event) = self.scene.take_before(until_us) {
+            self.happen(event)?;
         }
         Ok(())
     }
@@ -235,7 +236,11 @@ impl World {
 
     /// Lets the next event happen.
     fn advance(&mut self) -> Result<(), Violation> {
-        let event = self.scene.take_next().expect("the clocks of the nodes never end");
+        let event = self.scene.take_before(u64::MAX).expect("the clocks of the nodes never end");
+        self.happen(event)
+    }
+
+    fn happen(&mut self, event: Event) -> Result<(), Violation> {
         self.events += 1;
         let scene = &mut self.scene;
         match event {

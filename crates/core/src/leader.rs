@@ -141,7 +141,8 @@ impl Raft {
             self.become_follower(None, "no quorum answered within the election timeout");
         } else if let Some(reason) = self.on_watch_tick(elapsed, disk_stands) {
             self.step_aside(reason);
-        } else {
+        } else if matches!(self.role, RoleState::Leader(_)) {
+            // Else it has given way in this very tick: one that is being removed leads no more once its successor is told.
             if due {
                 self.broadcast_heartbeat();
                 self.note_clock_round();

@@ -2,8 +2,10 @@
 //! come back at once. Sections of the thesis: 6.2 and 3.10.
 
 use quorate_core::entry::{Entry, HardState, Membership};
+use quorate_core::membership::Change;
 use quorate_core::message::Message;
 use quorate_core::ready::{Fact, Input};
+use quorate_core::status::Role;
 use quorate_core::types::{Index, Term};
 
 use crate::cluster::{Cluster, id, small_config};
@@ -67,6 +69,40 @@ fn s6_2_a_leader_whose_disk_is_slower_than_the_others_hands_over_and_does_not_co
     let term = cluster.raft(1).term();
     load(&mut cluster, 300, &[1], 5);
     assert_eq!((cluster.leaders(), cluster.raft(1).term()), (leaders, term), "and it stays so");
+}
+
+/// A seed of the simulator found it: in one turn a leader learns that its removal is committed, and finds in a tick with a heartbeat that
+/// its disk is slow. It gives way to a successor that holds all, so it leads no more when it comes to the heartbeat.
+#[test]
+fn s4_2_2_a_leader_that_is_removed_gives_way_and_beats_no_more() {
+    let mut cluster = led_by_one();
+    cluster.slow_disks = [id(1)].into();
+    for _ in 0..14 {
+        cluster.propose(1, b"x");
+        cluster.settle();
+        cluster.tick(1);
+    }
+    cluster.step(1, Input::Change { ticket: 5, change: Change::Remove { node: id(1) } });
+    while cluster.raft(1).membership().is_joint() || cluster.raft(1).membership().is_voter(id(1)) {
+        assert!(cluster.deliver_one(), "the change goes on as long as messages do");
+    }
+    let mut late = Vec::new();
+    loop {
+        let (of_three, rest): (Vec<_>, Vec<_>) =
+            cluster.sent().into_iter().partition(|envelope| envelope.from == id(3));
+        late.extend(of_three.into_iter().map(Input::Received));
+        if rest.is_empty() {
+            break;
+        }
+        rest.into_iter().for_each(|envelope| cluster.deliver(envelope));
+    }
+    let removal = cluster.raft(1).last().index;
+    assert!(removal > cluster.raft(1).commit_index(), "its removal is not committed");
+    late.push(Input::Tick { elapsed: 8, wall_ms: 0 });
+    cluster.turn(1, late);
+    assert_eq!(cluster.raft(1).commit_index(), removal);
+    assert_eq!(gave_way(&cluster, 1), ["the own disk is slower than the others'"]);
+    assert_eq!(cluster.raft(1).role(), Role::Follower);
 }
 
 /// Moving the leadership would make nothing better.

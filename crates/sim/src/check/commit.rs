@@ -75,10 +75,13 @@ impl Commits {
                 format!("{node} leads {} and cut its log from {first}", seen.term),
             ));
         }
-        // An entry that was committed in this term or before stands in the leader's log: whoever has it keeps it.
+        // An entry that was committed in the term of the leader who orders the cut, or before, stands in that leader's log: whoever has it keeps
+        // it. A turn may take in what leaders of several terms have sent; then the first entry tells the least term that it can have been.
+        let before = self.seen.get(&node).map_or(Term(0), |before| before.term);
+        let ordered = if before == seen.term { seen.term } else { before.max(write.entries[0].id.term) };
         let lost = log[position(first)..].iter().find(|id| {
             self.committed.get(position(id.index)).is_some_and(|(committed, term)| {
-                committed == *id && *term <= seen.term && !write.entries.iter().any(|entry| entry.id == **id)
+                committed == *id && *term <= ordered && !write.entries.iter().any(|entry| entry.id == **id)
             })
         });
         match lost {

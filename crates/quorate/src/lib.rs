@@ -43,6 +43,7 @@ mod inbox_budget;
 mod mail;
 mod metrics;
 mod node;
+mod operating;
 mod peers;
 pub mod recovery;
 mod runtime;

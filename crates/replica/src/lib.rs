@@ -32,6 +32,7 @@ pub mod peer_codec;
 pub mod peer_message;
 mod proposals;
 mod proposing;
+mod reading;
 mod reads;
 pub mod replica;
 pub mod request;

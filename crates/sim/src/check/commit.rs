@@ -1,7 +1,7 @@
 //! Leader completeness, leader append-only, and what "committed" promises (thesis 3.6, figure 3.2): a committed entry is
 //! durable on a quorum, stands in the log of every later leader, and is never cut from a log.
 
-use quorate_core::entry::Membership;
+use quorate_core::entry::{Entry, Membership};
 use quorate_core::ready::Write;
 use quorate_core::types::{EntryId, Index, NodeId, Term};
 
@@ -64,7 +64,10 @@ impl Commits {
         let Some(first) = write.entries.first().map(|entry| entry.id.index) else {
             return Ok(());
         };
-        if first > last_index(log) {
+        // What found no room is handed out again, by now perhaps with more behind it: nothing is cut.
+        let stands = |entry: &Entry| log.get(position(entry.id.index)).is_none_or(|id| *id == entry.id);
+        let reaches_on = write.entries.last().is_some_and(|last| last.id.index >= last_index(log));
+        if first > last_index(log) || reaches_on && write.entries.iter().all(stands) {
             return Ok(());
         }
         let node = seen.node;

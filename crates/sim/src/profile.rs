@@ -169,9 +169,8 @@ impl Profile {
     }
 
     /// The mix by which the simulator's speed is told: five nodes, ten clients that are answered about 200 times in a second while
-    /// faults strike, which is for 20 seconds; ordinary limits, but a snapshot after 100 entries; turns that come up to a millisecond late, as on a
-    /// machine with other work; a scheduled fault in a second, of any class; and a network that loses,
-    /// repeats and delays a little.
+    /// faults strike, which is for 20 seconds; ordinary limits, but a snapshot after 100 entries; turns that come up to 2 ms late, as on machines
+    /// with other work; a scheduled fault in a second, of any class; and a network that loses, repeats and delays a little.
     pub fn standard(seed: u64) -> Profile {
         let drawn = Profile::draw(seed);
         let limits = Limits {
@@ -360,10 +359,10 @@ const CLIENT_PAUSE_US: u64 = 80_000;
 const STANDARD_US: u64 = 20 * SECOND_US;
 
 /// The mean pause of a client in the standard mix.
-const STANDARD_PAUSE_US: u64 = 19_250;
+const STANDARD_PAUSE_US: u64 = 17_200;
 
 /// How late turns come at most in the standard mix, in microseconds.
-const STANDARD_TURN_DELAY_US: u64 = 1_000;
+const STANDARD_TURN_DELAY_US: u64 = TURN_DELAY_US_LONG;
 
 /// After how many entries a snapshot is due in the standard mix.
 const STANDARD_SNAPSHOT_ENTRIES: u64 = 100;

@@ -255,7 +255,11 @@ impl Running {
         let count = self.inbox.len().min(scene.profile.limits.turn_inputs_max);
         scene.checks.on_wall(self.life.node, now.wall_ms);
         self.replica.begin_turn(now);
+        let mut ticks = 0;
         for input in self.inbox.drain(..count) {
+            if let Input::Tick { elapsed } = &input {
+                ticks += elapsed;
+            }
             self.replica.step(input);
         }
         let effects = self.replica.drain();
@@ -272,6 +276,7 @@ impl Running {
             paused: raft.is_paused(),
         };
         scene.checks.on_turn(seen, write)?;
+        scene.checks.on_ticks(seen, ticks, scene.profile.limits.election_timeout_ticks)?;
         budgets::watch(scene, &self.replica)?;
         self.count_reads(scene);
         self.trace_turn(scene);

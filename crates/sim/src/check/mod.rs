@@ -11,6 +11,7 @@ mod by_node;
 pub mod commit;
 mod damage;
 pub mod election;
+mod full_leaders;
 pub(crate) mod guests;
 pub mod linearizable;
 pub mod log_matching;
@@ -31,6 +32,7 @@ use self::applied::Applied;
 use self::budgets::Budgets;
 use self::commit::Commits;
 use self::election::Elections;
+use self::full_leaders::FullLeaders;
 use self::linearizable::witness::Witness;
 use self::log_matching::Logs;
 use self::log_time::LogTime;
@@ -99,6 +101,7 @@ pub struct Checks {
     elections: Elections,
     logs: Logs,
     commits: Commits,
+    full_leaders: FullLeaders,
     members: Members,
     applied: Applied,
     time: LogTime,
@@ -186,6 +189,15 @@ impl Checks {
             }
         }
         Ok(())
+    }
+
+    /// A node ends a turn in which so many ticks passed for it. A leader whose disk is full gives way within its election timeout.
+    ///
+    /// # Errors
+    /// When it has led for far longer.
+    pub fn on_ticks(&mut self, seen: Seen, ticks: u64, timeout_ticks: u64) -> Result<(), Violation> {
+        let led = (seen.leads && seen.paused).then_some(seen.term);
+        self.full_leaders.on_turn(seen.node, led, ticks, timeout_ticks)
     }
 
     /// The log of a node that goes on behind a snapshot: what that covers, and what stood behind it if the log held its last entry.

@@ -35,7 +35,7 @@ quorate-sim damage [--every N]                  the 4,096 patterns of damage on 
 quorate-sim explore [options]                   every state of a small cluster (explore --help)
 
 RUN: --seed S, and what stands in place of what the seed draws:
-  --standard        five nodes, 200 answers a second, a fault a second of any class, ordinary limits
+  --standard        five nodes, 200 answers a second, a fault a second of any class, late turns, frequent snapshots
   --nodes N         the first N nodes alone          --clients N     the first N clients alone
   --operations N    each client begins at most N     --until 12.5s   faults end and healing begins then
   --only 3,17       those faults alone strike        --knobs loss    those knobs as drawn, all others plain

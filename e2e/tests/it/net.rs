@@ -16,7 +16,11 @@ use crate::faults::{FEW, Heal, holds_up_nobody, loaded, replaced_when, three, ve
 pub(crate) fn alone<F: Future<Output = ()>>(test: &str, body: impl FnOnce() -> F) {
     match permitted(enclosed(test)) {
         None => {}
-        Some(Place::Inside) => tokio::runtime::Runtime::new().expect("a runtime").block_on(body()),
+        Some(Place::Inside) => {
+            let bounded = async { tokio::time::timeout(RUN_MAX, body()).await };
+            let ended = tokio::runtime::Runtime::new().expect("a runtime").block_on(bounded);
+            ended.expect("a run inside namespaces ends within its bound");
+        }
         Some(Place::Outside(output)) => {
             let (out, err) =
                 (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -26,6 +30,9 @@ pub(crate) fn alone<F: Future<Output = ()>>(test: &str, body: impl FnOnce() -> F
         }
     }
 }
+
+/// No run takes longer, not even the one that somebody asked to carry a large state.
+const RUN_MAX: Duration = Duration::from_secs(20 * 60);
 
 /// Sends the wish for an instance over a connection that is there.
 fn wish(stream: &mut TcpStream, id: &str) {

@@ -243,12 +243,20 @@ pub(crate) struct Change {
     pub(crate) key: Option<String>,
 }
 
-/// All changes of an instance, oldest first, as the nodes of this client have them, and how many proposals were rejected.
+/// All changes of an instance that was created, oldest first, as the nodes of this client have them, and how many proposals were rejected.
 pub(crate) async fn changes(client: &Client, id: &str) -> (Vec<Change>, usize) {
+    changes_so_far(client, id).await.expect("it was created")
+}
+
+/// As [`changes`], of an instance whose creation may still be on its way: `None` until it is there.
+pub(crate) async fn changes_so_far(client: &Client, id: &str) -> Option<(Vec<Change>, usize)> {
     let (mut changes, mut rejected) = (Vec::new(), 0);
     let mut from = Some(1);
     while from.is_some() {
-        let page = client.history("lifecycle", id, from, Some(500)).await.expect("every node serves reads");
+        let page = match client.history("lifecycle", id, from, Some(500)).await {
+            Err(ClientError::Refused { problem, .. }) if problem.code == ProblemCode::UnknownInstance => return None,
+            page => page.expect("every node serves reads"),
+        };
         for record in page.records {
             match record.what {
                 HistoryKind::Created { to } | HistoryKind::Committed { to, .. } => changes.push(Change {
@@ -262,7 +270,7 @@ pub(crate) async fn changes(client: &Client, id: &str) -> (Vec<Change>, usize) {
         }
         from = page.next;
     }
-    (changes, rejected)
+    Some((changes, rejected))
 }
 
 /// What a creation was answered; `None`: its outcome is unknown.

@@ -32,7 +32,7 @@ pub struct Config {
     pub window_bytes_max: usize,
     /// How many reads may wait for their heartbeat round.
     pub reads_len_max: usize,
-    /// Whether voters give a candidate what its log lacks, and candidates take it.
+    /// Whether this node gives a candidate what its log lacks, and takes that as a candidate. On unless set.
     pub donation: bool,
     /// How much this node is meant to lead, from 0 to [`PRIORITY_MAX`]. The leadership moves to a fit voter of higher priority once the
     /// cluster is at rest. A node of priority 0 leads only if nobody else can, and not for longer than it must.
@@ -78,7 +78,7 @@ impl Config {
             command_bytes_max: 1 << 20,
             window_bytes_max: 64 << 20,
             reads_len_max: 65_536,
-            donation: false,
+            donation: true,
             priority: PRIORITY_MAX,
             clock_skew_max_ms: 1_000,
             features: 1,

@@ -53,7 +53,11 @@ impl Raft {
             RoleState::Follower(follower) => follower.leader.is_none(),
             RoleState::Leader(_) => false,
         };
-        if !awaits || !self.config.donation {
+        if !awaits {
+            return;
+        }
+        if !self.config.donation {
+            self.on_refused(from, term);
             return;
         }
         if let Some(reason) = self.unsound(prev, &entries) {

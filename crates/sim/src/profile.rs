@@ -5,6 +5,7 @@
 use quorate_core::config::PRIORITY_MAX;
 use quorate_core::types::NodeId;
 
+use crate::faults::class::{CLASSES, Class};
 use crate::rng::Rng;
 
 /// The settings of a run, all drawn from its seed.
@@ -142,7 +143,8 @@ impl Profile {
             },
             donation: Rng::stream(seed, "donation").chance(750),
             priorities: draw_priorities(&mut Rng::stream(seed, "priorities")),
-            faults: Faults::draw(&mut rng, faulty_us),
+            faults: Faults::draw(&mut rng, faulty_us)
+                .with_members_or_damage(&mut Rng::stream(seed, "members")),
             upgrade: Rng::stream(seed, "upgrade").below(2) * seed,
         }
     }
@@ -181,7 +183,7 @@ impl Profile {
         };
         let faults = Faults {
             pause_us: SECOND_US,
-            weights: crate::faults::class::CLASSES.iter().map(|_| 1).collect(),
+            weights: CLASSES.iter().map(|_| 1).collect(),
             loss_per_mille: 10,
             repeat_per_mille: 10,
             straggle_per_mille: 2,
@@ -328,10 +330,7 @@ impl Faults {
     fn draw(rng: &mut Rng, faulty_us: u64) -> Faults {
         Faults {
             pause_us: rng.between(50, 2000) * 1000,
-            weights: crate::faults::class::CLASSES
-                .iter()
-                .map(|_| half(rng, |rng| rng.between(1, 10)))
-                .collect(),
+            weights: CLASSES.iter().map(|_| half(rng, |rng| rng.between(1, 10))).collect(),
             loss_per_mille: half(rng, |rng| rng.between(1, 200)),
             repeat_per_mille: half(rng, |rng| rng.between(1, 300)),
             straggle_per_mille: half(rng, |rng| rng.between(1, 50)),
@@ -342,6 +341,26 @@ impl Faults {
             sync_mean_us: if rng.chance(500) { rng.between(100, 20_000) } else { 200 },
             damage_from_us: rng.below(faulty_us),
         }
+    }
+
+    /// Members change in most runs, not in half of them only. Once they have, no disk is damaged any more: the other runs are for that.
+    fn with_members_or_damage(mut self, rng: &mut Rng) -> Faults {
+        let mut changes = false;
+        for (class, weight) in CLASSES.iter().zip(&mut self.weights) {
+            if *class == Class::Members && *weight == 0 && rng.chance(600) {
+                *weight = rng.between(5, 20);
+            }
+            changes |= *class == Class::Members && *weight > 0;
+        }
+        if !changes {
+            self.damage_from_us /= 2;
+            for (class, weight) in CLASSES.iter().zip(&mut self.weights) {
+                if (class.damages() || *class == Class::Losses) && *weight == 0 {
+                    *weight = half(rng, |rng| rng.between(1, 10));
+                }
+            }
+        }
+        self
     }
 }
 

@@ -254,7 +254,9 @@ pub(crate) async fn changes_so_far(client: &Client, id: &str) -> Option<(Vec<Cha
     let mut from = Some(1);
     while from.is_some() {
         let page = match client.history("lifecycle", id, from, Some(500)).await {
-            Err(ClientError::Refused { problem, .. }) if problem.code == ProblemCode::UnknownInstance => return None,
+            Err(ClientError::Refused { problem, .. }) if problem.code == ProblemCode::UnknownInstance => {
+                return None;
+            }
             page => page.expect("every node serves reads"),
         };
         for record in page.records {

@@ -13,6 +13,7 @@ mod documentation;
 mod fire;
 mod incidents;
 mod parse;
+mod parse_limits;
 mod properties;
 mod registry;
 mod snapshot;

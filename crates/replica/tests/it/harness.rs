@@ -23,6 +23,8 @@ use quorate_replica::request::{CommandEnvelope, RequestId};
 use quorate_replica::session::SessionLimits;
 use quorate_replica::state_machine::{Context, Snapshot, StateMachine};
 
+use crate::chance::Chance;
+
 /// Remembers the order of all commands, which are different numbers, and answers each with its place. It panics when one
 /// comes twice: at most once is checked on every node at every moment.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -47,24 +49,6 @@ impl StateMachine for Ledger {
 
     fn restore(&mut self, _source: &mut dyn io::Read) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// A seeded generator (SplitMix64).
-#[derive(Clone, Debug)]
-pub(crate) struct Chance(pub(crate) u64);
-
-impl Chance {
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-
-    pub(crate) fn percent(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
     }
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod applier;
+mod chance;
 mod cluster;
 mod codec;
 mod divergence;
@@ -15,7 +16,9 @@ mod full_disk;
 mod harness;
 mod levels;
 mod overload;
+mod reads;
 mod sessions;
 mod snapshots;
 mod solo;
 mod steering;
+mod steps;

@@ -12,7 +12,7 @@ use quorate_core::types::{EntryId, Index, NodeId, Term};
 use quorate_replica::applier::Applier;
 use quorate_replica::cluster::{ClusterDone, ClusterError};
 use quorate_replica::config::ReplicaConfig;
-use quorate_replica::effect::{Answered, ApplyBatch, Effect, FetchPurpose, Step, StepKind};
+use quorate_replica::effect::{Answered, ApplyBatch, Effect, FetchPurpose};
 use quorate_replica::error::{Fate, ProposeError, ReadError};
 use quorate_replica::input::{Input, Now, Ticket};
 use quorate_replica::peer_message::{ForwardAnswer, PeerMessage};
@@ -30,8 +30,9 @@ pub(crate) struct Solo {
     /// Batches that the applier has not done yet.
     batches: Vec<ApplyBatch>,
     /// Answers to local callers, in order.
-    answers: Vec<(Ticket, Answered)>,
-    reads: Vec<(Ticket, Result<Index, ReadError>)>,
+    pub(crate) answers: Vec<(Ticket, Answered)>,
+    /// Answers to reads, in order.
+    pub(crate) reads: Vec<(Ticket, Result<Index, ReadError>)>,
     pub(crate) sent: Vec<(NodeId, PeerMessage)>,
     /// Answers to operators, in order.
     pub(crate) cluster_answers: Vec<(Ticket, Result<ClusterDone, ClusterError>)>,
@@ -549,111 +550,6 @@ fn the_applier_gets_no_more_batches_than_it_may_hold() {
 }
 
 /// R42, T55: a read is served behind the batches that it must see.
-#[test]
-fn a_read_waits_until_the_applier_was_handed_its_index() {
-    let mut solo = Solo::leader(|config| {
-        config.apply_batch_len_max = 1;
-        config.apply_inflight_max = 1;
-    });
-    solo.turn(vec![propose(1, None, 1, false), propose(2, None, 1, false)]);
-    solo.turn(vec![Input::Read { ticket: Ticket(9) }]);
-    assert_eq!(solo.reads, [], "only the first of both was handed over");
-    solo.apply();
-    let through = solo.replica.status().apply_through;
-    assert_eq!(solo.reads, [(Ticket(9), Ok(through))]);
-}
-
-/// R40: a late answer to an older question confirms nothing; nor does one that nobody was asked for.
-#[test]
-fn only_the_answer_to_an_open_question_serves_a_read() {
-    let mut solo = Solo::follower(|_| {});
-    let question = |solo: &mut Solo| {
-        let found = solo.sent.drain(..).find_map(|(to, message)| match message {
-            PeerMessage::ForwardRead { ticket } => Some((to, ticket)),
-            _ => None,
-        });
-        found.unwrap()
-    };
-    let reply = |from, ticket, index: u64| Input::Received {
-        from,
-        message: PeerMessage::ForwardReadReply { ticket, index: Some(Index(index)) },
-    };
-    solo.turn(vec![Input::Read { ticket: Ticket(1) }, Input::Read { ticket: Ticket(2) }]);
-    let (to, first) = question(&mut solo);
-    assert_eq!(to, PEER);
-    // A restarted node begins elsewhere: its numbers never meet those of its earlier lives.
-    let mut restarted = Solo::follower(|config| config.session = u128::from(u64::MAX) << 3);
-    restarted.turn(vec![Input::Read { ticket: Ticket(1) }]);
-    assert_ne!(question(&mut restarted).1, first);
-    let other = NodeId::new(3);
-    solo.turn(vec![raft(other, 2, Message::Heartbeat { commit: Index(0), round: 1, asks_promise: false })]);
-    let (to, second) = question(&mut solo);
-    assert_eq!(to, other, "the new leader is asked");
-    assert_ne!(first, second);
-    solo.turn(vec![reply(PEER, first, 0), reply(PEER, second, 0), reply(other, first, 0)]);
-    assert_eq!(solo.reads, []);
-    solo.turn(vec![reply(other, second, 0), reply(other, second, 0)]);
-    assert_eq!(solo.reads, [(Ticket(1), Ok(Index(0))), (Ticket(2), Ok(Index(0)))]);
-}
-
-#[test]
-fn reads_are_bounded_and_end_by_time() {
-    let mut solo = Solo::new(3, |config| config.reads_len_max = 2);
-    solo.turn((1..=3).map(|n| Input::Read { ticket: Ticket(n) }).collect());
-    assert_eq!(solo.reads, [(Ticket(3), Err(ReadError::Overloaded))]);
-    solo.reads.clear();
-    solo.tick(999);
-    assert_eq!(solo.reads, []);
-    solo.tick(1);
-    let nobody = Err(ReadError::NoLeader { leader: None });
-    assert_eq!(solo.reads, [(Ticket(1), nobody.clone()), (Ticket(2), nobody)]);
-    let mut solo = Solo::follower(|config| config.forward_retry_ticks = 10_000);
-    solo.turn(vec![Input::Read { ticket: Ticket(1) }]);
-    // The leader is heard all the time, but says nothing about the read.
-    for round in 2..=11 {
-        solo.turn(vec![
-            Input::Tick { elapsed: 100 },
-            raft(PEER, 1, Message::Heartbeat { commit: Index(0), round, asks_promise: false }),
-        ]);
-    }
-    assert_eq!(solo.reads, [(Ticket(1), Err(ReadError::TimedOut))]);
-}
-
-#[test]
-fn the_leader_tells_each_step_of_a_proposal() {
-    let mut solo = Solo::leader(|_| {});
-    solo.turn(vec![propose(1, key(), 5, true), propose(2, None, 6, false)]);
-    solo.apply();
-    let steps = solo.answers[0].1.trace.as_ref().unwrap();
-    let kinds: Vec<&StepKind> = steps.iter().map(|step| &step.what).collect();
-    let entry = EntryId::new(1, 5);
-    let expected = [
-        StepKind::Accepted,
-        StepKind::Appended { entry },
-        StepKind::Acknowledged { by: ME },
-        StepKind::Committed,
-        StepKind::Applied,
-    ];
-    assert_eq!(kinds, expected.iter().collect::<Vec<_>>());
-    assert!(steps.is_sorted_by_key(|step| step.at_us));
-    assert!(steps.last().unwrap().at_us >= 1_000, "the write took a turn");
-    assert_eq!(solo.answers[1].1.trace, None, "nobody asked");
-}
-
-#[test]
-fn a_follower_joins_its_steps_with_those_of_the_leader() {
-    let mut solo = Solo::follower(|_| {});
-    solo.turn(vec![propose(1, key(), 5, true)]);
-    let (_, ticket, _) = solo.forwarded().remove(0);
-    let step = Step { node: PEER, at_us: 3, what: StepKind::Committed };
-    let outcome = Ok(Bytes::new());
-    let by_leader = Answered { outcome: outcome.clone(), trace: Some(vec![step.clone()]) };
-    solo.turn(vec![answer(PEER, ticket, ForwardAnswer::Answered(by_leader))]);
-    let own = |what| Step { node: ME, at_us: 0, what };
-    let trace = vec![own(StepKind::Accepted), own(StepKind::Forwarded { leader: PEER }), step];
-    assert_eq!(solo.answers, [(Ticket(1), Answered { outcome, trace: Some(trace) })]);
-}
-
 #[test]
 fn an_envelope_in_the_name_of_another_node_is_dropped() {
     let mut solo = Solo::follower(|_| {});

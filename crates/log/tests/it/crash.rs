@@ -1,5 +1,6 @@
 //! The log is stopped after each change and each sync that it makes of the disk, the power goes, and what a new start finds is
-//! compared with the model: all that was synced, nothing that was never written, no half of a write (R57, R58, R60, R64, T29, T30, T81).
+//! compared with the model: all that was synced, nothing that was never written, no half of a write (R57, R58, R60, R62, R64, T29,
+//! T30, T81, T89).
 
 use quorate_core::entry::{Entry, HardState};
 use quorate_core::stored::Stored;

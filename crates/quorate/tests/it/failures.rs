@@ -11,6 +11,7 @@ use quorate::{
 
 use crate::cluster::{BOUND, Cluster, Words, bounded};
 
+/// R66, T38: a machine that panics ends the node, and everybody who waits is told.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_in_apply_stops_the_node_with_the_cause_and_no_caller_waits_for_ever() {
     let mut cluster = Cluster::new(1);

@@ -41,7 +41,7 @@ fn taken(solo: &Solo, bytes: u64) -> Input {
     Input::SnapshotTaken { name: SnapshotName { last: solo.applier.applied(), bytes, check: 0 } }
 }
 
-/// R53: the wish is not lost while one is being written, and there is never a second one beside it. The larger the last one, the longer it
+/// R53, T63: the wish is not lost while one is being written, and there is never a second one beside it. The larger the last one, the longer it
 /// takes until the next.
 #[test]
 fn a_snapshot_is_due_in_proportion_to_the_last_one_and_one_at_a_time() {
@@ -158,7 +158,7 @@ fn kept(solo: &mut Solo) -> Vec<u64> {
     kept.collect()
 }
 
-/// T26: newer offers do not disturb a fetch, nor does a change of the leader; what is lost is asked for again and nothing else; no more than the
+/// T26, R51, R52: newer offers do not disturb a fetch, nor does a change of the leader; what is lost is asked for again and nothing else; no more than the
 /// window is in memory; and then the state, the log and all who wait go on from there.
 #[test]
 fn a_fetch_goes_on_to_its_end_and_takes_the_place_of_the_log() {

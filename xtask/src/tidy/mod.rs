@@ -5,6 +5,7 @@ pub mod docs;
 mod edges;
 mod exemptions;
 mod files;
+mod known_bugs;
 mod modules;
 mod naming;
 mod planted;
@@ -54,6 +55,7 @@ pub fn check(root: &Path, exemptions: &[Exemption]) -> Result<Vec<Finding>> {
     edges::check(&tree, &mut findings);
     planted::check(&tree, &mut findings);
     docs::check(&tree, &mut findings);
+    known_bugs::check(&tree, &mut findings);
     Ok(exemptions::apply(&findings, exemptions))
 }
 

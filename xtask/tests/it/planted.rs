@@ -230,6 +230,19 @@ fn edges_and_lints_of_crates() {
 }
 
 #[test]
+fn bugs_of_others() {
+    let list =
+        "# Bugs\n| R43 | there | an id comes back |\n## Without a test of their own\n| T9 | there | why |\n";
+    let (list, told) = (("docs/known-bugs.md", list), "/// R43, and no TAB or T100: a step.\npub fn a() {}");
+    let text = |lines: &str| format!("//! The protocol.\n{lines}\n/// A step.\npub fn step() {{}}\n");
+    let core = "crates/core/src/raft.rs";
+    assert_eq!(findings(&[list, (core, &text(told))], &[]), []);
+    check(&[list], "known-bug", 2, "no comment names R43");
+    let more = text(&format!("{told}\n// T10 (Omni-Paxos) too."));
+    check(&[list, (core, &more)], "known-bug", 4, "has no line T10");
+}
+
+#[test]
 fn documents_that_name_code() {
     check(&[("ARCHITECTURE.md", "a\n`core/rafd.rs`\n")], "map", 2, "`core/rafd.rs` does not exist");
     check(&[("docs/life-of-a-proposal.md", "`raft.rs::stop`\n")], "map", 1, "no function `stop`");

@@ -1,4 +1,4 @@
-//! What a disk has lost comes back from peers or is missed for ever, and is never guessed ("Protocol-Aware Recovery", FAST 2018; T79, Z19).
+//! What a disk has lost comes back from peers or is missed for ever, and is never guessed ("Protocol-Aware Recovery", FAST 2018; T79, `DamageCutAsTornTail`).
 
 use bytes::Bytes;
 use quorate_core::config::Config;

@@ -62,7 +62,7 @@ fn s3_6_1_nothing_is_cut_for_what_a_candidate_is_given() {
     assert_eq!(cluster.terms(1), [0, 1], "its own entry stays");
 }
 
-/// Z, R18: what does not fit is a refusal; a leader, and who follows one, takes nothing.
+/// R18: what does not fit is a refusal; a leader, and who follows one, takes nothing.
 #[test]
 fn s3_5_entries_that_do_not_follow_the_log_are_not_taken() {
     let entry =

@@ -68,7 +68,7 @@ fn an_acknowledgement_of_what_was_never_sent_is_dropped() {
     assert!(matches!(cluster.node(1).facts.last(), Some(Fact::Ignored { .. })));
 }
 
-/// Z14, R23 (async-raft 9540c90): a request that was overtaken brings nothing new and takes nothing away.
+/// `StaleAppendShortensLog`, R23 (async-raft 9540c90): a request that was overtaken brings nothing new and takes nothing away.
 #[test]
 fn a_late_request_never_shortens_the_log() {
     let mut cluster = settled_leader();
@@ -88,7 +88,7 @@ fn a_late_request_never_shortens_the_log() {
     }
 }
 
-/// Z13: a correct leader never asks for it, so it is a bug, and the node stops before it loses anything.
+/// `CommittedEntriesTruncated`: a correct leader never asks for it, so it is a bug, and the node stops before it loses anything.
 #[test]
 #[should_panic(expected = "what is committed is never truncated")]
 fn a_conflict_with_what_is_committed_stops_the_node() {

@@ -89,7 +89,7 @@ fn s6_4_1_the_lease_is_counted_from_the_sending_of_the_round() {
     assert!(!is_leased(&mut cluster, 2_000 + LEASE_MS));
 }
 
-/// Z7: what the peer promises by its clock may end sooner by the leader's.
+/// `LeaseIgnoresDrift`: what the peer promises by its clock may end sooner by the leader's.
 #[test]
 fn s6_4_1_the_lease_is_shorter_than_the_promise_by_the_bound_on_drift() {
     let lease_us =
@@ -105,7 +105,7 @@ fn s6_4_1_the_lease_is_shorter_than_the_promise_by_the_bound_on_drift() {
     assert!(!verdict(u64::MAX, 10));
 }
 
-/// T54, Z5: a leader does not know what is committed before an entry of its own is, however well its rounds are answered.
+/// T54, `ReadBeforeOwnCommit`: a leader does not know what is committed before an entry of its own is, however well its rounds are answered.
 #[test]
 fn s6_4_1_a_new_leader_reads_nothing_before_its_no_op_is_committed() {
     let mut cluster = led_by_one();
@@ -188,7 +188,7 @@ fn s6_4_1_a_node_that_starts_votes_for_nobody_for_as_long_as_it_may_have_promise
     assert!(ask(&mut cluster));
 }
 
-/// R36, Z30: from the moment at which somebody else is asked to lead, the lease is over; and promises of before do not bring it back.
+/// R36, `TransferKeepsLease`: from the moment at which somebody else is asked to lead, the lease is over; and promises of before do not bring it back.
 #[test]
 fn s6_4_1_a_leader_that_hands_over_has_no_lease_until_newer_rounds_are_answered() {
     let mut cluster = led_by_one();

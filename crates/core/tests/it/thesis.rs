@@ -352,7 +352,7 @@ fn s3_6_1_a_vote_goes_only_to_a_log_that_is_at_least_as_new() {
     }
 }
 
-/// Figure 3.7 (figure 8 of the paper). T32 (CCF #4472), Z4.
+/// Figure 3.7 (figure 8 of the paper). T32 (CCF #4472), `OldTermCommittedByCount`.
 #[test]
 fn s3_6_2_figure_8_an_entry_of_an_older_term_is_not_committed_by_counting() {
     // (a), (b): n1 led term 2 and replicated 2:3 to n2; n5 led term 3 and holds 3:3.
@@ -439,7 +439,7 @@ fn s3_7_a_follower_that_was_down_is_brought_up_to_date() {
     assert_eq!(cluster.raft(3).status().applied, Index(22));
 }
 
-/// R57, Z1, Z2: nothing that promises leaves before it is on disk.
+/// R57, `PromiseBeforeFsync`, `VoteNotPersisted`: nothing that promises leaves before it is on disk.
 #[test]
 fn s3_8_a_vote_and_an_acknowledgement_wait_for_the_disk() {
     let mut cluster = Cluster::new(3);

@@ -9,7 +9,7 @@ use quorate_core::types::{EntryId, Index, Term};
 
 use crate::cluster::{Cluster, entries_of, heartbeat_answer, id};
 
-/// R05 (openraft, one-way isolation), Z27: the leader is heard by all and hears nobody.
+/// R05 (openraft, one-way isolation), `NoCheckQuorum`: the leader is heard by all and hears nobody.
 #[test]
 fn s6_2_a_leader_that_no_quorum_answers_steps_down() {
     let mut cluster = Cluster::new(3);
@@ -77,7 +77,7 @@ fn s6_2_a_leader_without_quorum_does_not_keep_a_bridge_node_from_electing_anothe
     assert_eq!(cluster.raft(leaders[0]).commit_index(), cluster.raft(leaders[0]).last().index);
 }
 
-/// Z26 and 4.2.3: neither a request for a vote nor one for a pre-vote is heard while a leader is, and no term rises.
+/// `PreVoteWhileLeaderLives` and 4.2.3: neither a request for a vote nor one for a pre-vote is heard while a leader is, and no term rises.
 #[test]
 fn s6_2_votes_are_refused_while_a_leader_is_heard() {
     let mut cluster = Cluster::new(3);
@@ -116,7 +116,7 @@ fn s6_2_a_forced_election_is_heard_while_a_leader_lives() {
     assert_eq!(cluster.leaders(), [2]);
 }
 
-/// T47, R39, Z5: what earlier terms committed is known only once an own entry is committed.
+/// T47, R39, `ReadBeforeOwnCommit`: what earlier terms committed is known only once an own entry is committed.
 #[test]
 fn s6_4_a_read_waits_for_the_no_op_of_the_term() {
     let mut cluster = Cluster::new(3);
@@ -139,7 +139,7 @@ fn s6_4_a_read_waits_for_the_no_op_of_the_term() {
     assert_eq!(cluster.node(1).reads, [(7, Index(2))]);
 }
 
-/// R35, Z6.
+/// R35, `ReadWithoutRound`.
 #[test]
 fn s6_4_a_leader_that_is_cut_off_serves_no_read_and_refuses_it_when_it_steps_down() {
     let mut cluster = Cluster::new(3);

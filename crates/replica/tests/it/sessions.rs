@@ -335,7 +335,7 @@ fn a_young_key_is_never_pushed_out_a_new_one_is_refused_instead() {
     }
 }
 
-/// R69, Z22: age is the time in the log, which is the same on all nodes.
+/// R69, `KeysExpireByLocalClock`: age is the time in the log, which is the same on all nodes.
 #[test]
 fn a_key_expires_by_the_time_of_the_log() {
     let limits = SessionLimits { key_age_ms_max: 100, ..SessionLimits::default() };
@@ -354,7 +354,7 @@ fn a_key_expires_by_the_time_of_the_log() {
     );
 }
 
-/// Z16, Z21: the tables travel with the state; after a restore every request is answered as before.
+/// `SnapshotWithoutSessions`, `RepeatedRequestApplied`: the tables travel with the state; after a restore every request is answered as before.
 #[test]
 fn the_tables_are_part_of_the_snapshot() {
     let limits = SessionLimits { sessions_len_max: 3, key_age_ms_max: 100, ..SessionLimits::default() };

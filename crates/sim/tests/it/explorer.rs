@@ -304,8 +304,7 @@ mod planted {
         check(Bug::OwnEntriesCountedUnsynced, staying(bounds(3, 1, 0, 0)), "durable on a quorum");
     }
 
-    /// Known mistakes of changes of members: used when committed (Z8), lost on a restart (Z9), begun too early (the bug of 2015, Z10),
-    /// learners counted (Z11), removed nodes counted (Z12), the old voters not asked; and an old snapshot that is installed (Z15).
+    /// Known mistakes of changes of members (T1 is one of them), and an old snapshot that is installed.
     #[test]
     fn a_planted_bug_of_members_or_snapshots_is_found() {
         let in_force = "durable on a quorum of the members in force";

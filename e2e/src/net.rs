@@ -20,7 +20,7 @@ use crate::fault::NotPermitted;
 /// Set for the test that runs inside.
 const INSIDE: &str = "E2E_INSIDE";
 /// After so many seconds a test inside is killed with all its processes, if it is not to take longer.
-const TEST_SECONDS_MAX: u64 = 180;
+const TEST_SECONDS_MAX: u64 = 900;
 
 /// Where the caller runs.
 pub enum Place {
@@ -43,10 +43,10 @@ pub fn enclosed(test: &str) -> Result<Place, NotPermitted> {
     let probed = PROBED.get_or_init(|| probe().map_err(told));
     probed.clone().map_err(NotPermitted)?;
     // Built out here, where its builder may reach what it needs.
-    let built = crate::quorate().and_then(|_| unshare());
-    let run = built.and_then(|mut command| {
+    let built = crate::quorate().and_then(|binary| Ok((binary, unshare()?)));
+    let run = built.and_then(|(binary, mut command)| {
         let own = std::env::current_exe()?;
-        command.arg(own).args(["--exact", test, "--nocapture"]).env(INSIDE, "1");
+        command.arg(own).args(["--exact", test, "--nocapture"]).env(INSIDE, "1").env(crate::BUILT, binary);
         Ok(command.stdin(Stdio::null()).output()?)
     });
     run.map(Place::Outside).map_err(|error| NotPermitted(told(error)))

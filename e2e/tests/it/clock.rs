@@ -9,7 +9,7 @@ use quorate_e2e::{Cluster, Options};
 
 use crate::faults::{SOME, loaded, verify};
 use crate::history::{Change, changes_so_far};
-use crate::load::{Load, connect};
+use crate::load::{Load, connect_patiently};
 
 /// How far from the system's time the log's may be while a quorum's clocks show that: the bound of the nodes, and how long this machine may
 /// take between two looks at clocks.
@@ -17,7 +17,7 @@ const APART: Duration = Duration::from_secs(60);
 
 /// All changes of all instances, in the order of the log. The load goes on: an instance may have been called and not be there yet.
 async fn log_of(cluster: &Cluster, load: &Load) -> Vec<Change> {
-    let client = connect(&cluster.endpoint(0));
+    let client = connect_patiently(&cluster.endpoint(0));
     let mut log = Vec::new();
     for id in load.recorder().instances() {
         log.extend(changes_so_far(&client, &id).await.into_iter().flat_map(|(changes, _)| changes));

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use quorate_api::instance::Instance;
 use quorate_e2e::fault::{DiskFault, Tracer, pause, permitted, signal};
 use quorate_e2e::proxy::Rule;
-use quorate_e2e::{Cluster, Network, Options, http_answer, http_ask};
+use quorate_e2e::{BOUND, Cluster, Network, Options, http_answer, http_ask};
 use quorate_sim::check::linearizable::history::{Answer, Call};
 
 use crate::history::standing;
-use crate::load::{Load, connect};
+use crate::load::{Load, connect_patiently};
 
 /// Clients, each with an instance of its own.
 pub(crate) const CLIENTS: usize = 8;
@@ -82,7 +82,7 @@ async fn paused_beyond_its_reign(ignorant: bool) {
     load.progress(FEW).await;
     // What is answered by now, every later read must see.
     let busy = load.recorder().latest(CLIENTS);
-    let (reader, rest) = (load.recorder().process(), connect(&cluster.endpoint(other)));
+    let (reader, rest) = (load.recorder().process(), connect_patiently(&cluster.endpoint(other)));
     for id in &busy {
         reader.read(&rest, id).await.expect("the rest serves reads");
     }
@@ -98,6 +98,7 @@ async fn paused_beyond_its_reign(ignorant: bool) {
     signal(paused, "CONT").expect("it goes on");
     let mut served = 0;
     for (question, process) in questions {
+        question.set_read_timeout(Some(BOUND)).expect("a time");
         let answer = http_answer(question).expect("a node that runs answers, be it with a refusal");
         let told = answer.starts_with("HTTP/1.1 200").then(|| {
             let body = answer.split_once("\r\n\r\n").expect("a head and a body").1;
@@ -139,7 +140,9 @@ pub(crate) async fn holds_up_nobody(
     let Some(heal) = slow(&cluster, leader, follower) else { return };
     let during = load.progress(MANY).await;
     println!("{MANY} acknowledgements took {before:?}, with the slow follower {during:?}");
-    assert!(during < HELD_UP, "{MANY} acknowledgements took {during:?}, before that {before:?}");
+    // A machine that needs long without any fault needs as long with one, and longer when others begin to use it.
+    let held_up = HELD_UP.max(4 * before);
+    assert!(during < held_up, "{MANY} acknowledgements took {during:?}, before that {before:?}");
     heal(&cluster);
     verify(&cluster, load).await;
 }

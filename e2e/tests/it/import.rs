@@ -87,6 +87,14 @@ struct Dev {
     endpoints: String,
 }
 
+/// Also of a test that fails nothing is left behind.
+impl Drop for Dev {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Dev {
     fn start(dir: &std::path::Path) -> Dev {
         let mut command = Command::new(quorate().expect("the binary"));
@@ -107,7 +115,6 @@ impl Dev {
 
     fn kill(mut self) {
         self.child.kill().expect("it runs");
-        self.child.wait().expect("it can be waited for");
     }
 }
 

@@ -10,6 +10,10 @@ use crate::random::setting;
 
 /// Clients, each with an instance of its own.
 const CLIENTS: usize = 16;
+/// Fewer kills prove nothing.
+const KILLS_MIN: usize = 5;
+/// Nor do fewer proposals that were acknowledged.
+const ACKNOWLEDGED_MIN: usize = 100;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_acknowledged_proposal_survives_random_kills_exactly_once_on_every_node() {
@@ -22,7 +26,8 @@ async fn every_acknowledged_proposal_survives_random_kills_exactly_once_on_every
         let begin = Instant::now();
         // The sequence of victims and pauses is fixed; what they meet is not.
         let mut random = 0x9E37_79B9_7F4A_7C15_u64;
-        while begin.elapsed() < long {
+        // A slow machine takes longer for as many.
+        while begin.elapsed() < long || kills < KILLS_MIN {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let victim = usize::try_from(random >> 33).expect("31 bits") % 3;
             cluster.kill(victim).expect("every node runs");
@@ -35,13 +40,10 @@ async fn every_acknowledged_proposal_survives_random_kills_exactly_once_on_every
     });
     let (cluster, kills) = killing.await.expect("the killer does not panic");
     // With all nodes back, it goes on.
-    load.progress(CLIENTS).await;
+    load.progress(ACKNOWLEDGED_MIN).await;
     let told = load.stop().await;
     let total = told.total();
     println!("{kills} kills, {total} proposals acknowledged");
-    assert!(
-        kills >= 5 && total >= 100,
-        "a test that met nothing proves nothing: {kills} kills, {total} acknowledged"
-    );
+    assert!(total >= ACKNOWLEDGED_MIN, "a test that met nothing proves nothing: {total} acknowledged");
     told.verify(&cluster).await;
 }

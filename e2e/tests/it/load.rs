@@ -129,7 +129,7 @@ impl Told {
     pub(crate) async fn verify(&self, cluster: &Cluster) -> Record {
         let process = self.recorder.process();
         for node in cluster.members() {
-            let client = connect(&cluster.endpoint(node));
+            let client = connect_patiently(&cluster.endpoint(node));
             for life in &self.lives {
                 verify(&client, life).await;
             }
@@ -138,7 +138,7 @@ impl Told {
             }
         }
         let first = cluster.members().first().copied().expect("a cluster has members");
-        stale::check(&connect(&cluster.endpoint(first)), &self.glances).await;
+        stale::check(&connect_patiently(&cluster.endpoint(first)), &self.glances).await;
         let record = self.recorder.record();
         record.check();
         record
@@ -231,6 +231,12 @@ pub(crate) fn with_key(key: String) -> WriteOptions {
 /// A client of these endpoints, separated by commas.
 pub(crate) fn connect(endpoints: &str) -> Client {
     connect_with(endpoints, RetryPolicy::default())
+}
+
+/// A client of these endpoints that is to get its answers whatever happens: a leader may change at any moment, and on a slow machine the
+/// next one takes its time.
+pub(crate) fn connect_patiently(endpoints: &str) -> Client {
+    connect_with(endpoints, RetryPolicy { attempts_max: 40, ..RetryPolicy::default() })
 }
 
 /// A client of these endpoints that tries so often.

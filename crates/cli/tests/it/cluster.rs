@@ -3,8 +3,12 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::cli::{Run, program};
+
+/// No test waits longer than this for anything: a bound on a hang, not a measure of speed.
+pub(crate) const BOUND: Duration = Duration::from_secs(180);
 
 /// A running `quorate dev`. Killed when dropped.
 pub(crate) struct Dev {
@@ -36,6 +40,22 @@ impl Dev {
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {
         let output = self.command(arguments).output().expect("the program runs");
         Run::of(&output)
+    }
+
+    /// Waits until every node has all that any has: what was acknowledged by a quorum may be on its way to the others still.
+    pub(crate) fn settle(&self) {
+        let begin = Instant::now();
+        loop {
+            let status = self.run(&["cluster", "status", "-o", "json"]).json();
+            let members = status["members"].as_array().expect("a list of members");
+            let same = |member: &serde_json::Value| {
+                member["last"] == members[0]["last"] && member["applied"] == member["last"]
+            };
+            if status["failed"].as_array().is_some_and(Vec::is_empty) && members.iter().all(same) {
+                return;
+            }
+            assert!(begin.elapsed() < BOUND, "the nodes do not come to rest: {status:#}");
+        }
     }
 
     /// The program against this cluster, to be run.

@@ -138,6 +138,8 @@ fn the_page_of_a_lost_quorum_leads_to_a_cluster_that_serves() {
     let dir = tempfile::tempdir().expect("a directory");
     let dev = Dev::start(5, dir.path());
     dev.run(&["create", "lifecycle/a"]).check(0, &["out:Init"]);
+    // The page shows survivors that had all.
+    dev.settle();
     dev.end("-INT");
     let at = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
     let survey = quorate(&["-o", "json", "recover", &at("n4"), &at("n5")]).json();

@@ -103,8 +103,8 @@ fn an_import_that_was_cut_off_continues_and_gives_the_same_figures() {
         .stderr(std::process::Stdio::piped())
         .spawn()
         .expect("the program runs");
-    // The first instances are there: the import is on its way.
-    loop {
+    // The first instances are there: the import is on its way. Without patience it may have ended already, when the leader changed.
+    while import_child.try_wait().expect("it can be asked").is_none() {
         let count = dev.run(&["count", "incident", "-o", "json"]).check(0, &[]).json();
         if count["total"].as_u64().is_some_and(|total| total >= 20) {
             break;

@@ -5,10 +5,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
 
 use crate::cli::{Run, program, quorate, write};
-use crate::cluster::Dev;
+use crate::cluster::{BOUND, Dev};
 
 /// A node as `quorate server`. Killed when dropped.
 pub(crate) struct Server {
@@ -60,7 +59,7 @@ fn lines(stderr: ChildStderr) -> mpsc::Receiver<String> {
 fn until(lines: &mpsc::Receiver<String>, holds: impl Fn(&str) -> bool) -> String {
     let mut told = Vec::new();
     loop {
-        match lines.recv_timeout(Duration::from_secs(60)) {
+        match lines.recv_timeout(BOUND) {
             Ok(line) if holds(&line) => return line,
             Ok(line) => told.push(line),
             Err(error) => panic!("{error}; it said {told:#?}"),
@@ -83,7 +82,8 @@ fn a_survivor_becomes_a_new_cluster_with_all_that_it_held_and_the_old_one_never_
     }
     let (n1, n2, n3, new) = (at("data/n1"), at("data/n2"), at("data/n3"), at("new"));
     quorate(&["recover", &n1]).check(1, &["err:in use", "out:unusable"]);
-    // A follower has what was acknowledged by a quorum, or it has not: only all of them together say so. Stopped in order, all have all.
+    // A follower has what was acknowledged by a quorum, or it has not: only all of them together say so.
+    dev.settle();
     dev.end("-INT");
 
     quorate(&["recover", &n1, &n2, &n3]).check(1, &["err:no quorum is lost", "out:best", "out:1,2,3"]);

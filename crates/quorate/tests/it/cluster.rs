@@ -1,11 +1,14 @@
 //! A cluster in one process on free ports and temporary folders, and the state machine of these tests.
 
 use std::io::Read;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use quorate::{Config, Context, Node, Snapshot, StartError, StateMachine};
+use quorate::{
+    ClusterError, ClusterRefusal, Config, Context, Node, NodeStatus, Snapshot, StartError, StateMachine,
+};
 
 /// Remembers every command in order. A command that begins with `panic` panics.
 #[derive(Default)]
@@ -40,29 +43,36 @@ impl StateMachine for Words {
 
 /// Nodes that know each other, each startable and stoppable.
 pub(crate) struct Cluster {
+    host: Ipv4Addr,
     dir: tempfile::TempDir,
     pub(crate) members: Vec<(u64, String)>,
-    /// Bound sockets of nodes that were not started yet: their ports cannot be taken by others.
+    /// Bound sockets of nodes that were not started yet: their ports cannot be taken by others. Nor can those of nodes that are down: nobody
+    /// else has this host.
     listeners: Vec<Option<TcpListener>>,
     /// The settings of nodes that are started from now on.
     pub(crate) config: Config,
 }
 
 /// No test waits longer than this for anything: a bound on a hang, not a measure of speed.
-pub(crate) const BOUND: Duration = Duration::from_secs(60);
+pub(crate) const BOUND: Duration = Duration::from_secs(180);
 
 impl Cluster {
     /// `size` nodes, none started.
     pub(crate) fn new(size: u64) -> Cluster {
+        let host = own_host();
         let listeners: Vec<TcpListener> =
-            (0..size).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+            (0..size).map(|_| TcpListener::bind((host, 0)).expect("a free port")).collect();
         let address = |listener: &TcpListener| listener.local_addr().expect("bound").to_string();
         let members = (1..).zip(listeners.iter().map(address)).collect();
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let config = Config { election_timeout: Duration::from_millis(300), ..Config::default() };
-        // Every node reserves a segment at once.
-        let config = Config { heartbeat: Duration::from_millis(50), segment_bytes: 4 << 20, ..config };
-        Cluster { dir, members, listeners: listeners.into_iter().map(Some).collect(), config }
+        // Every node reserves a segment at once. The timeouts are those of users: with shorter ones a busy machine changes leaders.
+        let config = Config { segment_bytes: 4 << 20, ..Config::default() };
+        Cluster { host, dir, members, listeners: listeners.into_iter().map(Some).collect(), config }
+    }
+
+    /// A socket for a node that joins.
+    pub(crate) fn socket(&self) -> TcpListener {
+        TcpListener::bind((self.host, 0)).expect("a free port")
     }
 
     /// The folder of a node.
@@ -117,11 +127,49 @@ impl Cluster {
 
 /// Waits for something that must happen.
 pub(crate) async fn bounded<T>(wanted: impl Future<Output = T>) -> T {
-    tokio::time::timeout(BOUND, wanted).await.expect("it happens within a minute")
+    tokio::time::timeout(BOUND, wanted).await.expect("it happens within its bound")
 }
 
-/// The place of the leader among the nodes.
-pub(crate) fn leader(nodes: &[Node<Words>]) -> usize {
-    let id = nodes[0].status().leader;
-    nodes.iter().position(|node| node.status().node == id).expect("the leader is one of the nodes")
+/// The place of the leader among the nodes, as the first one knows it; between two leaders it waits for the next.
+pub(crate) async fn leader(nodes: &[Node<Words>]) -> usize {
+    let place = |id| nodes.iter().position(|node| node.status().node == id);
+    let known = bounded(nodes[0].wait(|status| place(status.leader).is_some())).await.expect("the node runs");
+    place(known.leader).expect("it was found just now")
+}
+
+/// A node shall lead. Where the machine is slow, it may not take over in time, or another one may win: then it is asked again.
+pub(crate) async fn hand_over(asked: &Node<Words>, to: u64) {
+    bounded(async {
+        loop {
+            match asked.transfer_leadership(Some(to)).await {
+                Ok(leader) if leader == to => return,
+                Ok(_) | Err(ClusterError::TimedOut | ClusterError::NoLeader { .. }) => {}
+                Err(ClusterError::Refused(
+                    ClusterRefusal::NotTakenOver { .. } | ClusterRefusal::TransferUnderWay { .. },
+                )) => {}
+                Err(other) => panic!("node {to} can lead: {other}"),
+            }
+        }
+    })
+    .await;
+}
+
+/// Waits until each node has a connection to each other one.
+pub(crate) async fn all_met(nodes: &[Node<Words>]) {
+    let met = |status: &NodeStatus| {
+        status.peers.len() + 1 >= nodes.len() && status.peers.iter().all(|peer| peer.connected)
+    };
+    for node in nodes {
+        bounded(node.wait(met)).await.expect("the node runs");
+    }
+}
+
+/// A host that no other cluster has: on some systems all of 127.0.0.0/8 is this machine. Whoever dials does so from 127.0.0.1, and so takes no port
+/// of it. On other systems 127.0.0.1 must do.
+fn own_host() -> Ipv4Addr {
+    static CLUSTERS: AtomicU32 = AtomicU32::new(0);
+    let number = std::process::id().wrapping_mul(64).wrapping_add(CLUSTERS.fetch_add(1, Ordering::Relaxed));
+    let [_, high, middle, low] = number.to_be_bytes();
+    let own = Ipv4Addr::new(127, 128 | high & 63, middle, low);
+    if TcpListener::bind((own, 0)).is_ok() { own } else { Ipv4Addr::LOCALHOST }
 }

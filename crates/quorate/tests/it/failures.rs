@@ -9,7 +9,7 @@ use quorate::{
     StartError, StateMachine,
 };
 
-use crate::cluster::{BOUND, Cluster, Words, bounded};
+use crate::cluster::{BOUND, Cluster, Words, all_met, bounded};
 
 /// R66, T38: a machine that panics ends the node, and everybody who waits is told.
 #[tokio::test(flavor = "multi_thread")]
@@ -82,10 +82,7 @@ async fn a_wiped_node_under_a_known_id_is_refused_by_name() {
     let mut cluster = Cluster::new(3);
     let mut nodes = cluster.start_all().await;
     bounded(nodes[0].propose("kept".into())).await.expect("a quorum is there");
-    let all_met = |status: &quorate::NodeStatus| status.peers.iter().all(|peer| peer.connected);
-    for node in &nodes {
-        bounded(node.wait(all_met)).await.expect("the node runs");
-    }
+    all_met(&nodes).await;
     bounded(nodes.pop().expect("three nodes").stop()).await;
     std::fs::remove_dir_all(cluster.folder(3)).expect("the folder is free");
     let wiped = cluster.start(3).await;

@@ -22,7 +22,7 @@ async fn reads_on_every_node_are_answered_by_the_lease() {
     let mut cluster = Cluster::new(3);
     cluster.config.reads = Reads::Lease;
     let nodes = cluster.start_all().await;
-    let leader = &nodes[leader(&nodes)];
+    let leader = &nodes[leader(&nodes).await];
     bounded(leader.wait(|status| status.lease_ms > 0)).await.expect("the node runs");
     // A machine that is busy may hold heartbeats up until the lease has ended: then a read takes a round. So more than one is tried.
     let mut written = 0;

@@ -2,7 +2,7 @@
 
 use quorate::{Node, Proposal, ProposeError, ReadError, RequestId, StepKind};
 
-use crate::cluster::{Cluster, Words, bounded, leader};
+use crate::cluster::{Cluster, Words, all_met, bounded, leader};
 
 async fn words(node: &Node<Words>) -> Vec<String> {
     bounded(node.read(|words| words.0.clone())).await.expect("a quorum is there")
@@ -30,7 +30,7 @@ async fn what_was_answered_survives_the_leader_and_a_restart_of_all() {
     let mut cluster = Cluster::new(3);
     let mut nodes = cluster.start_all().await;
     bounded(nodes[0].propose("first".into())).await.expect("a quorum is there");
-    let gone = leader(&nodes);
+    let gone = leader(&nodes).await;
     let gone_id = nodes[gone].status().node;
     bounded(nodes.remove(gone).stop()).await;
     assert_eq!(bounded(nodes[0].propose("second".into())).await.expect("two of three remain"), 2);
@@ -92,7 +92,7 @@ async fn the_same_request_id_gets_the_first_answer_also_after_a_leader_change_an
         ..Proposal::new(word.to_string())
     };
     let first = bounded(nodes[0].propose_with(request("once"))).await.expect("a quorum is there").reply;
-    let gone = leader(&nodes);
+    let gone = leader(&nodes).await;
     let gone_id = nodes[gone].status().node;
     bounded(nodes.remove(gone).stop()).await;
     for node in &nodes {
@@ -110,10 +110,15 @@ async fn the_same_request_id_gets_the_first_answer_also_after_a_leader_change_an
 async fn explain_names_each_step_of_a_forwarded_proposal() {
     let mut cluster = Cluster::new(3);
     let nodes = cluster.start_all().await;
-    let follower = (leader(&nodes) + 1) % 3;
-    let proposal = Proposal { explain: true, ..Proposal::new("explained".to_string()) };
-    let steps = bounded(nodes[follower].propose_with(proposal)).await.expect("a quorum is there").steps;
-    let steps = steps.expect("steps were asked for");
+    // A follower may have become the leader before it is asked: then another one is.
+    let steps = loop {
+        let (led, term) = (leader(&nodes).await, nodes[0].status().term);
+        let proposal = Proposal { explain: true, ..Proposal::new("explained".to_string()) };
+        let told = bounded(nodes[(led + 1) % 3].propose_with(proposal)).await.expect("a quorum is there");
+        if leader(&nodes).await == led && nodes[0].status().term == term {
+            break told.steps.expect("steps were asked for");
+        }
+    };
     let has = |wanted: fn(&StepKind) -> bool| steps.iter().any(|step| wanted(&step.what));
     assert!(has(|step| matches!(step, StepKind::Accepted)), "{steps:?}");
     assert!(has(|step| matches!(step, StepKind::Forwarded { .. })), "{steps:?}");
@@ -158,6 +163,7 @@ async fn a_thousand_proposals_in_flight_are_each_applied_once() {
 async fn cluster_status_tells_what_was_reached_and_why_the_rest_was_not() {
     let mut cluster = Cluster::new(3);
     let mut nodes = cluster.start_all().await;
+    all_met(&nodes).await;
     let all = bounded(nodes[0].cluster_status(crate::cluster::BOUND)).await;
     assert_eq!(all.iter().filter(|member| member.status.is_ok()).count(), 3, "{all:?}");
     bounded(nodes.pop().expect("three nodes").stop()).await;
@@ -177,7 +183,7 @@ async fn a_stale_read_answers_alone_and_says_how_old_it_may_be() {
     for n in 0..3 {
         bounded(nodes[0].propose(format!("{n}"))).await.expect("three nodes are a quorum");
     }
-    let leads = leader(&nodes);
+    let leads = leader(&nodes).await;
     let seen = bounded(nodes[leads].read_stale(|words| words.0.len())).await.expect("the node runs");
     assert!(seen.value == 3 && seen.applied.index.0 >= 5, "{seen:?}");
     assert!(seen.contact.is_some() && seen.timestamp_ms > 0, "{seen:?}");

@@ -70,7 +70,7 @@ async fn a_node_that_lacks_what_is_compacted_gets_the_snapshot_and_then_the_rest
     small(&mut cluster);
     let mut nodes = cluster.start_all().await;
     propose(&nodes[0], 0, 10).await;
-    let leads = leader(&nodes);
+    let leads = leader(&nodes).await;
     let behind = (leads + 1) % 3;
     let id = nodes[behind].status().node;
     bounded(nodes.remove(behind).stop()).await;

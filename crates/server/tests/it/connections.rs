@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Cluster, get, json_of, post, tell};
+use crate::support::{BOUND, Cluster, get, json_of, post, tell};
 
 const INSTANCES: &str = "/v1/machines/lifecycle/instances";
 
@@ -22,7 +22,7 @@ async fn closed_after(cluster: &Cluster, bytes: &str) {
     let mut stream = TcpStream::connect(cluster.address()).await.unwrap();
     stream.write_all(bytes.as_bytes()).await.unwrap();
     let mut rest = Vec::new();
-    let end = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await;
+    let end = tokio::time::timeout(BOUND, stream.read_to_end(&mut rest)).await;
     assert!(end.is_ok(), "still open after {bytes:?}");
 }
 

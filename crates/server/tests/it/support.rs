@@ -3,7 +3,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -40,14 +40,15 @@ pub(crate) struct Told {
     pub(crate) body: Bytes,
 }
 
-/// Settings for tests: quick elections.
+/// No test waits longer than this for anything: a bound on a hang, not a measure of speed.
+pub(crate) const BOUND: Duration = Duration::from_secs(180);
+
+/// Settings for tests. Elections are not quicker than by default: a machine that is busy holds nodes up for long.
 pub(crate) fn settings(directory: &Path) -> ServerConfig {
     let mut config = ServerConfig::default();
     config.node.data_dir = directory.to_owned();
     config.listen.api = "127.0.0.1:0".to_owned();
     config.listen.peer = "127.0.0.1:0".to_owned();
-    config.replication.election_timeout = Duration::from_millis(500);
-    config.replication.heartbeat = Duration::from_millis(50);
     config.replication.segment_bytes = 4 << 20;
     config
 }
@@ -115,6 +116,30 @@ impl Cluster {
     /// Asks with GET.
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         self.check(get(path)).await
+    }
+
+    /// Asks with GET until the answer is as it must be in the end: nodes need a while to hear of each other.
+    pub(crate) async fn get_until(&self, path: &str, wanted: impl Fn(u16, &Value) -> bool) -> Value {
+        let begin = Instant::now();
+        loop {
+            let (status, told) = self.get(path).await;
+            if wanted(status, &told) {
+                return told;
+            }
+            assert!(begin.elapsed() < BOUND, "{path} says {status} {told}");
+        }
+    }
+
+    /// Makes a node lead. Where the machine is slow, it may not take over in time, or another one may win: then it is asked again.
+    pub(crate) async fn hand_over(&self, to: u64) {
+        let (begin, body) = (Instant::now(), serde_json::json!({ "to": to }).to_string());
+        loop {
+            let (status, told) = self.post("/v1/cluster/transfer", &body).await;
+            if (status, &told["leader"]) == (200, &Value::from(to)) {
+                return;
+            }
+            assert!(status != 400 && begin.elapsed() < BOUND, "node {to} does not lead: {status} {told}");
+        }
     }
 
     /// Asks with POST and JSON.

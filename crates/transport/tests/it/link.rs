@@ -98,7 +98,7 @@ async fn a_node_that_answers_under_another_id_is_refused() {
 async fn a_link_comes_back_when_its_peer_does() {
     let mut one = Node::new(identity(1), config());
     let two = Node::new(identity(2), config());
-    let address = two.listen().await.local_addr();
+    let address = two.listen_for_good().await.local_addr();
     let link = one.link(2, address.to_string());
     one.up().await;
     two.stopped().await;

@@ -226,6 +226,7 @@ impl Trial {
             | Event::Flap(_)
             | Event::Overthrow { .. }
             | Event::MendDisk(_)
+            | Event::Ambush
             | Event::Heal => {}
         }
         Ok(())

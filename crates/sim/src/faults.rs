@@ -1,6 +1,7 @@
 //! What goes wrong, when and where: one fault after the other, drawn from the seed by the weights of the run's profile. Each fault
 //! has a number and chances of its own, so that one that is left out changes nothing in how the others are drawn.
 
+mod ambush;
 pub mod class;
 mod losses;
 
@@ -10,7 +11,9 @@ use quorate_core::membership::Change;
 use quorate_core::types::NodeId;
 use quorate_replica::cluster::ClusterRequest;
 
+use self::ambush::Ambush;
 use self::class::{CLASSES, Class};
+use crate::check::Violation;
 use crate::clock::TICK_US;
 use crate::disk::{Fault, SimDisk};
 use crate::healing::isolate;
@@ -19,6 +22,10 @@ use crate::network::MESSAGE_KINDS;
 use crate::profile::SECOND_US;
 use crate::rng::Rng;
 use crate::scene::{Event, Scene};
+use crate::scouts::Scouts;
+use crate::workload::Response;
+
+pub(crate) use self::ambush::expected as expected_of_ambushes;
 
 /// Draws faults and lets them happen.
 #[derive(Debug)]
@@ -32,13 +39,16 @@ pub struct Faults {
     number: u64,
     /// The faults that strike; all, if none are named.
     only: Option<BTreeSet<u64>>,
+    /// The ambush that is under way.
+    ambush: Option<Ambush>,
+    scouts: Scouts,
 }
 
 impl Faults {
     /// The faults of this seed: all, or those whose numbers are in `only`.
     pub fn new(seed: u64, only: Option<BTreeSet<u64>>) -> Faults {
         let times = Rng::stream(seed, "faults");
-        Faults { seed, rng: times.clone(), times, number: 0, only }
+        Faults { seed, rng: times.clone(), times, number: 0, only, ambush: None, scouts: Scouts::default() }
     }
 
     /// How many faults have come, those that were left out included.
@@ -77,12 +87,38 @@ impl Faults {
         if self.act(scene, members, class, anyone, target) {
             scene.count(class.name());
         }
-        // Cuts last as long as nothing heals them; a short life leaves room for the next one.
-        if self.rng.chance(500) {
+        // Cuts last as long as nothing heals them; a short life leaves room for the next one. An ambush has an end of its own.
+        if class != Class::Ambush && self.rng.chance(500) {
             let lasts_us = 1 + self.rng.exponential(scene.profile.faults.pause_us);
             scene.after(lasts_us, Event::Heal);
         }
         true
+    }
+
+    /// An ambush begins, if a leader has a lease and none is under way.
+    fn lie_in_wait(&mut self, scene: &mut Scene, members: &mut BTreeMap<NodeId, Member>) -> bool {
+        let is_free = self.ambush.is_none();
+        if is_free {
+            self.ambush = Ambush::begin(scene, members, self.rng.clone());
+        }
+        is_free && self.ambush.is_some()
+    }
+
+    /// The ambush that is under way goes on.
+    pub(crate) fn on_ambush(&mut self, scene: &mut Scene, members: &mut BTreeMap<NodeId, Member>) {
+        if let Some(ambush) = &mut self.ambush
+            && !ambush.go_on(scene, members, &mut self.scouts)
+        {
+            self.ambush = None;
+        }
+    }
+
+    /// A node answers what an ambush has asked it.
+    ///
+    /// # Errors
+    /// When the answer is older than what was known before it was asked for.
+    pub(crate) fn on_response(&mut self, scene: &mut Scene, response: Response) -> Result<(), Violation> {
+        self.scouts.on_response(scene, response)
     }
 
     /// True if there was somebody to suffer it.
@@ -148,6 +184,7 @@ impl Faults {
             | Class::LostWrite
             | Class::Wipe => self.act_on_disk(scene, members, class, anyone),
             Class::Losses => self.lose(scene, members),
+            Class::Ambush => self.lie_in_wait(scene, members),
             Class::Members => self.change_members(scene, members, anyone, target),
             Class::Transfer => {
                 let to = if self.rng.chance(500) { Some(self.pick(scene)) } else { None };

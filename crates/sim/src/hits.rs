@@ -2,6 +2,7 @@
 
 use crate::disk::{Fault, SimDisk};
 use crate::faults::class::CLASSES;
+use crate::faults::expected_of_ambushes;
 use crate::network::NetworkCounters;
 use crate::profile::DRAWN;
 
@@ -9,7 +10,8 @@ use crate::profile::DRAWN;
 pub fn expected() -> Vec<&'static str> {
     let faults = CLASSES.iter().map(|class| class.name());
     let drawn = DRAWN.map(|(name, _)| name);
-    faults.chain(drawn).chain(CONSEQUENCES).chain(DISK_FAULTS.map(|(_, name)| name)).collect()
+    let disk = DISK_FAULTS.map(|(_, name)| name);
+    faults.chain(drawn).chain(CONSEQUENCES).chain(disk).chain(expected_of_ambushes()).collect()
 }
 
 /// What the disk did wrong, counted by itself.

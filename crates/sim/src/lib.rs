@@ -52,6 +52,7 @@ mod inode;
 mod log_worker;
 mod queue;
 mod running;
+mod scouts;
 mod settings;
 mod store;
 

@@ -174,6 +174,18 @@ impl Member {
         self.running.as_ref().is_some_and(|running| running.raft().role() == Role::Leader)
     }
 
+    /// Whether the node runs and stands for election.
+    pub fn stands(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.raft().role() == Role::Candidate)
+    }
+
+    /// The voters by its log, if the node runs and believes that it leads with a lease.
+    pub fn lease(&self) -> Option<Vec<NodeId>> {
+        let raft = self.running.as_ref()?.raft();
+        raft.lease_left_us()?;
+        Some(raft.membership().voters.iter().copied().collect())
+    }
+
     /// The last index of its log, if it runs.
     pub fn last_index(&self) -> Option<Index> {
         self.running.as_ref().map(|running| running.raft().last().index)

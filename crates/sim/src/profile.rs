@@ -95,7 +95,7 @@ pub struct Leases {
 pub struct Faults {
     /// Mean time between two faults of the schedule below, in microseconds; 0: none.
     pub pause_us: u64,
-    /// The weight of each scheduled class, in the order of [`crate::faults::class::CLASSES`].
+    /// The weight of each scheduled class, in the order of [`CLASSES`].
     pub weights: Vec<u64>,
     /// Messages lost, of 1,000.
     pub loss_per_mille: u64,
@@ -125,6 +125,7 @@ impl Profile {
         let nodes = [1, 2, 3, 3, 3, 4, 5, 5];
         let faulty_us = rng.between(FAULTY_S_MIN, FAULTY_S_MAX) * SECOND_US;
         let nodes = *rng.pick(&nodes).expect("the list is not empty");
+        let leases = Leases::draw(&mut Rng::stream(seed, "leases"), nodes);
         Profile {
             nodes,
             clients: u32::try_from(rng.between(1, 8)).expect("at most eight clients"),
@@ -132,7 +133,7 @@ impl Profile {
             healing_us_max: 60 * SECOND_US,
             operations_max: u64::MAX,
             limits: Limits {
-                leases: Leases::draw(&mut Rng::stream(seed, "leases"), nodes),
+                leases,
                 turn_delay_us_max: rarely(&mut Rng::stream(seed, "turns"), TURN_DELAY_US_LONG, TURN_DELAY_US),
                 snapshot_entries_min: rarely(&mut Rng::stream(seed, "entries"), 50, SNAPSHOT_ENTRIES),
                 ..Limits::draw(
@@ -143,7 +144,7 @@ impl Profile {
             },
             donation: Rng::stream(seed, "donation").chance(750),
             priorities: draw_priorities(&mut Rng::stream(seed, "priorities")),
-            faults: Faults::draw(&mut rng, faulty_us)
+            faults: Faults::draw(&mut rng, leases.draw_ambush(&mut Rng::stream(seed, "ambush")), faulty_us)
                 .with_members_or_damage(&mut Rng::stream(seed, "members")),
             upgrade: Rng::stream(seed, "upgrade").below(2) * seed,
         }
@@ -183,7 +184,8 @@ impl Profile {
         };
         let faults = Faults {
             pause_us: SECOND_US,
-            weights: CLASSES.iter().map(|_| 1).collect(),
+            // Without leases there is nothing to wait for.
+            weights: CLASSES.iter().map(|class| u64::from(*class != Class::Ambush)).collect(),
             loss_per_mille: 10,
             repeat_per_mille: 10,
             straggle_per_mille: 2,
@@ -314,10 +316,21 @@ impl Leases {
         Leases { drift_percent, without: if rng.chance(250) { rng.between(1, nodes) } else { 0 } }
     }
 
+    /// The weight of ambushes: none where no leader has a lease, and enough where one has. From chances of its own, so that the rest of a
+    /// run is drawn as ever.
+    fn draw_ambush(self, rng: &mut Rng) -> u64 {
+        if self.drift_percent > 0 { half(rng, |rng| rng.between(5, 50)) } else { 0 }
+    }
+
+    /// At how many thousandths of true time the slowest and the fastest monotonic clock run that the bound allows.
+    pub(crate) fn clock_bounds(self) -> (u64, u64) {
+        let slowest = 1_000_000 / (1_000 + 5 * self.drift_percent);
+        (slowest, slowest * (100 + self.drift_percent) / 100)
+    }
+
     /// At how many thousandths of true time a monotonic clock runs; often as slow or as fast as the bound allows.
     pub(crate) fn draw_clock(self, rng: &mut Rng) -> u64 {
-        let slowest = 1_000_000 / (1_000 + 5 * self.drift_percent);
-        let fastest = slowest * (100 + self.drift_percent) / 100;
+        let (slowest, fastest) = self.clock_bounds();
         match rng.below(4) {
             0 => slowest,
             1 => fastest,
@@ -327,10 +340,16 @@ impl Leases {
 }
 
 impl Faults {
-    fn draw(rng: &mut Rng, faulty_us: u64) -> Faults {
+    fn draw(rng: &mut Rng, ambush: u64, faulty_us: u64) -> Faults {
         Faults {
             pause_us: rng.between(50, 2000) * 1000,
-            weights: CLASSES.iter().map(|_| half(rng, |rng| rng.between(1, 10))).collect(),
+            weights: CLASSES
+                .iter()
+                .map(|class| match *class == Class::Ambush {
+                    true => ambush,
+                    false => half(rng, |rng| rng.between(1, 10)),
+                })
+                .collect(),
             loss_per_mille: half(rng, |rng| rng.between(1, 200)),
             repeat_per_mille: half(rng, |rng| rng.between(1, 300)),
             straggle_per_mille: half(rng, |rng| rng.between(1, 50)),

@@ -68,6 +68,8 @@ pub enum Event {
         /// Who is not heard from then on.
         unheard: Option<NodeId>,
     },
+    /// The ambush that is under way goes on.
+    Ambush,
     /// The disk of a node has space again, and nothing more is due to go wrong with it.
     MendDisk(NodeId),
     /// All links are joined again.

@@ -18,6 +18,7 @@ use crate::host::Carried;
 use crate::ledger::{Append, Appended, Ledger};
 use crate::rng::Rng;
 use crate::scene::{Event, Scene};
+use crate::scouts::SCOUTS;
 
 /// A client of the run.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -25,7 +26,7 @@ pub struct ClientId(pub u32);
 
 impl fmt::Display for ClientId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("c{}", self.0))
+        if *self == SCOUTS { f.pad("scouts") } else { f.pad(&format!("c{}", self.0)) }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::profile::{Profile, SECOND_US};
 use crate::recipe::{DRILL_FAULT, Drill};
 use crate::rng::{Rng, hash_word};
 use crate::scene::{Event, Scene};
+use crate::scouts::SCOUTS;
 use crate::trace::{Trace, TraceMode};
 use crate::workload::{Client, ClientId};
 use crate::{healing, hits};
@@ -253,6 +254,9 @@ impl World {
                 }
             }
             Event::Request { node, request } => member(&mut self.members, node).on_request(scene, *request),
+            Event::Response(response) if response.request.client == SCOUTS => {
+                self.faults.on_response(scene, response)?;
+            }
             Event::Response(response) => {
                 client(&mut self.clients, response.request.client).on_response(scene, response)?;
             }
@@ -277,7 +281,8 @@ impl World {
                 }
                 member(&mut self.members, by).campaign(scene);
             }
-            Event::Flap(_) | Event::Overthrow { .. } => {}
+            Event::Ambush if scene.is_faulty() => self.faults.on_ambush(scene, &mut self.members),
+            Event::Flap(_) | Event::Overthrow { .. } | Event::Ambush => {}
             Event::MendDisk(node) => member(&mut self.members, node).disk().heal(),
             Event::Heal => {
                 scene.announce("net", || "all links are joined".into());

@@ -92,10 +92,12 @@ pub enum Class {
     Members,
     /// Some nodes lose their power, and their disks entries or a snapshot, of each of which an intact copy is left elsewhere.
     Losses,
+    /// A leader with a lease is cut off while it is asked for reads, and the others elect one of them as soon as they may.
+    Ambush,
 }
 
 /// All scheduled classes.
-pub const CLASSES: [Class; 44] = [
+pub const CLASSES: [Class; 45] = [
     Class::PowerLoss,
     Class::Kill,
     Class::PowerLossOfLeader,
@@ -140,6 +142,7 @@ pub const CLASSES: [Class; 44] = [
     Class::Transfer,
     Class::Members,
     Class::Losses,
+    Class::Ambush,
 ];
 
 impl Class {
@@ -190,6 +193,7 @@ impl Class {
             Class::Transfer => "transfer of the leadership",
             Class::Members => "change of the members",
             Class::Losses => "disks lose what others hold",
+            Class::Ambush => "ambush of a leader with a lease",
         }
     }
 

@@ -59,13 +59,14 @@ impl Raft {
         self.log.memberships().last().is_none_or(|(index, _)| *index <= self.commit)
     }
 
-    /// Whether this node was removed from the cluster, as far as it knows that to be committed. A node that joins and has heard of no
-    /// membership yet was not removed from any.
+    /// Whether this node was removed from the cluster, as far as it knows that to be committed. A node that joins was not: it has heard of no
+    /// membership yet, or of none in which its id was given.
     pub fn was_removed(&self) -> bool {
+        let node = self.config.node;
+        let is_without =
+            |newest: &Membership| newest.id_last() >= node.get() && !newest.members().contains(&node);
         self.is_membership_committed()
-            && self
-                .newest_membership()
-                .is_some_and(|(_, newest)| !newest.members().contains(&self.config.node))
+            && self.newest_membership().is_some_and(|(_, newest)| is_without(newest))
     }
 
     /// Who decides on what is committed.

@@ -88,6 +88,8 @@ async fn a_node_joins_behind_a_cut_log_and_one_that_is_removed_says_so() {
     let installed = metric(&cluster, fourth, "quorate_snapshots_installed_total");
     assert!(installed >= 1, "what was cut comes as a snapshot");
     wait_status(&cluster, fourth, "4 leader|4 follower").await;
+    let said = cluster.said(fourth).expect("it runs");
+    assert!(!said.contains("was removed"), "the members of before it are no removal of it:\n{said}");
     load.progress(SOME).await;
     let old = (leader + 2) % 3;
     cluster.remove(old).expect("it is removed");

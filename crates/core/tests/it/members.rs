@@ -161,6 +161,44 @@ fn s4_1_a_removed_node_learns_of_it_and_stands_for_no_election() {
     assert_eq!(peers.len(), 2, "and is forgotten after a while");
 }
 
+/// Whoever joins goes through a history in which it was no member yet. A node that took that for its removal said good-bye to all others and, ten
+/// seconds later, cut its links for good, while it had become a voter: what it was asked from then on was never answered.
+#[test]
+fn s4_1_a_node_that_joins_was_not_removed_by_members_of_before() {
+    let mut cluster = led_by_one(3);
+    for number in 1..=3 {
+        let node = cluster.nodes.get_mut(&id(number)).expect("it is there");
+        // A few entries for each message.
+        node.config.append_bytes_max = 200;
+        cluster.crash(number);
+        cluster.restart(number);
+    }
+    cluster.elect(1);
+    for _ in 0..50 {
+        cluster.propose(1, b"a");
+    }
+    cluster.settle();
+    assert_eq!(change(&mut cluster, 1, add(4)), done(Some(4)));
+    cluster.join(4);
+    let mut before_it = 0;
+    for _ in 0..30 {
+        for number in 1..=4 {
+            cluster.step(number, Input::Tick { elapsed: 1, wall_ms: 0 });
+        }
+        while cluster.deliver_one() {
+            let joiner = cluster.raft(4);
+            before_it += usize::from(
+                joiner.commit_index() >= Index(1) && !joiner.membership().members().contains(&id(4)),
+            );
+            assert!(!joiner.was_removed(), "{}", joiner.status());
+        }
+    }
+    assert!(before_it > 0, "it must have been where it was no member yet");
+    assert!(cluster.raft(4).membership().is_voter(id(4)));
+    assert_eq!(change(&mut cluster, 1, remove(4)), done(None));
+    assert!(cluster.raft(4).was_removed(), "now it was");
+}
+
 /// An id is given once: neither that of a removed node nor one below any that was given comes back, however long ago.
 #[test]
 fn s4_ids_are_never_reused() {

@@ -91,8 +91,14 @@ async fn the_status_names_every_node_and_each_that_is_down() {
             .map(|member| member["id"].clone())
             .collect::<Vec<_>>()
     };
+    let measured = |told: &Value| {
+        told["members"].as_array().unwrap().iter().all(|member| member["fsync_p99_us"].is_u64())
+    };
     let all = |status, told: &Value| {
-        status == 200 && told["failed"] == json!([]) && leads(told) == [told["leader"].clone()]
+        status == 200
+            && told["failed"] == json!([])
+            && leads(told) == [told["leader"].clone()]
+            && measured(told)
     };
     let told = cluster.get_until("/v1/cluster", all).await;
     let members = told["members"].as_array().unwrap();

@@ -72,6 +72,7 @@ const BUGS: &[(Bug, Shows)] = &[
     (Bug::SegmentWithoutVote, Shows::InRuns),
     (Bug::DamageCutAsTornTail, Shows::InScripts),
     (Bug::MisdirectedBatchCut, Shows::InScripts),
+    (Bug::HeadlessSegmentTakenAsEmpty, Shows::InRuns),
     (Bug::LostLogMadeAnew, Shows::InScripts),
     (Bug::SnapshotNotSynced, Shows::InScripts),
     (Bug::SnapshotNameNotSynced, Shows::InScripts),

@@ -33,7 +33,7 @@ const EXAMPLES: &str = "Examples:
   quorate-bench embedded --sweep
   quorate-bench server --window 64 --json
   quorate-bench slow-follower --window 64 --seconds 2
-  quorate-bench reads --seconds 5
+  quorate-bench reads --seconds 3
   quorate-bench day --window 1000 --bytes 100 --seconds 60
   quorate-bench overload --window 1000 --bytes 1000000 --seconds 10";
 
@@ -50,7 +50,7 @@ enum What {
     Overload(Load),
     /// A day's worth of proposals in some seconds: whether memory and disk stay as they are, and how soon a node is back after it.
     Day(Load),
-    /// What a lease saves: linearizable reads by rounds and by a lease, of 1 and of 1,000 readers.
+    /// What reads cost: by rounds, by a lease, through a follower, and stale ones, beside proposals; of 1, 64 and 1,000 callers.
     Reads(Load),
     /// For how long commands wait while a snapshot copies the table of a million replies that are kept for callers who may ask again.
     Replies(Load),

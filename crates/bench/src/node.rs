@@ -91,8 +91,10 @@ pub(crate) fn run(args: NodeArgs) -> Result<()> {
                         closed_loop(&node, window.parse()?, bytes.parse()?, seconds.parse()?).await?;
                     println!("{}", serde_json::to_string(&measured)?);
                 }
-                ["read", window, seconds] => {
-                    let measured = closed_loop_of_reads(&node, window.parse()?, seconds.parse()?).await?;
+                [verb @ ("read" | "read-stale"), window, seconds] => {
+                    let stale = verb == "read-stale";
+                    let measured =
+                        closed_loop_of_reads(&node, stale, window.parse()?, seconds.parse()?).await?;
                     println!("{}", serde_json::to_string(&measured)?);
                 }
                 ["overload", callers, bytes, seconds] => {
@@ -186,8 +188,13 @@ async fn closed_loop(node: &Node<Tally>, window: usize, bytes: usize, seconds: f
     Ok(Measured::new(window, bytes, latencies.len() as u64, begin.elapsed(), latencies))
 }
 
-/// Keeps `window` linearizable reads in flight for `seconds`.
-async fn closed_loop_of_reads(node: &Node<Tally>, window: usize, seconds: f64) -> Result<Measured> {
+/// Keeps `window` reads, linearizable or stale, in flight for `seconds`.
+async fn closed_loop_of_reads(
+    node: &Node<Tally>,
+    stale: bool,
+    window: usize,
+    seconds: f64,
+) -> Result<Measured> {
     let begin = Instant::now();
     let end = begin + Duration::from_secs_f64(seconds);
     let tasks: Vec<_> = (0..window)
@@ -197,7 +204,11 @@ async fn closed_loop_of_reads(node: &Node<Tally>, window: usize, seconds: f64) -
                 let mut latencies = Vec::new();
                 let mut since = Instant::now();
                 while since < end {
-                    node.read(|tally: &Tally| tally.commands).await?;
+                    if stale {
+                        node.read_stale(|tally: &Tally| tally.commands).await?;
+                    } else {
+                        node.read(|tally: &Tally| tally.commands).await?;
+                    }
                     let now = Instant::now();
                     latencies.push(u32::try_from((now - since).as_micros()).unwrap_or(u32::MAX));
                     since = now;

@@ -343,13 +343,7 @@ impl Faults {
     fn draw(rng: &mut Rng, ambush: u64, faulty_us: u64) -> Faults {
         Faults {
             pause_us: rng.between(50, 2000) * 1000,
-            weights: CLASSES
-                .iter()
-                .map(|class| match *class == Class::Ambush {
-                    true => ambush,
-                    false => half(rng, |rng| rng.between(1, 10)),
-                })
-                .collect(),
+            weights: CLASSES.iter().map(|class| draw_weight(*class, rng, ambush)).collect(),
             loss_per_mille: half(rng, |rng| rng.between(1, 200)),
             repeat_per_mille: half(rng, |rng| rng.between(1, 300)),
             straggle_per_mille: half(rng, |rng| rng.between(1, 50)),
@@ -440,6 +434,11 @@ fn draw_priorities(rng: &mut Rng) -> Vec<u8> {
 
 /// Priorities: of a node that should never lead, of one that may, and the highest.
 const PRIORITIES: [u8; 4] = [0, 50, 100, 100];
+
+/// How often a class strikes, beside the others.
+fn draw_weight(class: Class, rng: &mut Rng, ambush: u64) -> u64 {
+    if class == Class::Ambush { ambush } else { half(rng, |rng| rng.between(1, 10)) }
+}
 
 /// A class that is on in half of the runs.
 fn half(rng: &mut Rng, strength: impl FnOnce(&mut Rng) -> u64) -> u64 {

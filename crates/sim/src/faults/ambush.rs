@@ -134,14 +134,13 @@ impl Ambush {
 
     /// Who plays which part.
     fn cast(&mut self, scene: &mut Scene, mut voters: Vec<NodeId>, quorum: usize) {
+        let leaves_quorum = voters.len() > quorum;
         for (trap, per_mille, name) in TRAPS {
-            if self.rng.chance(per_mille) {
+            if self.rng.chance(per_mille) && (trap != Trap::Companion || leaves_quorum) {
                 self.traps.push(trap);
                 scene.count(name);
             }
         }
-        let leaves_quorum = voters.len() > quorum;
-        self.traps.retain(|trap| *trap != Trap::Companion || leaves_quorum);
         let promises_nothing = scene.profile.limits.leases.without;
         voters.sort_by_key(|node| (node.get() != promises_nothing, self.rng.next_u64()));
         if self.rng.chance(250) {
@@ -266,12 +265,9 @@ impl Ambush {
         }
         if self.has(Trap::WallClocks) {
             let (is_back, by_ms) = (self.rng.chance(500), self.rng.below(WALL_MS_MAX));
-            for (node, member) in members.iter_mut() {
-                match *node == leader {
-                    true if is_back => member.set_wall(WALL_START_MS - by_ms),
-                    false if !is_back => member.set_wall(WALL_START_MS + by_ms),
-                    true | false => {}
-                }
+            let offset_ms = if is_back { WALL_START_MS - by_ms } else { WALL_START_MS + by_ms };
+            for (_, member) in members.iter_mut().filter(|(node, _)| (**node == leader) == is_back) {
+                member.set_wall(offset_ms);
             }
         }
         if self.has(Trap::Pause) {

@@ -176,12 +176,18 @@ pub(crate) struct ServerArgs {
     /// Where the node keeps its data
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<String>,
-    /// Where clients reach it
+    /// Where it listens for clients
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) listen_api: Option<String>,
-    /// Where its peers reach it
+    /// Where it listens for its peers
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) listen_peer: Option<String>,
+    /// Where clients reach it, if it listens elsewhere or everywhere; port 0: the same
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) advertise_api: Option<String>,
+    /// Where its peers reach it, if it listens elsewhere or everywhere; port 0: the same
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) advertise_peer: Option<String>,
     /// Join the running cluster of which a member serves clients at this address; done once, the data remembers it
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) join: Option<String>,

@@ -113,7 +113,7 @@ async fn wire<S: StateMachine>(
     machine: S,
 ) -> Result<(Parts<S>, Inner), StartError> {
     let listener = listen(builder.listen, &plan).await?;
-    let peer_address = listener.local_addr();
+    let listens = listener.local_addr().to_string();
     let config = builder.config;
     let opened = open(&builder.directory, &plan, &config)?;
 
@@ -140,12 +140,13 @@ async fn wire<S: StateMachine>(
     let mut applier = Applier::new(machine, SessionLimits::default());
     let found = restore(&mut applier, &opened.disk, &options);
     let found = found.map_err(|source| StartError::Data { directory: builder.directory.clone(), source })?;
-    let addresses = plan.addresses(&peer_address.to_string());
+    let addresses = plan.addresses(&listens);
     let mut replica = replica(&plan, &config, addresses.clone(), opened.stored, features)?;
     if let Some(name) = found {
         replica.step(Input::SnapshotTaken { name });
     }
-    let status = first_status(&plan, &replica, peer_address.to_string(), builder.api_address, features);
+    let reached = addresses.get(&plan.node).cloned().unwrap_or(listens);
+    let status = first_status(&plan, &replica, reached, builder.api_address, features);
     let published = Published { status, replica: replica.status().metrics };
     let (published_sender, published) = watch::channel(Arc::new(published));
     let (log, disk) = (opened.log, opened.disk);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub struct ServerConfig {
     pub cluster: ClusterSettings,
     /// Where it listens.
     pub listen: ListenSettings,
+    /// Where others reach it, if that is not where it listens.
+    pub advertise: AdvertiseSettings,
     /// The bounds of the HTTP interface.
     pub limits: LimitSettings,
     /// The patience of the HTTP interface.
@@ -75,6 +77,16 @@ pub struct ListenSettings {
     pub peer: String,
     /// Whether addresses that other machines reach are allowed, although nothing is encrypted or authenticated yet.
     pub insecure: bool,
+}
+
+/// Where others reach the server, if that is not where it listens: it listens on all addresses of its machine, or is in a container. For a node
+/// in `cluster.members` the list says it. Port 0 stands for the one that it listens on.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AdvertiseSettings {
+    /// For clients, in the hints of answers: `host:port`.
+    pub api: Option<String>,
+    /// For the other nodes: `host:port`.
+    pub peer: Option<String>,
 }
 
 /// The bounds of the HTTP interface.
@@ -157,6 +169,7 @@ impl Default for ServerConfig {
                 peer: "127.0.0.1:7481".to_owned(),
                 insecure: false,
             },
+            advertise: AdvertiseSettings::default(),
             limits: LimitSettings {
                 connections_len_max: 4_096,
                 streams_len_max: 256,
@@ -264,6 +277,7 @@ impl ServerConfig {
             faults.push("cluster.token: it is empty; choose one and give it to every member".to_owned());
         }
         self.check_members(faults);
+        self.check_advertised(faults);
         for (key, address) in [("listen.api", &self.listen.api), ("listen.peer", &self.listen.peer)] {
             if let Err(what) = self.check_address(address) {
                 faults.push(format!("{key}: {what}"));
@@ -277,6 +291,37 @@ impl ServerConfig {
         if let Err(what) = self.replication.validate() {
             faults.push(what);
         }
+    }
+
+    fn check_advertised(&self, faults: &mut Vec<String>) {
+        let AdvertiseSettings { api, peer } = &self.advertise;
+        let own = self.cluster.members.iter().find(|member| member.id == self.node.id);
+        let lists_api = own.is_some_and(|own| own.api.is_some());
+        for (key, told, listed) in
+            [("advertise.api", api, lists_api), ("advertise.peer", peer, own.is_some())]
+        {
+            let Some(told) = told else { continue };
+            if listed {
+                faults.push(format!(
+                    "{key}: cluster.members says where this node is reached; leave one of them out"
+                ));
+            }
+            if let Err(what) = host_and_port(told) {
+                faults.push(format!("{key}: {what}"));
+            }
+        }
+    }
+
+    /// Where the other nodes reach this one, which listens at `bound`. None: it listens on all addresses of its machine, and nobody has
+    /// said which of them others reach.
+    pub fn advertised_peer(&self, bound: SocketAddr) -> Option<String> {
+        told(self.advertise.peer.as_ref(), bound)
+    }
+
+    /// Where clients reach this node, which listens for them at `bound`; none as above.
+    pub(crate) fn advertised_api(&self, bound: SocketAddr) -> Option<String> {
+        let own = self.cluster.members.iter().find(|member| member.id == self.node.id);
+        own.and_then(|own| own.api.clone()).or_else(|| told(self.advertise.api.as_ref(), bound))
     }
 
     fn check_members(&self, faults: &mut Vec<String>) {
@@ -354,6 +399,31 @@ impl ServerConfig {
             "{address} can be reached from other machines, and this version neither encrypts nor asks who calls. Use a \
              loopback address, or set listen.insecure = true (--insecure) where the network itself is trusted"
         ))
+    }
+}
+
+/// The parts of an address that others dial. A name is not looked up: it may be one that only they know.
+fn host_and_port(address: &str) -> Result<(&str, u16), String> {
+    let parts = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    let is_unspecified = |host: &str| {
+        host.trim_matches(['[', ']']).parse().is_ok_and(|address: IpAddr| address.is_unspecified())
+    };
+    match parts {
+        Some((host, _)) if is_unspecified(host) => {
+            Err(format!("{address} is no address that others can dial; name one of this machine's"))
+        }
+        Some((host, port)) if !host.is_empty() => Ok((host, port)),
+        Some(_) | None => Err(format!("{address:?} is no address; write host:port")),
+    }
+}
+
+/// What others are told: the address that was named, with the port that is listened on in the place of 0; else where is listened, if that is one
+/// address.
+fn told(named: Option<&String>, bound: SocketAddr) -> Option<String> {
+    match named.and_then(|named| host_and_port(named).ok()) {
+        Some((host, 0)) => Some(format!("{host}:{}", bound.port())),
+        Some((host, port)) => Some(format!("{host}:{port}")),
+        None => Some(bound).filter(|bound| !bound.ip().is_unspecified()).map(|bound| bound.to_string()),
     }
 }
 

@@ -184,10 +184,16 @@ async fn start_node(
     let mut members: Vec<(u64, String)> =
         config.cluster.members.iter().map(|member| (member.id, member.peer.clone())).collect();
     if members.is_empty() && config.joined_cluster().is_none() {
-        members.push((config.node.id, peer_address.to_string()));
+        let told = config.advertised_peer(peer_address).unwrap_or_else(|| {
+            tracing::warn!(
+                listens = %peer_address,
+                "other nodes cannot join this one: nobody has said where they reach it (advertise.peer)"
+            );
+            peer_address.to_string()
+        });
+        members.push((config.node.id, told));
     }
-    let own = config.cluster.members.iter().find(|member| member.id == config.node.id);
-    let told = own.and_then(|member| member.api.clone()).unwrap_or_else(|| api_address.to_string());
+    let told = config.advertised_api(api_address).unwrap_or_default();
     let builder = Node::builder(&config.node.data_dir)
         .id(config.node.id)
         .cluster(config.cluster.token.clone())

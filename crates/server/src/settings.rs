@@ -54,9 +54,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         key: "cluster.join",
         about: "the client address of any member of a running cluster that this node joins; empty: none",
-        set: |config, text| {
-            put(&mut config.cluster.join, Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())))
-        },
+        set: |config, text| put(&mut config.cluster.join, Ok(none_if_empty(text))),
         get: |config| config.cluster.join.clone().unwrap_or_default(),
     },
     Setting {
@@ -76,6 +74,18 @@ pub(crate) const SETTINGS: &[Setting] = &[
         about: "allow addresses that other machines reach, without encryption",
         set: |config, text| put(&mut config.listen.insecure, truth(text)),
         get: |config| config.listen.insecure.to_string(),
+    },
+    Setting {
+        key: "advertise.api",
+        about: "where clients reach this node, if it listens elsewhere or everywhere; port 0: the same",
+        set: |config, text| put(&mut config.advertise.api, Ok(none_if_empty(text))),
+        get: |config| config.advertise.api.clone().unwrap_or_default(),
+    },
+    Setting {
+        key: "advertise.peer",
+        about: "where the other nodes reach this one, if it listens elsewhere or everywhere; port 0: the same",
+        set: |config, text| put(&mut config.advertise.peer, Ok(none_if_empty(text))),
+        get: |config| config.advertise.peer.clone().unwrap_or_default(),
     },
     Setting {
         key: "limits.connections_len_max",
@@ -270,6 +280,10 @@ fn show_reads(reads: Reads) -> &'static str {
         Reads::Round => "round",
         Reads::Lease => "lease",
     }
+}
+
+fn none_if_empty(text: &str) -> Option<String> {
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 fn not_empty(text: &str) -> Result<String, String> {

@@ -33,6 +33,15 @@ pub(crate) async fn status(context: &mut Context) -> Result<Exit, Failure> {
 /// `cluster add`: what the new node must be told stands in the answer.
 pub(crate) async fn add(context: &mut Context, add: &AddMember) -> Result<Exit, Failure> {
     let added = context.client.add_member(add).await?;
+    // The program of the new node is not known here. A status that cannot be had is no failure of what is done.
+    let levels = context.client.cluster().await.map(|status| status.members).unwrap_or_default();
+    if let Some(level) = levels.iter().filter_map(|member| member.feature_level).max() {
+        warn(&format!(
+            "nobody has asked what the program of node {} understands: one that does not know feature level {level} will not start there; \
+             `quorate server --join` without an --id asks by itself",
+            added.id
+        ));
+    }
     match context.output.format {
         OutputFormat::Json | OutputFormat::Jsonl => context.output.value(&added)?,
         OutputFormat::Table => {

@@ -100,6 +100,8 @@ fn overrides(arguments: &ServerArgs) -> Result<Vec<Override>, Failure> {
         ("node.data_dir", "--data-dir", arguments.data_dir.clone()),
         ("listen.api", "--listen-api", arguments.listen_api.clone()),
         ("listen.peer", "--listen-peer", arguments.listen_peer.clone()),
+        ("advertise.api", "--advertise-api", arguments.advertise_api.clone()),
+        ("advertise.peer", "--advertise-peer", arguments.advertise_peer.clone()),
         ("cluster.join", "--join", arguments.join.clone()),
         ("listen.insecure", "--insecure", arguments.insecure.then(|| "true".to_owned())),
         ("log.level", "--log-level", arguments.log_level.clone()),

@@ -1,6 +1,7 @@
 //! One node as `quorate server`, and a look into its log when it has stopped.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
 use crate::cli::{program, quorate, write};
@@ -98,19 +99,15 @@ fn a_server_joins_a_running_cluster_by_the_address_of_any_member() {
     dev.run(&["create", "lifecycle/a"]).check(0, &["out:Init"]);
     let member = dev.endpoints.split(',').next_back().expect("it has nodes").to_owned();
     let data = dir.path().join("joined").to_string_lossy().into_owned();
-    let arguments = [
-        "server",
-        "--join",
-        &member,
-        "--data-dir",
-        &data,
-        "--listen-api",
-        "127.0.0.1:0",
-        "--listen-peer",
-        "127.0.0.1:0",
-        "--log-level",
-        "warn",
-    ];
+    // It listens on all addresses of its machine, as in a container: somebody must say which of them the others dial.
+    let everywhere =
+        ["--insecure", "--listen-api", "127.0.0.1:0", "--listen-peer", "0.0.0.0:0", "--log-level", "warn"];
+    let arguments = [&["server", "--join", &member, "--data-dir", &data], &everywhere[..]].concat();
+    quorate(&arguments)
+        .check(2, &["err:no address at which the other nodes reach this one", "err:--advertise-peer"]);
+    let lost = LostAnswer::start(&member);
+    let through = ["server", "--join", &lost.address, "--data-dir", &data, "--advertise-peer", "localhost:0"];
+    let arguments = [&through[..], &everywhere[..]].concat();
     let mut child = program(&arguments).stderr(Stdio::piped()).spawn().expect("the program runs");
     let mut lines = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
     let mut told: Vec<String> = Vec::new();
@@ -120,14 +117,71 @@ fn a_server_joins_a_running_cluster_by_the_address_of_any_member() {
     let endpoint =
         told.last().and_then(|line| line.split_whitespace().find(|word| word.starts_with("http://")));
     let endpoint = endpoint.expect("an address").trim_end_matches(',').to_owned();
-    assert!(told.iter().any(|line| line.contains("node 4 of cluster")), "{told:#?}");
+    // It was added once, although it never heard that it was.
+    let says = |words: &str| told.iter().any(|line| line.contains(words));
+    assert!(says("whether the node was added is not known"), "{told:#?}");
+    assert!(says("node 4 of cluster") && says("reached at localhost:"), "{told:#?}");
     let at = ["--endpoint", endpoint.as_str()];
     quorate(&[&at[..], &["propose", "lifecycle/a", "start"]].concat()).check(0, &["out:Running"]);
-    dev.run(&["cluster", "status"]).check(0, &["out:n4"]);
+    let status = dev.run(&["cluster", "status"]);
+    status.check(0, &["out:n4", "out:localhost:"]);
+    assert!(!status.stdout.contains("n5"), "{status:#?}");
     let id = child.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
     dev.run(&["cluster", "remove", "4"]).check(0, &["out:n4 is removed"]);
     dev.run(&["cluster", "remove", "4"]).check(3, &["err:no member"]);
     dev.run(&["cluster", "add", "127.0.0.1:9", "--id", "4"]).check(3, &["err:never reused", "err:5"]);
+    let words = ["out:n5", "err:what the program of node 5 understands", "err:feature level 1"];
+    dev.run(&["cluster", "add", "127.0.0.1:9", "--learner"]).check(0, &words);
+}
+
+/// Stands before a member and carries each request to it. The answer to the first one that adds a node is lost.
+struct LostAnswer {
+    address: String,
+}
+
+impl LostAnswer {
+    fn start(member: &str) -> LostAnswer {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let member = member.trim_start_matches("http://").to_owned();
+        std::thread::spawn(move || {
+            let mut lost = false;
+            for caller in listener.incoming() {
+                let (mut caller, mut called) =
+                    (caller.expect("a caller"), TcpStream::connect(&member).expect("it listens"));
+                let request = read_message(&mut caller);
+                called.write_all(&request).expect("it reads");
+                let answer = read_message(&mut called);
+                let adds = request.starts_with(b"POST /v1/cluster/members ");
+                if adds && !lost {
+                    lost = true;
+                    continue;
+                }
+                // Whoever has gone needs none.
+                let _ = caller.write_all(&answer);
+            }
+        });
+        LostAnswer { address }
+    }
+}
+
+/// One message of HTTP: its head, and as much behind it as that says.
+fn read_message(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let len = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if body.len() >= len.map_or(0, |len| len.parse().expect("a number")) {
+                return bytes;
+            }
+        }
+        let mut chunk = [0; 4096];
+        match stream.read(&mut chunk) {
+            Ok(0) | Err(_) => return bytes,
+            Ok(len) => bytes.extend_from_slice(&chunk[..len]),
+        }
+    }
 }

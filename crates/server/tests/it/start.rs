@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use quorate_server::{MemberSettings, Server, ServerConfig, StartError};
+use serde_json::json;
 
 use crate::support::{Cluster, settings};
 
@@ -73,6 +74,45 @@ async fn settings_that_do_not_fit_are_refused_before_anything_is_bound() {
     assert!(text.contains("node.id") && text.contains("cluster.members"), "{text}");
     let (_, text) = check(own(|config| config.listen.peer = "nonsense".to_owned())).await;
     assert!(text.contains("host:port"), "{text}");
+}
+
+/// In a container, or on all addresses of a machine, a node listens elsewhere than others dial.
+#[tokio::test]
+async fn where_others_reach_a_node_may_be_said_apart_from_where_it_listens() {
+    let cluster = Cluster::one_with(|config| {
+        config.advertise.api = Some("node.example:80".to_owned());
+        config.advertise.peer = Some("node.example:0".to_owned());
+    })
+    .await;
+    let port = cluster.servers[0].peer_address().port();
+    let told = cluster.get_until("/v1/cluster", |status, _| status == 200).await;
+    let member = &told["members"][0];
+    assert_eq!(
+        (&member["api"], &member["peer"]),
+        (&json!("node.example:80"), &json!(format!("node.example:{port}")))
+    );
+    for (told, words) in [
+        ("0.0.0.0:7481", "no address that others can dial"),
+        ("[::]:7481", "no address that others can dial"),
+        ("node.example", "host:port"),
+        (":7481", "host:port"),
+        ("node.example:high", "host:port"),
+    ] {
+        let mut config = settings(Path::new("/nonexistent"));
+        config.advertise.peer = Some(told.to_owned());
+        let (_, text) = check(config).await;
+        assert!(text.contains("advertise.peer") && text.contains(words), "{told}: {text}");
+    }
+    let mut listed = settings(Path::new("/nonexistent"));
+    listed.cluster.members =
+        vec![MemberSettings { id: 1, peer: "127.0.0.1:1".to_owned(), api: Some("127.0.0.1:2".to_owned()) }];
+    listed.advertise.peer = Some("127.0.0.1:3".to_owned());
+    listed.advertise.api = Some("127.0.0.1:4".to_owned());
+    let (_, text) = check(listed).await;
+    assert!(
+        text.contains("advertise.peer: cluster.members") && text.contains("advertise.api: cluster.members"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

@@ -38,9 +38,11 @@ impl Meeting {
     ) -> Result<Meeting, LogError> {
         let mut meeting = Meeting::default();
         let (base, mut covered) = (index.base(), index.base());
-        for last in aside_taken(disk)? {
-            check_taken(last, index)?;
-            covered = newer(covered, last);
+        for (last, origin) in list_aside(disk)? {
+            if origin == Origin::Taken {
+                check_taken(last, index)?;
+                covered = newer(covered, last);
+            }
             meeting.proves |= holds(index, last);
         }
         for (last, origin) in snapshot_file::list(disk)?.into_iter().rev() {
@@ -164,12 +166,7 @@ fn newer(one: EntryId, other: EntryId) -> EntryId {
     if other.index > one.index { other } else { one }
 }
 
-/// The last entries of the snapshots that were put aside and that this node took.
-fn aside_taken<D: Disk>(disk: &D) -> Result<Vec<EntryId>, LogError> {
-    let taken = |(last, origin)| (origin == Origin::Taken).then_some(last);
-    Ok(list_aside(disk)?.into_iter().filter_map(taken).collect())
-}
-
+/// The snapshots that were put aside.
 fn list_aside<D: Disk>(disk: &D) -> Result<Vec<(EntryId, Origin)>, LogError> {
     let names = disk.list(SNAPSHOT_DIR).map_err(|error| LogError::io("cannot list", SNAPSHOT_DIR, error))?;
     Ok(names.iter().filter_map(|name| snapshot_file::parse_name(name.strip_suffix(ASIDE)?)).collect())

@@ -231,6 +231,33 @@ fn a_lost_segment_that_a_snapshot_covers_is_not_missed() {
     }
 }
 
+/// A snapshot of a peer that the log goes on behind covers as much, and when it is damaged and put aside each further start still knows what it
+/// ended with. The simulator found a start that knew it only once.
+#[test]
+fn what_a_damaged_snapshot_of_a_peer_covered_is_known_at_each_start() {
+    let (disk, truth) = grown(&[1, 1, 1, 2, 2, 3, 3, 3, 3, 3, 3, 3], false);
+    let (mut log, _) = open(&disk, SEGMENT_BYTES).unwrap();
+    let meta = receive(&disk, EntryId::new(3, 9), STATE_LEN).unwrap();
+    let number = quorate_core::types::WriteNumber(1);
+    let install =
+        quorate_log::Content { number, hard_state: None, install: Some(&meta), repaired: &[], entries: &[] };
+    log.write(&[install]).unwrap();
+    log.sync().unwrap();
+    drop(log);
+    disk.crash_keeping_all();
+    disk.uproot(&segment(1));
+    assert_eq!(check(&disk, &truth), Outcome::Told);
+    let name = disk.names().into_iter().find(|name| name.ends_with(".received")).unwrap();
+    let mut bytes = disk.contents(&name).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    disk.plant(&name, &bytes);
+    for _ in 0..3 {
+        let (_, stored) = open_damaged(&disk, SEGMENT_BYTES).unwrap();
+        assert_eq!((stored.last, stored.hard_state), (EntryId::new(3, 13), truth.hard_state));
+        assert!(stored.snapshot_lost.is_some(), "nothing is served of a state that is not there");
+    }
+}
+
 /// The last entry, term and vote stand in the last segment alone.
 #[test]
 fn what_a_node_promised_last_is_never_guessed() {

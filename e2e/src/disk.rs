@@ -5,9 +5,11 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::BOUND;
 use crate::fault::NotPermitted;
 
 /// A small file system. Dropped, it is gone; drop the processes that use it first.
@@ -82,7 +84,17 @@ impl SmallDisk {
     /// When somebody does.
     pub fn power_on(&self) -> Result<()> {
         run(Command::new("umount").arg(self.dir.path()))?;
-        self.mount_device()
+        let image = self.image.as_ref().context("it has a device")?;
+        // Whoever made namespaces of his own meanwhile has a copy of the mount, with which the dead file system lives on until he lets it go.
+        let begin = Instant::now();
+        loop {
+            let output = Command::new("losetup").arg("-j").arg(image.path()).output().context("losetup")?;
+            if output.stdout.is_empty() {
+                return self.mount_device();
+            }
+            ensure!(begin.elapsed() < BOUND, "the device stays in use: {output:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Takes all the space that is left, and what has become free since, with a file that [`SmallDisk::free`] removes.

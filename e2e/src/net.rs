@@ -77,6 +77,21 @@ fn probe() -> Result<()> {
     run(unshare()?.args(["sh", "-c", ALL])).map(drop)
 }
 
+/// The namespaces began with copies of all mounts. Those of other tests' disks must end with their tests, not with this one.
+fn let_go_of_disks() -> Result<()> {
+    let temporary = std::env::temp_dir();
+    for line in std::fs::read_to_string("/proc/self/mounts")?.lines() {
+        let mut words = line.split(' ');
+        let (source, target) = words.next().zip(words.next()).context("a line of mounts")?;
+        let is_disk = source.starts_with("/dev/loop") || source == "quorate-e2e";
+        if is_disk && std::path::Path::new(target).starts_with(&temporary) {
+            // One that is gone by now is what is wanted.
+            let _ = Command::new("umount").args(["-l", target]).stderr(Stdio::null()).status();
+        }
+    }
+    Ok(())
+}
+
 /// Runs a command to its end.
 fn run(command: &mut Command) -> Result<Output> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?}"))?;
@@ -123,6 +138,7 @@ impl Net {
     pub fn start(size: usize) -> Result<Net> {
         ensure!(std::env::var_os(INSIDE).is_some(), "a network is made in namespaces of its own only");
         ensure!(size < 200, "each node has a subnet of its own");
+        let_go_of_disks()?;
         // The names of namespaces lie there. Nobody outside sees this file system.
         run(Command::new("mount").args(["-t", "tmpfs", "quorate-e2e", "/run"]))?;
         let nodes: Vec<Party> = (0..size).map(Party::Node).collect();

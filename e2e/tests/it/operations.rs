@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use quorate_e2e::fault::{DiskFault, Tracer, permitted};
 use quorate_e2e::{BOUND, Cluster, Options, http_get};
 
-use crate::faults::{SOME, loaded, three, verify};
+use crate::faults::{CLIENTS, SOME, loaded, three, verify};
 use crate::random::setting;
 
 /// Small files of the log and early snapshots, so that the log is cut soon.
@@ -45,9 +45,10 @@ async fn a_leader_whose_disk_does_twenty_writes_in_a_second_is_replaced_within_t
     let cluster = three(quorate_e2e::Network::Loopback);
     let (load, leader) = loaded(&cluster).await;
     let before = load.progress(SOME).await;
-    // A disk that is as slow as those of the others is no reason to give way: on a machine with slow ones it takes more.
+    // A disk that is as slow as those of the others, or as all else, is no reason to give way: on a slow machine it takes more.
     let own = (0..3).map(|node| sync_time(&cluster, node)).max().unwrap_or_default();
-    let delay = Duration::from_millis(50).max(4 * own);
+    let latency = before * u32::try_from(CLIENTS).expect("a few") / u32::try_from(SOME).expect("some");
+    let delay = Duration::from_millis(50).max(4 * own).max(latency);
     let slow = DiskFault::SyncDelay(delay);
     let Some(tracer) = permitted(Tracer::attach(cluster.pid(leader).expect("it runs"), slow)) else { return };
     // A machine that is so busy that proposals take seconds without any fault takes longer for this as well.

@@ -94,8 +94,6 @@ pub enum Bug {
     DamageCutAsTornTail,
     /// A last batch that was written to the wrong place is cut like a torn tail.
     MisdirectedBatchCut,
-    /// A segment whose header is damaged is taken as empty: the log goes on at its front.
-    HeadlessSegmentTakenAsEmpty,
     /// A log that was there and is gone is made anew: the node votes again.
     LostLogMadeAnew,
     /// The log is cut behind a snapshot whose bytes are not on the disk.

@@ -29,8 +29,6 @@ pub(crate) struct SegmentMark {
     pub(crate) previous: EntryId,
     /// The lowest index of which the segment holds an entry, cut or not; none while it holds no entry.
     pub(crate) lowest: Option<Index>,
-    /// Whether its header is whole: a log that begins with the segment needs what stands there.
-    pub(crate) whole: bool,
 }
 
 impl SegmentMark {
@@ -86,7 +84,9 @@ impl<D: Disk> Log<D> {
             let LogOptions { cluster, group, .. } = self.options;
             Manifest { cluster, group, first_segment, base }.write(self.dir.disk())?;
             for mark in self.marks.drain(..place) {
-                remove_segment(self.dir.disk(), mark.segment)?;
+                let name = segment_name(mark.segment);
+                let removed = self.dir.disk().remove(&name);
+                removed.map_err(|error| LogError::io("cannot remove", &name, error))?;
             }
             self.index.compact(base);
         }
@@ -107,11 +107,7 @@ impl<D: Disk> Log<D> {
             lowest = [lowest, mark.lowest].into_iter().flatten().min();
             let base = mark.previous;
             let stands = base.index >= self.index.base().index && self.index.term_at(base.index) == base.term;
-            if mark.whole
-                && base.index <= through
-                && stands
-                && lowest.is_none_or(|lowest| lowest > base.index)
-            {
+            if base.index <= through && stands && lowest.is_none_or(|lowest| lowest > base.index) {
                 return Some((place, base));
             }
         }
@@ -142,7 +138,8 @@ impl<D: Disk> Log<D> {
         }
         let (file, len) = begun?;
         for mark in self.marks.drain(..) {
-            remove_segment(self.dir.disk(), mark.segment)?;
+            let name = segment_name(mark.segment);
+            self.dir.disk().remove(&name).map_err(|error| LogError::io("cannot remove", &name, error))?;
         }
         self.file = file;
         self.segment_len = len;
@@ -150,12 +147,7 @@ impl<D: Disk> Log<D> {
         self.durable = self.end;
         self.hard_state = hard_state;
         self.index = LogIndex::new(anew.base);
-        self.marks.push_back(SegmentMark {
-            segment: anew.segment,
-            previous: anew.base,
-            lowest: None,
-            whole: true,
-        });
+        self.marks.push_back(SegmentMark { segment: anew.segment, previous: anew.base, lowest: None });
         self.written_bytes += SECTOR as u64;
         assert!(self.last() == meta.last, "log and snapshot meet");
         Ok(false)
@@ -187,17 +179,6 @@ pub(crate) fn begin_anew<D: Disk>(
     let file = create(disk, &header)?;
     manifest.write(disk)?;
     Ok((file, segment_bytes))
-}
-
-/// Removes a segment that the log no longer needs. One that a disk has lost is gone already.
-pub(crate) fn remove_segment<D: Disk>(disk: &D, segment: u64) -> Result<(), LogError> {
-    let name = segment_name(segment);
-    match disk.remove(&name) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(LogError::io("cannot remove", &name, error))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 /// In a segment's header in place of where the segment before ends: it begins a log behind a snapshot.

@@ -13,9 +13,9 @@ use crate::error::LogError;
 use crate::identity::{self, NODE_FILE, PEERS_FILE, Wanted};
 use crate::log::LogOptions;
 use crate::meeting::Meeting;
-use crate::open::{MANIFEST_FILE, Manifest, expected, list_segments};
+use crate::open::{MANIFEST_FILE, Manifest, list_segments};
 use crate::record::{Kind, Record, SECTOR, Seed, is_zero};
-use crate::recovery::{Examined, Note, examine, read_whole};
+use crate::recovery::{Expected, Note, examine, read_whole};
 use crate::scan::{Batch, Broken, Case, Item, Scanned, SegmentBytes};
 use crate::segment::{SEGMENT_DIR, SegmentHeader, segment_name, segment_of_name};
 use crate::snapshot_file::{self, SnapshotFile, SnapshotOptions};
@@ -97,7 +97,6 @@ pub fn inspect<D: Disk + Clone>(
         damages: Vec::new(),
         owner: None,
         closed: None,
-        opens: false,
     };
     look.identity(disk)?;
     let manifest = look.manifest(disk)?;
@@ -105,18 +104,13 @@ pub fn inspect<D: Disk + Clone>(
     let names = disk.list(SEGMENT_DIR).unwrap_or_default();
     let mut segments: Vec<u64> = names.iter().filter_map(|name| segment_of_name(name)).collect();
     segments.sort_unstable();
-    let examined = look.examine(disk, manifest);
-    look.opens = matches!(examined, Some(Ok(_)));
     for segment in &segments {
         look.segment(disk, *segment, segments.last() == Some(segment))?;
     }
-    look.opens = false;
     look.snapshots(disk)?;
-    // Without the file LOG only the segments themselves say whose they are.
-    if let Some(examined) = examined.or_else(|| look.examine(disk, manifest))
-        && let Some(examined) = look.keep(examined)?
-    {
-        look.whole(disk, &examined)?;
+    let segments = look.keep(list_segments(disk, manifest.as_ref()))?.unwrap_or_default();
+    if !segments.is_empty() {
+        look.whole(disk, manifest, &segments)?;
     }
     Ok(look.totals)
 }
@@ -130,14 +124,10 @@ struct Look<'a> {
     damages: Vec<(String, u64)>,
     owner: Option<(ClusterId, GroupId)>,
     closed: Option<Closing>,
-    /// Whether a start opens the log: then nothing that is damaged in the segments keeps it from that.
-    opens: bool,
 }
 
 impl Look<'_> {
     fn say(&mut self, file: &str, offset: u64, state: FindingState, what: String) {
-        let confined = self.opens && state == FindingState::Damaged;
-        let state = if confined { FindingState::Repairable } else { state };
         if matches!(state, FindingState::Damaged | FindingState::Repairable) {
             if self.damages.iter().any(|(known, at)| known == file && *at == offset) {
                 return;
@@ -233,41 +223,29 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// The log as a start would see it; none if there is none, or it is not known whose it is.
-    fn examine<D: Disk + Clone>(
-        &self,
+    /// The log and the snapshots as a start would see them.
+    fn whole<D: Disk + Clone>(
+        &mut self,
         disk: &D,
         manifest: Option<Manifest>,
-    ) -> Option<Result<Examined, LogError>> {
-        let (cluster, group) = self.owner?;
-        let segments = match list_segments(disk, manifest.as_ref(), true) {
-            Ok(segments) => segments,
-            Err(error) => return Some(Err(error)),
-        };
-        if segments.is_empty() {
-            return None;
-        }
+        segments: &[u64],
+    ) -> Result<(), LogError> {
+        let Some((cluster, group)) = self.owner else { return Ok(()) };
+        let base = manifest.map_or(EntryId::ZERO, |manifest| manifest.base);
         let options =
             LogOptions { group, window_bytes_max: 0, opens_damaged: true, ..LogOptions::new(cluster, None) };
-        let expected = expected(disk, &options, manifest, self.closed);
-        Some(expected.and_then(|expected| examine(disk, expected, &segments)))
-    }
-
-    /// The log and the snapshots as a start would see them.
-    fn whole<D: Disk + Clone>(&mut self, disk: &D, examined: &Examined) -> Result<(), LogError> {
-        let Some((cluster, group)) = self.owner else { return Ok(()) };
-        let options = LogOptions { group, ..LogOptions::new(cluster, None) };
+        let expected = Expected { closed: self.closed, ..Expected::new(&options, base) };
+        let Some(examined) = self.keep(examine(disk, expected, segments))? else { return Ok(()) };
         if let Some(closed) = self.closed {
             self.keep(closed.check(&examined.closing(&options)))?;
         }
         let index = &examined.replay.index;
         let snapshots = SnapshotOptions { cluster, group, piece_bytes: 1 };
         let meeting = self.keep(Meeting::find(disk, &snapshots, index, true))?.unwrap_or_default();
-        self.keep(meeting.check_covers(examined.replay.left_to_snapshot.as_ref()))?;
         for note in examined.replay.notes.iter().chain(&meeting.notes) {
             self.say(&note.file, note.offset, FindingState::Repairable, note.what.clone());
         }
-        let covered = meeting.snapshot.map_or(index.base().index, |meta| meta.last.index);
+        let covered = meeting.snapshot.map_or(base.index, |meta| meta.last.index);
         let file = segment_name(examined.end.segment);
         for id in index.damaged().filter(|id| id.index > covered) {
             self.totals.lost_entries += 1;

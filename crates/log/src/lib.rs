@@ -13,7 +13,7 @@
 //! recovery are in `docs/log-format.md`.
 //!
 //! Reading order: [`disk`] (the seam), `record` and `segment` (what stands in a file), [`log`] (the one writer), `recovery`,
-//! `tail`, `salvage` and `seam` (torn tail against damage), `meeting` (the snapshot that the log goes on from), `closed` (the proof of an
+//! `tail` and `salvage` (torn tail against damage), `meeting` (the snapshot that the log goes on from), `closed` (the proof of an
 //! orderly end), `index` and [`read`] (entries read back), [`snapshot_file`] with [`snapshot_writer`] and [`incoming`]
 //! (snapshots), `compaction` (what they make superfluous), [`identity`], [`inspect`], `founding` (the log of a new cluster, made of
 //! what was left of another one).
@@ -40,7 +40,6 @@ mod open;
 mod recovery;
 mod salvage;
 mod scan;
-mod seam;
 mod tail;
 
 pub mod data_dir;

@@ -433,7 +433,6 @@ impl<D: Disk> Log<D> {
             segment: header.segment,
             previous: header.previous,
             lowest: None,
-            whole: true,
         });
         self.file = file;
         self.segment_len = len;

@@ -18,8 +18,6 @@ pub(crate) struct Meeting {
     pub(crate) snapshot: Option<SnapshotMeta>,
     /// Whether that one came from a peer and a crash came before the log was begun anew behind it.
     pub(crate) unfinished: bool,
-    /// Whether a snapshot that was damaged or put aside ends with an entry of the log, so that all up to where the log begins is committed.
-    proves: bool,
     /// No snapshot meets the log, and the log does not reach back to its beginning: what is known to have been covered.
     pub(crate) lost: Option<EntryId>,
     /// Snapshots that are of no use: damaged, or they end before the log begins.
@@ -38,12 +36,9 @@ impl Meeting {
     ) -> Result<Meeting, LogError> {
         let mut meeting = Meeting::default();
         let (base, mut covered) = (index.base(), index.base());
-        for (last, origin) in list_aside(disk)? {
-            if origin == Origin::Taken {
-                check_taken(last, index)?;
-                covered = newer(covered, last);
-            }
-            meeting.proves |= holds(index, last);
+        for last in aside_taken(disk)? {
+            check_taken(last, index)?;
+            covered = newer(covered, last);
         }
         for (last, origin) in snapshot_file::list(disk)?.into_iter().rev() {
             if origin == Origin::Taken {
@@ -56,7 +51,6 @@ impl Meeting {
                     meeting.aside.push((last, origin));
                     if holds(index, last) {
                         covered = newer(covered, last);
-                        meeting.proves = true;
                     }
                     continue;
                 }
@@ -92,17 +86,6 @@ impl Meeting {
         Ok(meeting)
     }
 
-    /// R9: a log that begins behind what is lost, because a snapshot covers that, begins with a committed entry only if there is such
-    /// a snapshot, or the log holds the entry with which one ended that is damaged now.
-    pub(crate) fn check_covers(&self, lost: Option<&Note>) -> Result<(), LogError> {
-        let Some(Note { file, offset, what }) = lost.filter(|_| self.snapshot.is_none() && !self.proves)
-        else {
-            return Ok(());
-        };
-        let what = format!("{what}, and the snapshot that covers it is damaged");
-        Err(LogError::corrupt(file, *offset, what))
-    }
-
     /// Gives the snapshots that are of no use another name, under which nobody asks for them. They stay for whoever wants to look, until
     /// a newer snapshot is there. Need not be durable: a start that finds them again does it again.
     pub(crate) fn put_aside<D: Disk>(&self, disk: &D) -> Result<(), LogError> {
@@ -124,13 +107,6 @@ pub(crate) fn remove_aside<D: Disk>(disk: &D, newest: EntryId) -> Result<(), Log
         }
     }
     Ok(())
-}
-
-/// Up to which entry snapshots reach, as their names say, also of those that were put aside. Whether the log holds their last entries is
-/// known when it was read ([`Meeting::find`], [`Meeting::check_covers`]).
-pub(crate) fn covered<D: Disk>(disk: &D) -> Result<Option<Index>, LogError> {
-    let named = snapshot_file::list(disk)?.into_iter().chain(list_aside(disk)?);
-    Ok(named.map(|(last, _)| last.index).max())
 }
 
 /// What the snapshot covers, after all of it was read.
@@ -166,7 +142,12 @@ fn newer(one: EntryId, other: EntryId) -> EntryId {
     if other.index > one.index { other } else { one }
 }
 
-/// The snapshots that were put aside.
+/// The last entries of the snapshots that were put aside and that this node took.
+fn aside_taken<D: Disk>(disk: &D) -> Result<Vec<EntryId>, LogError> {
+    let taken = |(last, origin)| (origin == Origin::Taken).then_some(last);
+    Ok(list_aside(disk)?.into_iter().filter_map(taken).collect())
+}
+
 fn list_aside<D: Disk>(disk: &D) -> Result<Vec<(EntryId, Origin)>, LogError> {
     let names = disk.list(SNAPSHOT_DIR).map_err(|error| LogError::io("cannot list", SNAPSHOT_DIR, error))?;
     Ok(names.iter().filter_map(|name| snapshot_file::parse_name(name.strip_suffix(ASIDE)?)).collect())

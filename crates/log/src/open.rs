@@ -13,13 +13,13 @@ use quorate_core::types::{ClusterId, EntryId, GroupId, Index};
 
 use crate::batch::Encoder;
 use crate::closed::Closing;
-use crate::compaction::{Anew, FOLLOWS_NOTHING, SegmentMark, begin_anew, remove_segment};
+use crate::compaction::{Anew, FOLLOWS_NOTHING, SegmentMark, begin_anew};
 use crate::disk::Disk;
 use crate::error::LogError;
 use crate::identity;
 use crate::index::LogIndex;
 use crate::log::LogOptions;
-use crate::meeting::{self, Meeting};
+use crate::meeting::Meeting;
 use crate::read::read_chunk;
 use crate::record::{SECTOR, Seed};
 use crate::recovery::{Examined, Expected, SEGMENT_BYTES_MAX, examine, repair};
@@ -64,12 +64,13 @@ pub(crate) fn open<D: Disk + Clone>(
     if manifest.is_none() {
         refuse_without_manifest(disk, closed)?;
     }
-    let mut segments = list_segments(disk, manifest.as_ref(), options.opens_damaged)?;
+    let mut segments = list_segments(disk, manifest.as_ref())?;
     if segments.is_empty() {
         create(disk, &first_header(options))?;
         segments.push(FIRST_SEGMENT);
     }
-    let expected = expected(disk, options, manifest, closed)?;
+    let base = manifest.map_or(EntryId::ZERO, |manifest| manifest.base);
+    let expected = Expected { closed, ..Expected::new(options, base) };
     let mut examined = examine(disk, expected, &segments)?;
     if manifest.is_none() && (segments.len() > 1 || examined.replay.batches > 1) {
         let what = "the file is missing, but the log is older than its making";
@@ -80,7 +81,6 @@ pub(crate) fn open<D: Disk + Clone>(
     }
     let snapshots = SnapshotOptions { cluster: options.cluster, group: options.group, piece_bytes: 1 };
     let mut meeting = Meeting::find(disk, &snapshots, &examined.replay.index, options.opens_damaged)?;
-    meeting.check_covers(examined.replay.left_to_snapshot.as_ref())?;
     if closed.is_some() && meeting.unfinished {
         let what = "the log does not hold what the newest snapshot covers, but the node was stopped in order";
         return Err(LogError::corrupt(SEGMENT_DIR, 0, what));
@@ -129,19 +129,6 @@ pub(crate) fn open<D: Disk + Clone>(
     Ok((opened, stored))
 }
 
-/// What the small files and the names of the snapshots say of the log.
-pub(crate) fn expected<D: Disk>(
-    disk: &D,
-    options: &LogOptions,
-    manifest: Option<Manifest>,
-    closed: Option<Closing>,
-) -> Result<Expected, LogError> {
-    let base = manifest.map_or(EntryId::ZERO, |manifest| manifest.base);
-    let first_segment = manifest.map(|manifest| manifest.first_segment);
-    let covered = meeting::covered(disk)?;
-    Ok(Expected { closed, first_segment, covered, ..Expected::new(options, base) })
-}
-
 /// D14: the file LOG is missing. That is in order only if there never was one.
 fn refuse_without_manifest<D: Disk>(disk: &D, closed: Option<Closing>) -> Result<(), LogError> {
     let what = if closed.is_some() {
@@ -170,7 +157,8 @@ fn finish_install<D: Disk>(
         Anew { base, segment: examined.end.segment + 1, batch: examined.replay.next_batch, hard_state };
     let (file, _) = begin_anew(disk, options, anew)?;
     for mark in &examined.replay.marks {
-        remove_segment(disk, mark.segment)?;
+        let name = segment_name(mark.segment);
+        disk.remove(&name).map_err(|error| LogError::io("cannot remove", &name, error))?;
     }
     let examined = examine(disk, Expected::new(options, base), &[anew.segment])?;
     assert!(examined.replay.index.last() == base, "log and snapshot meet");
@@ -223,12 +211,8 @@ impl Manifest {
     }
 }
 
-/// The segments that there are, in order; D7 if one is missing in front or in the middle, unless it is named and damage is kept.
-pub(crate) fn list_segments<D: Disk>(
-    disk: &D,
-    manifest: Option<&Manifest>,
-    damage_kept: bool,
-) -> Result<Vec<u64>, LogError> {
+/// The segments that there are, in order; D7 if one is missing in front or in the middle.
+pub(crate) fn list_segments<D: Disk>(disk: &D, manifest: Option<&Manifest>) -> Result<Vec<u64>, LogError> {
     let names = disk.list(SEGMENT_DIR).map_err(|error| LogError::io("cannot list", SEGMENT_DIR, error))?;
     let mut segments: Vec<u64> = names.iter().filter_map(|name| segment_of_name(name)).collect();
     segments.sort_unstable();
@@ -239,7 +223,7 @@ pub(crate) fn list_segments<D: Disk>(
         segments.pop();
     }
     for (expected, found) in (first..).zip(&segments) {
-        if expected != *found && !(damage_kept && manifest.is_some()) {
+        if expected != *found {
             let what = format!("the segment is missing, but there is {}", segment_name(*found));
             return Err(LogError::corrupt(&segment_name(expected), 0, what));
         }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quorate_core::entry::{Entry, HardState, Membership, Payload};
-use quorate_core::planted::{self, Bug};
 use quorate_core::types::{ClusterId, EntryId, GroupId, Index};
 
 use crate::batch::{HARD_STATE_LEN, seal, take_hard_state};
@@ -21,8 +20,7 @@ use crate::log::LogOptions;
 use crate::open::FIRST_SEGMENT;
 use crate::read::{ENTRY_OVERHEAD_BYTES, entry_bytes, entry_of, fill};
 use crate::record::{Head, Kind, SECTOR, Seed, is_zero};
-use crate::scan::{Batch, Broken, Case, Item, Scanned, SegmentBytes};
-use crate::seam::{Before, Front};
+use crate::scan::{Batch, Case, Item, Scanned, SegmentBytes};
 use crate::segment::{Position, SEGMENT_DIR, SegmentHeader, segment_name};
 use crate::tail::{self, Proven, Suspect};
 
@@ -38,26 +36,20 @@ pub(crate) struct Expected {
     pub(crate) closed: Option<Closing>,
     /// Whether a log may lack the bytes of entries whose ids it knows.
     pub(crate) damage_kept: bool,
-    /// The first segment of the log, as the file LOG says; none if there is no such file.
-    pub(crate) first_segment: Option<u64>,
-    /// Up to where snapshots reach, as their names say.
-    pub(crate) covered: Option<Index>,
 }
 
 impl Expected {
     /// What these options say of a log that begins after `base`.
     pub(crate) fn new(options: &LogOptions, base: EntryId) -> Expected {
         let LogOptions { cluster, group, window_bytes_max, opens_damaged, .. } = *options;
-        let (closed, first_segment, covered) = (None, None, None);
-        let damage_kept = opens_damaged;
-        Expected { cluster, group, window_bytes_max, base, closed, damage_kept, first_segment, covered }
+        Expected { cluster, group, window_bytes_max, base, closed: None, damage_kept: opens_damaged }
     }
 }
 
 /// What was found.
 pub(crate) struct Examined {
     pub(crate) replay: Replay,
-    /// The header of the last segment, or what stands for it.
+    /// The header of the last segment.
     pub(crate) header: SegmentHeader,
     /// Where the last whole batch ends.
     pub(crate) end: Position,
@@ -83,22 +75,11 @@ pub(crate) struct Replay {
     pub(crate) batches: u64,
     /// The furthest place that a batch calls durable.
     durable: Position,
-    pub(crate) cluster: ClusterId,
-    pub(crate) closed: Option<Closing>,
-    pub(crate) damage_kept: bool,
-    /// Whether the file LOG names the first segment.
-    pub(crate) named: bool,
-    /// Up to where snapshots reach, as their names say.
-    pub(crate) covered: Option<Index>,
-    /// What is lost, if the log begins behind it because a snapshot covers it.
-    pub(crate) left_to_snapshot: Option<Note>,
-    /// Whether `next_batch` is known: not at the front of a log whose first header is damaged.
-    pub(crate) batch_known: bool,
-    /// Whether `hard_state` is known: not before the first batch of such a log.
-    pub(crate) hard_state_known: bool,
-    /// What is damaged: the last write may have gone there.
-    pub(crate) suspects: Vec<Suspect>,
-    pub(crate) window: Window,
+    closed: Option<Closing>,
+    damage_kept: bool,
+    /// The batches that are damaged.
+    suspects: Vec<Suspect>,
+    window: Window,
 }
 
 /// Damage that the log can live with.
@@ -116,7 +97,7 @@ impl fmt::Display for Note {
 }
 
 /// The newest entries. Damaged ones have their place among them.
-pub(crate) struct Window {
+struct Window {
     bytes_max: usize,
     bytes: usize,
     entries: VecDeque<Option<Entry>>,
@@ -125,82 +106,43 @@ pub(crate) struct Window {
 /// How a segment ends.
 struct SegmentEnd {
     at: usize,
-    how: End,
+    sealed: bool,
     cut: Vec<Range<usize>>,
 }
 
-/// What a place means where no whole batch stands.
-enum Step {
-    /// The segment ends here.
-    Ends(SegmentEnd),
-    /// This batch stands here, damaged.
-    Damaged(Batch),
-}
-
-/// What stands where the segment ends.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-enum End {
-    Seal,
-    Nothing,
-    /// Something else than the seal. The header of the next segment says that the log ended here.
-    Damage,
-    /// The rest cannot be read. The header of the next segment says what it held.
-    Lost,
-}
-
-/// Reads all segments, which are at least one, and changes nothing.
+/// Reads all segments, which are consecutive and at least one, and changes nothing.
 pub(crate) fn examine<D: Disk>(disk: &D, expected: Expected, segments: &[u64]) -> Result<Examined, LogError> {
-    let fronts = segments.iter().map(|segment| Front::read(disk, expected, *segment));
-    let fronts: Vec<Front> = fronts.collect::<Result<_, LogError>>()?;
     let mut replay = Replay::new(expected);
-    let mut before = Before::Nothing;
+    let mut before: Option<Position> = None;
+    let mut before_sealed = true;
     // One for all segments: a segment is large, and memory that is given back is cleared again before it is had again.
     let mut buffer = Vec::new();
-    let mut due = expected.first_segment.or(segments.first().copied()).unwrap_or(FIRST_SEGMENT);
-    for (place, (segment, front)) in segments.iter().zip(&fronts).enumerate() {
-        let (segment, ahead) = (*segment, fronts.get(place + 1));
-        if segment > due {
-            replay.bridge_missing(due, segment, front.header())?;
-            before = Before::Lost;
-        }
-        due = segment + 1;
-        let file = segment_name(segment);
+    for (place, segment) in segments.iter().enumerate() {
+        let file = segment_name(*segment);
+        let is_last = place + 1 == segments.len();
         let bytes = read_into(disk, &file, &mut buffer)?;
-        let seed = Seed::new(expected.cluster, segment);
-        let content = SegmentBytes { file: &file, segment, group: expected.group, seed, bytes };
-        let Some(header) = replay.begin_segment(&content, front, ahead, before)? else {
-            before = Before::Lost;
-            continue;
-        };
-        let emptied = front.header().is_none() && planted::is(Bug::HeadlessSegmentTakenAsEmpty);
-        let content = if emptied { SegmentBytes { bytes: &bytes[..SECTOR], ..content } } else { content };
-        let batches = replay.batches;
-        let end = replay.read_segment(&content, ahead)?;
-        let position = Position { segment, offset: end.at as u64 };
-        if ahead.is_some() {
-            before = match end.how {
-                End::Seal => Before::Sealed(position),
-                End::Nothing => Before::Unsealed(position),
-                End::Damage => Before::SealDamaged,
-                End::Lost => Before::Lost,
-            };
-            continue;
+        let header = check_header(&file, bytes, *segment, expected)?;
+        replay.check_follows(&file, &header, before)?;
+        let (previous, lowest) = (header.previous, None);
+        replay.marks.push_back(SegmentMark { segment: *segment, previous, lowest });
+        let seed = Seed::new(expected.cluster, *segment);
+        let content = SegmentBytes { file: &file, segment: *segment, group: expected.group, seed, bytes };
+        if !before_sealed && !is_zero(&bytes[SECTOR..]) {
+            let before = before.expect("only a segment that was read can lack its seal");
+            let what = "the segment has no seal, but the one after it is in use"; // D10
+            return Err(LogError::corrupt(&segment_name(before.segment), before.offset, what));
         }
-        if let Front::Damaged(flaw) = front
-            && !emptied
-        {
-            replay.check_headless_end(flaw, batches)?;
+        let end = replay.read_segment(&content, is_last)?;
+        let position = Position { segment: *segment, offset: end.at as u64 };
+        if is_last {
+            let from = if replay.durable.segment == *segment { replay.durable.offset } else { SECTOR as u64 };
+            let from = usize::try_from(from).unwrap_or(end.at).clamp(SECTOR, end.at);
+            let seal = before.filter(|_| end.at == SECTOR);
+            let unproven = (from as u64, bytes[from..end.at].to_vec());
+            return Ok(Examined { replay, header, end: position, unproven, cut: end.cut, seal });
         }
-        let from = if replay.durable.segment == segment { replay.durable.offset } else { SECTOR as u64 };
-        let from = usize::try_from(from).unwrap_or(end.at).clamp(SECTOR, end.at);
-        let seal = match before {
-            Before::Sealed(seal) | Before::Unsealed(seal) if end.at == SECTOR => Some(seal),
-            // Nothing is written over a damaged place.
-            Before::Sealed(_) | Before::Unsealed(_) => None,
-            Before::Nothing | Before::SealDamaged | Before::Lost => None,
-        };
-        let unproven = (from as u64, bytes[from..end.at].to_vec());
-        return Ok(Examined { replay, header, end: position, unproven, cut: end.cut, seal });
+        before = Some(position);
+        before_sealed = end.sealed;
     }
     Err(LogError::corrupt(SEGMENT_DIR, 0, "the log has no segment"))
 }
@@ -270,14 +212,8 @@ impl Replay {
             index: LogIndex::new(expected.base),
             notes: Vec::new(),
             suspects: Vec::new(),
-            cluster: expected.cluster,
             closed: expected.closed,
             damage_kept: expected.damage_kept,
-            named: expected.first_segment.is_some(),
-            covered: expected.covered,
-            left_to_snapshot: None,
-            batch_known: true,
-            hard_state_known: true,
             hard_state: HardState::default(),
             memberships: Vec::new(),
             next_batch: 1,
@@ -288,11 +224,37 @@ impl Replay {
         }
     }
 
-    fn read_segment(
+    /// D9: a segment says what the log was when it was begun. An older or a foreign copy says something else.
+    ///
+    /// Of a log whose beginning was compacted nothing is known but the entry before it. Its first segment says the rest.
+    fn check_follows(
         &mut self,
-        segment: &SegmentBytes<'_>,
-        ahead: Option<&Front>,
-    ) -> Result<SegmentEnd, LogError> {
+        file: &str,
+        header: &SegmentHeader,
+        before: Option<Position>,
+    ) -> Result<(), LogError> {
+        if before.is_none() && header.segment > FIRST_SEGMENT {
+            (self.next_batch, self.hard_state) = (header.batch, header.hard_state);
+            if header.previous == self.index.base() {
+                return Ok(());
+            }
+        }
+        let follows = header.previous_end == before.map_or(0, |before| before.offset)
+            && header.previous == self.index.last()
+            && header.batch == self.next_batch
+            && header.hard_state == self.hard_state;
+        if follows {
+            Ok(())
+        } else {
+            Err(LogError::corrupt(
+                file,
+                0,
+                "the segment does not follow the one before it: one of the two is not the file that was here",
+            ))
+        }
+    }
+
+    fn read_segment(&mut self, segment: &SegmentBytes<'_>, is_last: bool) -> Result<SegmentEnd, LogError> {
         let mut at = SECTOR;
         loop {
             match segment.scan(at) {
@@ -301,82 +263,44 @@ impl Replay {
                     at = batch.end;
                 }
                 Scanned::Seal(next) => {
-                    if ahead.is_none() || next != segment.segment + 1 {
+                    if is_last || next != segment.segment + 1 {
                         let what = format!("the log goes on in {}, which is missing", segment_name(next)); // D7
                         return Err(segment.damage(at, what));
                     }
-                    self.allow_behind(segment, at + SECTOR, "bytes behind the seal of the segment")?;
-                    return Ok(SegmentEnd { at, how: End::Seal, cut: Vec::new() });
+                    if !is_zero(&segment.bytes[at + SECTOR..]) {
+                        return Err(segment.damage(at + SECTOR, "bytes behind the seal of the segment"));
+                    }
+                    return Ok(SegmentEnd { at, sealed: true, cut: Vec::new() });
+                }
+                // D6: the segment after this one was begun only when all of this one was durable. Only the seal may lack.
+                Scanned::Broken(broken)
+                    if !is_last && broken.case == Case::NoStart && is_zero(&segment.bytes[at..]) =>
+                {
+                    return Ok(SegmentEnd { at, sealed: false, cut: Vec::new() });
                 }
                 Scanned::Broken(broken) => {
-                    let end = match ahead {
-                        Some(ahead) => self.end_before(segment, at, &broken, ahead.header())?,
-                        None => self.end_of_log(segment, at, &broken)?,
-                    };
-                    match end {
-                        Step::Ends(end) => return Ok(end),
-                        Step::Damaged(batch) => {
-                            self.apply(segment, at, &batch)?;
-                            self.suspect(segment, at, batch.end);
-                            at = batch.end;
+                    let damage = if is_last {
+                        match tail::judge(segment, at, &broken, Proven::of(self.closed)) {
+                            Ok(cut) => {
+                                tail::refuse_misplaced(segment, at, &self.suspects)?;
+                                return Ok(SegmentEnd { at, sealed: false, cut });
+                            }
+                            Err(damage) => damage,
                         }
-                    }
+                    } else {
+                        segment.damage(broken.at, format!("{}, but a later segment follows", broken.what))
+                    };
+                    let Some(batch) = segment.salvage(at, &broken) else {
+                        let cut = self.behind_the_end(segment, at).ok_or(damage)?;
+                        return Ok(SegmentEnd { at, sealed: false, cut });
+                    };
+                    self.apply(segment, at, &batch)?;
+                    let bytes = Bytes::copy_from_slice(&segment.bytes[at..batch.end]);
+                    self.suspects.push(Suspect { file: segment.file.to_owned(), at, bytes });
+                    at = batch.end;
                 }
             }
         }
-    }
-
-    /// No whole batch stands at `at` of the last segment: the log ends there, or a batch is damaged.
-    fn end_of_log(
-        &mut self,
-        segment: &SegmentBytes<'_>,
-        at: usize,
-        broken: &Broken,
-    ) -> Result<Step, LogError> {
-        let damage = match tail::judge(segment, at, broken, Proven::of(self.closed)) {
-            Ok(cut) => {
-                tail::refuse_misplaced(segment, at, &self.suspects)?;
-                return Ok(Step::Ends(SegmentEnd { at, how: End::Nothing, cut }));
-            }
-            Err(damage) => damage,
-        };
-        match segment.salvage(at, broken) {
-            Some(batch) => Ok(Step::Damaged(batch)),
-            None => {
-                let cut = self.behind_the_end(segment, at).ok_or(damage)?;
-                Ok(Step::Ends(SegmentEnd { at, how: End::Nothing, cut }))
-            }
-        }
-    }
-
-    /// No whole batch stands at `at`, and a later segment follows, which was begun only when all of this one was durable (D6). Either
-    /// the segment ends here, and its seal may lack or be damaged; or a batch is damaged; or from here on it cannot be read.
-    fn end_before(
-        &mut self,
-        segment: &SegmentBytes<'_>,
-        at: usize,
-        broken: &Broken,
-        next: Option<&SegmentHeader>,
-    ) -> Result<Step, LogError> {
-        let ends_here =
-            next.is_some_and(|next| next.segment == segment.segment + 1 && self.goes_on_in(next, at as u64));
-        let nothing = broken.case == Case::NoStart && is_zero(&segment.bytes[at..]);
-        if nothing && (ends_here || !self.damage_kept) {
-            return Ok(Step::Ends(SegmentEnd { at, how: End::Nothing, cut: Vec::new() }));
-        }
-        let mut flaw = segment.note(broken.at, format!("{}, but a later segment follows", broken.what));
-        if ends_here && self.damage_kept {
-            flaw.what = format!("the seal of the segment is damaged: {}", broken.what);
-            self.allow(&flaw, "the header of the next segment says that the log goes on there")?;
-            self.suspect(segment, at, segment.bytes.len());
-            return Ok(Step::Ends(SegmentEnd { at, how: End::Damage, cut: Vec::new() }));
-        }
-        if let Some(batch) = segment.salvage(at, broken) {
-            return Ok(Step::Damaged(batch));
-        }
-        self.bridge(&flaw, next)?;
-        self.suspect(segment, at, segment.bytes.len());
-        Ok(Step::Ends(SegmentEnd { at, how: End::Lost, cut: Vec::new() }))
     }
 
     /// The sectors behind the end of the log in which there is something, if the log ended here when the node was stopped and nothing of it
@@ -397,17 +321,17 @@ impl Replay {
             }
         }
         let first = cut.first().map_or(at, |range| range.start);
-        self.notes
-            .push(segment.note(first, "bytes behind the end of the log, which nobody wrote here".to_owned()));
+        self.note(segment, first, "bytes behind the end of the log, which nobody wrote here".to_owned());
         Some(cut)
+    }
+
+    fn note(&mut self, segment: &SegmentBytes<'_>, at: usize, what: String) {
+        self.notes.push(Note { file: segment.file.to_owned(), offset: at as u64, what });
     }
 
     fn apply(&mut self, segment: &SegmentBytes<'_>, at: usize, batch: &Batch) -> Result<(), LogError> {
         if let Some((at, what)) = batch.flaws.first().filter(|_| !self.damage_kept) {
             return Err(segment.damage(*at, what.clone()));
-        }
-        if !self.batch_known {
-            (self.next_batch, self.batch_known) = (batch.head.number, true);
         }
         if batch.head.number != self.next_batch {
             let what = format!("batch {} where batch {} must stand", batch.head.number, self.next_batch); // D5
@@ -418,7 +342,7 @@ impl Replay {
             return Err(segment.damage(at, "a batch that calls itself durable"));
         }
         for (place, what) in &batch.flaws {
-            self.notes.push(segment.note(*place, what.clone()));
+            self.note(segment, *place, what.clone());
         }
         // The entries are slices of this one copy: they hold the bytes of their batch in memory and not those of the segment.
         let bytes = Bytes::copy_from_slice(&segment.bytes[at..batch.end - SECTOR]);
@@ -430,16 +354,17 @@ impl Replay {
                 }
                 Item::Lost(id) => {
                     self.cut_for(segment, at, *id)?;
-                    self.lose(*id, here);
+                    self.window.push(None);
+                    self.index.append_damaged(*id, here);
                 }
                 Item::Gap => self.index.interrupt(),
             }
         }
         if let Some(hard_state) = batch.hard_state {
-            if batch.flaws.is_empty() && hard_state != self.hard_state && self.hard_state_known {
+            if batch.flaws.is_empty() && hard_state != self.hard_state {
                 return Err(segment.damage(at, "the footer names another term or vote than its batch"));
             }
-            (self.hard_state, self.hard_state_known) = (hard_state, true);
+            self.hard_state = hard_state;
         }
         self.durable = self.durable.max(batch.head.durable);
         self.next_batch += 1;
@@ -458,7 +383,7 @@ impl Replay {
             if body.len() != HARD_STATE_LEN {
                 return Err(segment.damage(at, "a hard state of another length"));
             }
-            (self.hard_state, self.hard_state_known) = (take_hard_state(&mut body), true);
+            self.hard_state = take_hard_state(&mut body);
             return Ok(());
         }
         let entry = entry_of(head, body).map_err(|what| segment.damage(at, what))?;
@@ -491,12 +416,6 @@ impl Replay {
         Ok(())
     }
 
-    /// Takes in an entry of which only the id is known.
-    pub(crate) fn lose(&mut self, id: EntryId, place: Position) {
-        self.window.push(None);
-        self.index.append_damaged(id, place);
-    }
-
     /// Takes in the bytes of an entry whose record was found damaged by an earlier start. What the log no longer holds needs none.
     fn repair(&mut self, entry: Entry, place: Position) {
         let (index, last) = (entry.id.index, self.index.last().index);
@@ -514,12 +433,6 @@ impl Replay {
 }
 
 impl Window {
-    /// Forgets all: the log begins anew.
-    pub(crate) fn clear(&mut self) {
-        self.entries.clear();
-        self.bytes = 0;
-    }
-
     /// Forgets the newest `len` entries.
     fn truncate(&mut self, len: u64) {
         for _ in 0..len.min(self.entries.len() as u64) {
@@ -581,6 +494,38 @@ fn read_into<'b, D: Disk>(disk: &D, file: &str, buffer: &'b mut Vec<u8>) -> Resu
     }
     let filled = fill(disk, &handle, 0, &mut buffer[..len]).map_err(failed)?;
     Ok(&buffer[..filled])
+}
+
+/// D4: the header is that of this segment of this log, and the file has its length.
+fn check_header(
+    file: &str,
+    bytes: &[u8],
+    segment: u64,
+    expected: Expected,
+) -> Result<SegmentHeader, LogError> {
+    let Some(sector) = bytes.first_chunk::<SECTOR>() else {
+        return Err(LogError::corrupt(file, 0, "the file is shorter than a segment's header"));
+    };
+    let header = SegmentHeader::decode(file, sector)?;
+    if header.cluster != expected.cluster {
+        return Err(LogError::OtherCluster {
+            file: file.to_owned(),
+            found: header.cluster,
+            wanted: expected.cluster,
+        });
+    }
+    if header.segment != segment {
+        let what = format!("the file has the name of segment {segment} and holds segment {}", header.segment);
+        return Err(LogError::corrupt(file, 0, what));
+    }
+    if header.group != expected.group {
+        return Err(LogError::corrupt(file, 0, "the segment belongs to another group"));
+    }
+    if header.len != bytes.len() as u64 {
+        let what = format!("the file has {} bytes instead of {}", bytes.len(), header.len);
+        return Err(LogError::corrupt(file, bytes.len() as u64, what));
+    }
+    Ok(header)
 }
 
 /// No segment is longer, in bytes: recovery holds one in memory.

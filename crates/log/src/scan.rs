@@ -6,7 +6,6 @@ use quorate_core::types::{EntryId, GroupId};
 use crate::batch::{BATCH_HEAD_LEN, BatchHead, Footer, Run, zero_sectors};
 use crate::error::LogError;
 use crate::record::{self, Found, HEAD_LEN, Kind, Record, SECTOR, Seed, is_zero};
-use crate::recovery::Note;
 
 /// A whole segment in memory.
 #[derive(Copy, Clone)]
@@ -99,11 +98,6 @@ impl SegmentBytes<'_> {
     /// The damage at a place of this segment.
     pub(crate) fn damage(&self, at: usize, what: impl Into<String>) -> LogError {
         LogError::corrupt(self.file, at as u64, what)
-    }
-
-    /// The same as a note.
-    pub(crate) fn note(&self, at: usize, what: String) -> Note {
-        Note { file: self.file.to_owned(), offset: at as u64, what }
     }
 
     /// What stands at `at`, a sector boundary.

@@ -17,7 +17,7 @@ use crate::member::{Frame, Member, Store};
 use crate::network::{Network, NetworkOptions};
 use crate::profile::{Faults, Limits, Profile, SECOND_US};
 use crate::rng::Rng;
-use crate::rot::{Rot, Seam};
+use crate::rot::Rot;
 use crate::scene::{Event, Scene};
 use crate::trace::{Trace, TraceMode};
 use crate::workload::{ClientId, Request, RequestKind, RequestName, Response, ResponseKind};
@@ -34,25 +34,16 @@ pub struct Row {
     pub unavailable: u32,
 }
 
-/// What is damaged beside the entries.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Beside {
-    /// Nothing.
-    Nothing,
-    /// The header of the log's segment, on every node.
-    Headers,
-}
-
 /// Runs these patterns. A row for each number of damaged copies, from none to all twelve.
 ///
 /// # Errors
 /// The first rule that was broken: a pattern that could recover and did not, or one that could not and led, or any rule of the simulator.
-pub fn run(patterns: impl IntoIterator<Item = u16>, beside: Beside) -> Result<[Row; 13], Violation> {
+pub fn run(patterns: impl IntoIterator<Item = u16>) -> Result<[Row; 13], Violation> {
     let origin = Origin::make()?;
     let mut rows = [Row::default(); 13];
     for pattern in patterns {
         let row = &mut rows[pattern.count_ones() as usize];
-        if origin.try_pattern(pattern, beside)? {
+        if origin.try_pattern(pattern)? {
             row.recovered += 1;
         } else {
             row.unavailable += 1;
@@ -90,7 +81,7 @@ impl Origin {
     }
 
     /// True if the cluster recovered by itself; false if it was safely unavailable until a copy was put back.
-    fn try_pattern(&self, pattern: u16, beside: Beside) -> Result<bool, Violation> {
+    fn try_pattern(&self, pattern: u16) -> Result<bool, Violation> {
         let seed = u64::from(pattern) + 1;
         let mut rng = Rng::new(seed);
         let disks: Vec<SimDisk> = self.disks.iter().map(|disk| disk.fork(Rng::new(rng.next_u64()))).collect();
@@ -99,10 +90,6 @@ impl Origin {
             for (entry, id) in (0..).zip(&self.entries).filter(|(entry, _)| is_lost(node, *entry)) {
                 let struck = Rot::Bit.strike(disk, *id, &mut rng);
                 assert!(struck.is_some(), "each disk holds entry {entry} of the four");
-            }
-            if beside == Beside::Headers {
-                let struck = Seam::Header.strike(disk, Rot::Bit, &mut rng);
-                assert!(struck.is_some(), "each disk holds a segment");
             }
         }
         let mut trial = Trial::start(seed, &disks)?;

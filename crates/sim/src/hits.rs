@@ -48,7 +48,7 @@ const DISK_FAULTS: [(Fault, &str); 9] = [
 ];
 
 /// What faults that last for a run, or that wait for their moment, must have caused.
-const CONSEQUENCES: [&str; 71] = [
+const CONSEQUENCES: [&str; 67] = [
     "budget full: bytes in flight to a peer",
     "budget full: bytes of proposals pending",
     "budget full: bytes uncommitted",
@@ -61,11 +61,7 @@ const CONSEQUENCES: [&str; 71] = [
     "damage: all that was lost is back",
     "damage: entries came back from a peer",
     "damage: entries lost",
-    "damage: header of a segment",
-    "damage: header, seal or segment, refused",
     "damage: node whole again",
-    "damage: seal of a segment",
-    "damage: segment gone",
     "damage: state lost",
     "damage: commit told by who lost its state",
     "disk full: leader stepped down",

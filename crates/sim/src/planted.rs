@@ -72,7 +72,6 @@ const BUGS: &[(Bug, Shows)] = &[
     (Bug::SegmentWithoutVote, Shows::InRuns),
     (Bug::DamageCutAsTornTail, Shows::InScripts),
     (Bug::MisdirectedBatchCut, Shows::InScripts),
-    (Bug::HeadlessSegmentTakenAsEmpty, Shows::InRuns),
     (Bug::LostLogMadeAnew, Shows::InScripts),
     (Bug::SnapshotNotSynced, Shows::InScripts),
     (Bug::SnapshotNameNotSynced, Shows::InScripts),

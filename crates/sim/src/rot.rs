@@ -1,4 +1,4 @@
-//! Damage on purpose: what a disk does to the record of one entry, to one file, or where one segment goes on in the next. It looks for the record as a stranger would, by the bytes
+//! Damage on purpose: what a disk does to the record of one entry, or to one file. It looks for the record as a stranger would, by the bytes
 //! of its header, and knows nothing else of the log.
 
 use quorate_core::types::EntryId;
@@ -49,60 +49,6 @@ impl Rot {
     }
 }
 
-/// Where one segment goes on in the next, or all of one.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Seam {
-    /// The header of a segment.
-    Header,
-    /// The seal of a segment.
-    Seal,
-    /// A segment as a whole: the file is gone.
-    Segment,
-}
-
-/// All of them.
-pub const SEAMS: [Seam; 3] = [Seam::Header, Seam::Seal, Seam::Segment];
-
-impl Seam {
-    /// Damages a segment in this way, and says which file. None if there is no such place.
-    pub fn strike(self, disk: &SimDisk, rot: Rot, rng: &mut Rng) -> Option<String> {
-        let mut names: Vec<String> = disk
-            .names()
-            .into_iter()
-            .filter(|name| name.starts_with("wal/") && name.ends_with(".seg"))
-            .collect();
-        let last = names.pop();
-        // The last segment has no seal, and what a node promised last stands there alone.
-        names.extend(last.filter(|_| self == Seam::Header));
-        let name = rng.pick(&names)?;
-        let mut bytes = disk.contents(name).expect("the disk names it");
-        let sector = match self {
-            Seam::Header => Some(0),
-            Seam::Seal => bytes
-                .chunks(SECTOR)
-                .rposition(|sector| sector.iter().any(|byte| *byte != 0))
-                .filter(|sector| bytes.get(sector * SECTOR + KIND_AT) == Some(&SEAL_KIND)),
-            Seam::Segment => {
-                disk.uproot(name);
-                return Some(name.clone());
-            }
-        };
-        let start = sector? * SECTOR;
-        let place =
-            |rng: &mut Rng, len: usize| usize::try_from(rng.below(len as u64)).expect("a file is small");
-        match rot {
-            Rot::Bit => bytes[start + place(rng, SECTOR)] ^= 1 << rng.below(8),
-            Rot::LostSector => bytes[start..start + SECTOR].fill(0),
-            Rot::ForeignSector => {
-                let other = place(rng, bytes.len() / SECTOR) * SECTOR;
-                bytes.copy_within(other..other + SECTOR, start);
-            }
-        }
-        disk.plant(name, &bytes);
-        Some(name.clone())
-    }
-}
-
 /// The file in which the newest record of an entry stands.
 pub fn file_of(disk: &SimDisk, id: EntryId) -> Option<String> {
     find(disk, id).map(|(name, ..)| name)
@@ -133,7 +79,5 @@ const KIND_AT: usize = 8;
 const ID_AT: usize = 16;
 const TIME_AT: usize = 32;
 const HEAD_LEN: usize = 40;
-/// The kind of the record that ends a segment.
-const SEAL_KIND: u8 = 7;
 /// The kinds of records that hold an entry: no-op, command, membership, and the same three repaired.
 const ENTRY_KINDS: [u8; 6] = [2, 3, 4, 8, 9, 10];

@@ -18,7 +18,6 @@ mod founding;
 mod full_disk;
 mod real_disk;
 mod repair;
-mod seams;
 mod snapshot_crash;
 mod snapshots;
 mod unsynced;

@@ -11,7 +11,7 @@ use super::Faults;
 use crate::disk::SimDisk;
 use crate::member::{Member, Store};
 use crate::rng::Rng;
-use crate::rot::{ROTS, SEAMS, Seam};
+use crate::rot::ROTS;
 use crate::scene::{Event, Scene};
 use crate::store;
 
@@ -37,9 +37,6 @@ impl Faults {
         let mut struck = false;
         for node in victims {
             let member = members.get_mut(&node).expect("victims are members");
-            if self.rng.chance(400) {
-                struck |= self.lose_seam(scene, member, &mut copies);
-            }
             let lost = self.lose_entries(scene, member, &mut copies, per_mille);
             struck |= lost > 0;
         }
@@ -81,36 +78,6 @@ impl Faults {
             member.note_damage(Store::Repairing);
         }
         found.damaged.len()
-    }
-
-    /// One disk loses a header, a seal or a whole segment. If a start refuses that, which is safe, it does not happen; whether a start that
-    /// goes on has lost anything silently is for the checks to say.
-    fn lose_seam(&mut self, scene: &mut Scene, member: &mut Member, copies: &mut Copies) -> bool {
-        let seam = *self.rng.pick(&SEAMS).expect("there are places");
-        let rot = *self.rng.pick(&ROTS).expect("there are ways");
-        let changed = member.disk().fork(Rng::new(self.rng.next_u64()));
-        let Some(name) = seam.strike(&changed, rot, &mut self.rng) else { return false };
-        let Some(after) = look(scene, member, &changed) else {
-            scene.count("damage: header, seal or segment, refused");
-            return false;
-        };
-        if after.snapshot_lost.is_some() || !copies.can_lose(&after.damaged) {
-            return false;
-        }
-        copies.lose(&after.damaged);
-        match changed.contents(&name) {
-            Some(bytes) => member.disk().plant(&name, &bytes),
-            None => member.disk().uproot(&name),
-        }
-        scene.count(match seam {
-            Seam::Header => "damage: header of a segment",
-            Seam::Seal => "damage: seal of a segment",
-            Seam::Segment => "damage: segment gone",
-        });
-        if !after.damaged.is_empty() {
-            member.note_damage(Store::Repairing);
-        }
-        true
     }
 
     /// One disk loses its newest snapshot. Nothing else is lost, so every other node can give a state.

@@ -1,27 +1,18 @@
 //! Damaged disks: the table of "Protocol-Aware Recovery" (FAST 2018), and what one fault of the simulator does.
 
-use quorate_sim::damage_table::{self, Beside, PATTERNS};
+use quorate_sim::damage_table::{self, PATTERNS};
 
 /// Of the 4,096 patterns of damage to three nodes and four entries those recover in which each entry has a copy left; in the others
 /// nobody leads and nothing is guessed. Here each fifth pattern; all of them with `quorate-sim damage`.
 #[test]
 fn what_has_a_copy_left_comes_back_and_nothing_else_is_guessed() {
     let patterns = || (0..PATTERNS).step_by(5);
-    let rows = damage_table::run(patterns(), Beside::Nothing).expect("no rule is broken");
+    let rows = damage_table::run(patterns()).expect("no rule is broken");
     let has_copies = |pattern: &u16| pattern & pattern >> 4 & pattern >> 8 & 0xf == 0;
     let recovered: u32 = rows.iter().map(|row| row.recovered).sum();
     let unavailable: u32 = rows.iter().map(|row| row.unavailable).sum();
     let expected = patterns().filter(has_copies).count();
     assert_eq!((recovered as usize, unavailable as usize), (expected, patterns().count() - expected));
-}
-
-/// What a damaged header said stands elsewhere too: it takes nothing from any of these patterns.
-#[test]
-fn a_header_that_is_damaged_on_every_node_changes_no_pattern() {
-    let patterns = || (0..PATTERNS).step_by(17);
-    let plain = damage_table::run(patterns(), Beside::Nothing).expect("no rule is broken");
-    let headers = damage_table::run(patterns(), Beside::Headers).expect("no rule is broken");
-    assert_eq!(plain, headers);
 }
 
 /// The numbers of the paper, counted.

@@ -140,7 +140,13 @@ async fn more_slow_reads_than_a_node_takes_are_refused_and_do_not_stop_it() {
     assert_eq!(bounded(node.propose("first".into())).await, Ok(1));
     let (release, released) = std::sync::mpsc::channel::<()>();
     let slow = node.clone();
-    let slow = tokio::spawn(async move { slow.read(move |_: &Words| released.recv().is_err()).await });
+    let (begin, begun) = tokio::sync::oneshot::channel::<()>();
+    let slow = tokio::spawn(async move {
+        let held_up = move |_: &Words| begin.send(()).is_ok() && released.recv().is_err();
+        slow.read(held_up).await
+    });
+    // Those that come before it do not wait for it.
+    bounded(begun).await.expect("it is read");
     let mut reads = Vec::new();
     for _ in 0..80 {
         for _ in 0..1_000 {

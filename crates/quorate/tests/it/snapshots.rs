@@ -50,6 +50,8 @@ async fn the_log_stays_bounded_and_a_restart_begins_with_the_newest_snapshot() {
     }
     let told: Vec<String> = bounded(node.read(|words| words.0.clone())).await.expect("the node runs");
     assert!(told.len() == 3000 && segments_max < 40, "{} words, {segments_max} segments", told.len());
+    // Snapshots are written, and the log is cut, beside all else.
+    bounded(node.wait(|status| status.base_index > 0)).await.expect("the node runs");
     bounded(node.stop()).await;
 
     let snapshots = files(&cluster.folder(1).join("snapshot"));

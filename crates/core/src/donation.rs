@@ -67,7 +67,8 @@ impl Raft {
         let last = self.log.last();
         let donated = entries.last().map_or(prev, |entry| entry.id);
         if donated.index <= last.index {
-            if donated != last && self.log.term_at(donated.index) != Some(donated.term) {
+            let differs = self.log.term_at(donated.index).is_some_and(|term| term != donated.term);
+            if differs {
                 self.on_refused(from, term);
             }
             // Else it was overtaken: what it brings is here, and the voter was asked again.
@@ -79,9 +80,10 @@ impl Raft {
             return;
         }
         for entry in entries {
+            // What stands in front is the same here, or compacted: one of them is the last entry.
             if entry.id.index > last.index {
                 self.log.append(entry);
-            } else if self.log.term_at(entry.id.index) != Some(entry.id.term) {
+            } else if by_length() && self.log.term_at(entry.id.index) != Some(entry.id.term) {
                 self.log.truncate(entry.id.index);
                 self.log.append(entry);
             }
